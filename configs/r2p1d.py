@@ -1,0 +1,21 @@
+"""R(2+1)D, 18 layers: each 3D convolution cut into one in space and one in time.
+
+Tran et al., A Closer Look at Spatiotemporal Convolutions for Action Recognition, CVPR 2018.
+
+    python launch.py --config configs/r2p1d.py                                   the built-in set, on a laptop
+    python launch.py --config configs/r2p1d.py:jester --config.data.root=DIR     Jester, on a GPU
+
+Other variants of the family: --config.model.variant=r2plus1d_34, fr2d_18 (the same recipe without kernels in time), ...
+"""
+
+from configs import common
+
+
+def get_config(preset=""):
+    config = common.base(preset)
+    config.model.name = "resnet3d"
+    config.model.variant = "r2plus1d_18"
+    common.add_fields(config, midplanes="torchvision")
+    if not preset:
+        config.model.width = 0.25
+    return config

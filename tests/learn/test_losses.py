@@ -1,0 +1,64 @@
+"""Losses against NumPy in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vidjax.learn.losses import LOSSES, cross_entropy
+
+
+def reference(logits, label, smoothing):
+    logits = logits.astype(np.float64)
+    num_classes = logits.shape[-1]
+    p = np.exp(logits - logits.max(-1, keepdims=True))
+    p /= p.sum(-1, keepdims=True)
+    target = np.eye(num_classes)[label] * (1 - smoothing) + smoothing / num_classes
+    return -(target * np.log(p)).sum(-1)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("shape", [(6,), (2, 3)])
+def test_cross_entropy(shape, smoothing):
+    rng = np.random.default_rng(0)
+    logits, label = rng.normal(0, 4, (*shape, 7)).astype(np.float32), rng.integers(0, 7, shape)
+    loss = cross_entropy(jnp.asarray(logits), jnp.asarray(label), label_smoothing=smoothing)
+    assert loss.shape == shape
+    np.testing.assert_allclose(loss, reference(logits, label, smoothing), rtol=2e-6)
+
+
+def test_float32_inside():
+    logits = jnp.asarray(np.random.default_rng(0).normal(0, 4, (5, 300)), jnp.bfloat16)
+    label = np.arange(5)
+    loss = cross_entropy(logits, jnp.asarray(label))
+    assert loss.dtype == jnp.float32
+    np.testing.assert_allclose(loss, reference(np.asarray(logits, np.float32), label, 0.0), rtol=2e-6)
+
+
+def test_large_logits_stay_finite():
+    loss = cross_entropy(jnp.array([[1e4, 0.0], [1e4, 0.0]]), jnp.array([0, 1]), label_smoothing=0.1)
+    np.testing.assert_allclose(loss, [500.0, 9500.0])
+
+
+def test_gradient_is_softmax_minus_target():
+    logits, label = np.random.default_rng(1).normal(size=(4, 5)).astype(np.float32), np.array([0, 1, 4, 2])
+    gradient = jax.grad(lambda x: cross_entropy(x, jnp.asarray(label), label_smoothing=0.2).sum())(logits)
+    p = np.exp(logits.astype(np.float64))
+    p /= p.sum(-1, keepdims=True)
+    np.testing.assert_allclose(gradient, p - (0.8 * np.eye(5)[label] + 0.04), atol=1e-6)
+
+
+def test_a_label_that_is_no_class_gives_nan():
+    loss = np.asarray(cross_entropy(jnp.zeros((3, 4)), jnp.array([-1, 4, 3])))
+    np.testing.assert_array_equal(np.isnan(loss), [True, True, False])
+
+
+def test_smoothing_out_of_range():
+    with pytest.raises(ValueError, match="label_smoothing"):
+        cross_entropy(jnp.zeros((1, 2)), jnp.zeros(1, jnp.int32), label_smoothing=1.0)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_is_unreduced_float32(name):
+    loss = LOSSES[name](jnp.zeros((3, 4), jnp.bfloat16), jnp.zeros(3, jnp.int32))
+    assert loss.shape == (3,) and loss.dtype == jnp.float32

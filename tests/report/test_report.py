@@ -1,0 +1,364 @@
+"""The report of a work folder written out here, clearly synthetic: numbers, pictures, and what may be missing."""
+
+import json
+import shutil
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vidjax.report import ReportError, write_report
+from vidjax.report.confusion import lay_out
+from vidjax.report.read import read_run
+from vidjax.report.scores import poster_clip
+from vidjax.report.theme import LIGHT, SCALE
+
+CLASSES = ["Swiping <Left>", 'Thumb "Up" & $x$', "No gesture"]
+CONFUSION = [[6, 3, 1], [0, 8, 2], [0, 0, 5]]
+PICTURES = ["confusion.png", "curves.png", "filmstrip.png", "mistakes.png"]
+FRAMES, SIDE = 6, 20
+VOID = {"meta", "link", "img", "source", "br"}
+
+
+class Page(HTMLParser):
+    """Collects tags with attributes, all text, and the cells of every table row; checks that tags nest."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.words, self.rows, self.open = [], [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" in self.open:
+            return
+        self.words.append(data)
+        if {"td", "th"} & set(self.open):
+            self.rows[-1][-1] += data
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+    def row(self, name):
+        return [row for row in self.rows if row and row[0] == name][-1]
+
+
+def make_clips():
+    """Clips that agree with CONFUSION; wrong ones differ in loss and confidence."""
+    clips = []
+    for true, row in enumerate(CONFUSION):
+        for predicted, times in enumerate(row):
+            for _ in range(times):
+                at = len(clips)
+                others = [index for index in range(3) if index != predicted]
+                top = 0.5 + 0.01 * at
+                loss = 1.0 + 0.1 * at if true != predicted else 0.01 * at
+                clip = {"id": f"clip_{at}", "label": true, "top5": [predicted, *others], "loss": loss}
+                clips.append({**clip, "probabilities": [top, 0.9 - top, 0.1]})
+    return clips
+
+
+def write_json(path, value):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+
+
+def write_lines(workdir, lines):
+    (workdir / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def write_strip(workdir, clip_id):
+    """A strip whose frames run from dark to bright green."""
+    strip = np.zeros((SIDE, FRAMES * SIDE, 3), np.uint8)
+    strip[..., 1] = np.repeat(np.linspace(40, 250, FRAMES).astype(np.uint8), SIDE)
+    path = workdir / "evaluation" / "validation" / f"{clip_id}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(strip).save(path)
+
+
+def make_workdir(workdir):
+    """A complete work folder of a run on synthetic data."""
+    data = {"name": "gestures", "about": "A synthetic set & nothing else.", "synthetic": True, "num_classes": 3}
+    command = "python launch.py --config configs/tiny.py --config.seed=7 --workdir 'run <1>'"
+    write_json(workdir / "config.json", {"seed": 7, "model": {"name": "r3d<18>"}, "data": {"num_frames": FRAMES}})
+    env = {"command": command, "commit": "abc123", "versions": {"jax": "9.8.7"}, "devices": ["cpu", "cpu"]}
+    env["data"] = {**data, "splits": {"train": 1234, "validation": 25}}
+    write_json(workdir / "env.json", env)
+    lines = [{"step": s, "train/loss": 3 / s, "train/top1": s / 40, "train/learning_rate": 0.1} for s in range(1, 31)]
+    scores = {"val/top5": 1.0, "val/mean_class": 0.5, "val/num_clips": 25}
+    lines += [{"step": 10, "val/loss": 1.5, "val/top1": 0.7125, **scores}]
+    lines += [{"step": 30, "val/loss": 1.25, "val/top1": 0.6375, **scores}]
+    write_lines(workdir, lines)
+    clips = make_clips()
+    evaluation = {"split": "validation", "step": 30, "num_clips": 25, "loss": 0.87654, "top1": 0.76, "top5": 1.0}
+    evaluation |= {"mean_class": 0.8, "classes": CLASSES, "confusion": CONFUSION, "clips": clips}
+    write_json(workdir / "evaluation" / "validation.json", evaluation)
+    for clip in clips:
+        if clip["label"] != clip["top5"][0]:
+            write_strip(workdir, clip["id"])
+    return workdir
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    """A work folder to change."""
+    return make_workdir(tmp_path / "run <1>")
+
+
+@pytest.fixture
+def bare(workdir):
+    """A work folder to change, without evaluation."""
+    shutil.rmtree(workdir / "evaluation")
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory):
+    """A work folder with its report, to look at only."""
+    workdir = make_workdir(tmp_path_factory.mktemp("report") / "run <1>")
+    write_report(workdir)
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def page(reported):
+    return Page((reported / "report.html").read_text(encoding="utf-8"))
+
+
+def change_evaluation(workdir, **changes):
+    path = workdir / "evaluation" / "validation.json"
+    write_json(path, json.loads(path.read_text()) | changes)
+
+
+def page_of(workdir, **options):
+    return Page(write_report(workdir, **options).read_text(encoding="utf-8"))
+
+
+def pictures_of(workdir):
+    return sorted(path.name for path in (workdir / "report").iterdir())
+
+
+def test_numbers_are_those_of_the_files(page):
+    assert page.row("evaluation, validation")[1:] == ["30", "76.0 %", "100.0 %", "80.0 %", "0.8765", "25"]
+    assert page.row("last validation in training")[1:] == ["30", "63.7 %", "100.0 %", "50.0 %", "1.2500", "25"]
+    assert page.row("best validation in training")[1:3] == ["10", "71.2 %"]
+    assert page.row("seed") == ["seed", "7"]
+    assert page.row("data.num_frames")[1] == str(FRAMES)
+    for words in ("abc123", "jax 9.8.7", "2 × cpu", "1,234 train, 25 validation", "A synthetic set & nothing else"):
+        assert words in page.text
+
+
+def test_page_needs_nothing_else(reported, page):
+    links = [(tag, at.get(name)) for tag, at in page.tags for name in ("src", "srcset", "href") if name in at]
+    assert {tag for tag, _ in links} == {"img", "source", "link"}
+    assert all(link.startswith("data:") for _, link in links)
+    assert not {"script", "iframe", "object"} & {tag for tag, _ in page.tags}
+    text = (reported / "report.html").read_text(encoding="utf-8")
+    assert "http:" not in text and "https:" not in text and "@import" not in text and "url(" not in text
+    assert "prefers-color-scheme: dark" in text
+    assert not list(reported.rglob("*.part"))
+
+
+def test_names_are_escaped(page):
+    assert not [tag for tag, _ in page.tags if tag not in html_tags()]
+    assert page.row(CLASSES[0])[1:4] == ["10", "6", "60.0 %"]
+    assert "run <1>" in page.text and "r3d<18>" in page.text
+    alts = [at["alt"] for tag, at in page.tags if tag == "img"]
+    assert f"Frames of clip clip_8: {CLASSES[0]}, taken for {CLASSES[1]}" in alts
+
+
+def html_tags():
+    tags = (
+        "html head meta title link style body header h1 h2 p span section dl div dt dd small table thead tbody tr th td"
+    )
+    return {
+        *tags.split(),
+        *"code picture source img figure figcaption strong b i em details summary footer pre".split(),
+    }
+
+
+def test_synthetic_data_are_marked_everywhere(reported, page):
+    badges = [at for tag, at in page.tags if at.get("class") == "badge"]
+    assert len(badges) == sum(tag == "h2" for tag, _ in page.tags)  # all but "The run" and "Config", and title and data
+    for name in PICTURES:
+        with Image.open(reported / "report" / name) as image:
+            assert image.text["Title"].endswith("(synthetic data)")
+            assert count_color(image, LIGHT.chip) > 1000
+
+
+def test_real_data_are_not_marked(workdir):
+    env = json.loads((workdir / "env.json").read_text())
+    env["data"] |= {"synthetic": False, "about": "Filmed, not synthetic."}
+    write_json(workdir / "env.json", env)
+    page = page_of(workdir)
+    assert not [at for _, at in page.tags if at.get("class") == "badge"]
+    for name in PICTURES:
+        with Image.open(workdir / "report" / name) as image:
+            assert "synthetic" not in image.text["Title"]
+            assert count_color(image, LIGHT.chip) == 0
+
+
+def count_color(image, color):
+    wanted = [int(color[at : at + 2], 16) for at in (1, 3, 5)]
+    return int((np.abs(np.asarray(image.convert("RGB")).astype(int) - wanted).max(-1) <= 8).sum())
+
+
+def test_pictures(reported):
+    assert pictures_of(reported) == PICTURES
+    for name, low, high in (
+        ("curves.png", 2, 4),
+        ("confusion.png", 0.7, 1.6),
+        ("filmstrip.png", 2, 8),
+        ("mistakes.png", 1, 2),
+    ):
+        with Image.open(reported / "report" / name) as image:
+            image.load()
+            assert image.format == "PNG" and image.mode == "P"
+            assert low < image.width / image.height < high
+            pixels = np.asarray(image.convert("RGB"))
+        assert pixels.std() > 10
+        assert (pixels[0] == 255).all() and (pixels[-1] == 255).all()  # the paper is white to the edge
+    with Image.open(reported / "report" / "filmstrip.png") as image:
+        assert count_color(image, "#00fa00") > 150 * 150  # the last frame, enlarged
+    with Image.open(reported / "report" / "curves.png") as image:
+        assert count_color(image, LIGHT.right) > 500 and count_color(image, LIGHT.training) > 500
+
+
+def test_confusion_colors(reported):
+    place = lay_out(tuple(CLASSES))
+    with Image.open(reported / "report" / "confusion.png") as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    corner = [pixels[spot(place, i)[0], spot(place, j, "x")[0]] for i, j in ((2, 2), (0, 1), (2, 0), (0, 0))]
+    assert np.abs(corner[0] - [0x00, 0x69, 0xA6]).max() <= 8  # 5 of 5 right: the full blue
+    assert corner[1][0] > corner[1][2] + 40  # a mistake: warm
+    assert np.abs(corner[2] - [0xF1, 0xF3, 0xF5]).max() <= 8  # never predicted: empty
+    assert corner[0][0] < corner[3][0] < corner[2][0]  # 60 % lies between
+
+
+def spot(place, index, axis="y"):
+    """Device pixel near the upper left corner of a cell, where no number is written."""
+    start = place.top if axis == "y" else place.left
+    return (round(start * SCALE) + index * place.cell + 4,)
+
+
+def test_last_line_of_a_step_wins(bare):
+    write_lines(bare, [{"step": 5, "val/top1": 0.1, "val/loss": 9.0}, {"step": 3, "val/top1": 0.2}])
+    with open(bare / "metrics.jsonl", "a") as file:
+        file.write('{"step": 5, "val/top1": 0.4321}\n')
+    row = page_of(bare).row("last validation in training")
+    assert row[1:3] == ["5", "43.2 %"] and row[5] == "9.0000"
+
+
+def test_half_written_last_line(bare):
+    with open(bare / "metrics.jsonl", "ab") as file:
+        file.write(b'{"step": 31, "val/top1": 0.99, "val/lo\xe2')
+    page = page_of(bare)
+    assert page.row("last validation in training")[1] == "30"
+    assert "half-written" in page.text
+
+
+@pytest.mark.parametrize("content", [None, "", "\n\n", '{"st', "[1]\nnull\n3\n", '{"step": 1, "val/top1": NaN}\n'])
+def test_metrics_without_a_number(bare, content):
+    path = bare / "metrics.jsonl"
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    page = page_of(bare)
+    assert "Nothing is logged" in page.text
+    assert not pictures_of(bare)
+
+
+@pytest.mark.parametrize("line", [{"train/loss": 2.0, "train/top1": 0.5}, {"train/loss": 0.0}, {"val/top1": 0.0}])
+def test_curves_of_one_point(bare, line):
+    write_lines(bare, [{"step": 0, **line}])
+    write_report(bare)
+    assert "curves.png" in pictures_of(bare)
+
+
+def test_no_evaluation_yet(workdir):
+    (workdir / "report").mkdir()
+    (workdir / "report" / "mistakes.png").touch()  # of an earlier evaluation
+    (workdir / "evaluation" / "validation.json").unlink()
+    page = page_of(workdir)
+    command = "python launch.py --config configs/tiny.py --config.seed=7 --job evaluate --workdir"
+    assert f"{command} '{workdir}'" in page.text
+    assert "63.7 %" in page.text  # the last validation takes the headline
+    assert pictures_of(workdir) == ["curves.png"]
+
+
+def test_other_split(workdir):
+    page = page_of(workdir, split="test")
+    assert "The test split has not been evaluated yet" in page.text
+
+
+@pytest.mark.parametrize(
+    "content", ['{"classes": ["a"', "[]", '{"classes": ["a", "b"], "confusion": [[1]]}', '{"step": 3}']
+)
+def test_unusable_evaluation(workdir, content):
+    (workdir / "evaluation" / "validation.json").write_text(content)
+    text = page_of(workdir).text
+    assert "has not been evaluated yet" in text and "validation.json" in text
+
+
+def test_no_mistakes(workdir):
+    clips = [clip for clip in make_clips() if clip["label"] == clip["top5"][0]]
+    write_strip(workdir, clips[-1]["id"])
+    change_evaluation(workdir, clips=clips, confusion=np.diag([6, 8, 5]).tolist())
+    page = page_of(workdir)
+    assert "Every clip was recognised" in page.text and "No clip was confused" in page.text
+    assert pictures_of(workdir) == ["confusion.png", "curves.png", "filmstrip.png"]
+    assert poster_clip(read_run(workdir).evaluation).id == clips[-1]["id"]
+
+
+def test_mistakes_without_frames(workdir):
+    for path in (workdir / "evaluation" / "validation").iterdir():
+        path.unlink()
+    page = page_of(workdir)
+    assert "their frames were not saved" in page.text and "clip_9" in page.text
+    assert pictures_of(workdir) == ["confusion.png", "curves.png"]
+
+
+def test_an_id_does_not_lead_out_of_the_folder(workdir):
+    Image.new("RGB", (40, 20)).save(workdir / "secret.png")
+    clips = [{"id": "../../secret", "label": 0, "top5": [1], "probabilities": [1.0], "loss": 3.0}]
+    change_evaluation(workdir, clips=clips)
+    assert read_run(workdir).evaluation.clips[0].strip is None
+
+
+def test_clips_without_label_are_neither_right_nor_wrong(workdir):
+    change_evaluation(workdir, clips=[{"id": "a", "label": -1, "top5": [1], "probabilities": [1.0], "loss": 0.0}])
+    assert read_run(workdir).evaluation.clips == ()
+    assert "lists no clips" in page_of(workdir).text
+
+
+def test_only_metrics(tmp_path):
+    write_lines(tmp_path, [{"step": 1, "train/loss": 1.0}])
+    text = page_of(tmp_path).text
+    assert "not recorded" in text and "config.json was not found" in text and "--job evaluate" in text
+
+
+def test_scripts_that_the_font_lacks(workdir):
+    change_evaluation(workdir, classes=["向左滑动", "ยกนิ้ว", "अन्य"])
+    assert page_of(workdir).row("向左滑动")
+
+
+def test_no_work_folder(tmp_path):
+    with pytest.raises(ReportError, match="there is no work folder"):
+        write_report(tmp_path / "nowhere")
+    with pytest.raises(ReportError, match="is not a work folder"):
+        write_report(tmp_path)
+    assert not list(tmp_path.iterdir())

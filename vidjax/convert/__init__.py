@@ -1,0 +1,29 @@
+"""Foreign weights -> our variables: a file a peer, each a table of names. NumPy in, no PyTorch.
+
+`load` recognises the peer, the variant and the number of classes from names and shapes, and refuses what does not fit whole:
+every entry of the source is used, and every one of our variables is filled.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import numpy as np
+
+from vidjax.convert import torchvision
+from vidjax.convert.errors import ConvertError
+
+PEERS = (torchvision,)
+
+
+def load(source: Mapping[str, np.ndarray], model: nn.Module | None = None) -> tuple[nn.Module, dict[str, Any]]:
+    """A module and its variables from a mapping of a peer's names to arrays.
+
+    With `model` the weights have to fit it; without, the network is recognised. Raises ConvertError that says what did not
+    fit: no peer has such names, or entries that are missing, left over or of another shape, all listed together.
+    """
+    for peer in PEERS:
+        if peer.recognises(source):
+            return peer.load(source, model)
+    shown = ", ".join(list(source)[:3])
+    raise ConvertError(f"no known network has these names: {shown}, ... Known are the video networks of torchvision.")

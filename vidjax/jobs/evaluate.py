@@ -1,0 +1,63 @@
+"""evaluate: a checkpoint of a work folder on a split; what it finds is printed, written and put into the report."""
+
+import logging
+
+from vidjax.experiment import evaluating, parts, programs
+from vidjax.experiment.data import load_split
+from vidjax.learn import steps
+from vidjax.report import write_report
+from vidjax.run import devices, workdir
+from vidjax.run.checkpoints import Checkpoints
+from vidjax.run.command import Request
+from vidjax.run.errors import UserError
+from vidjax.run.progress import show_messages
+
+log = logging.getLogger("vidjax")
+
+
+def run(request: Request) -> None:
+    """Evaluates `--checkpoint` on `--split`. Raises UserError where there is no such run, checkpoint or split."""
+    show_messages()
+    config = request.config
+    if config is None or not (request.workdir / "checkpoints").is_dir():
+        raise UserError(f"There is no run to evaluate in {request.workdir}. --workdir names the folder of a training run.")
+    devices.use_compilation_cache(parts.cache_dir(config) / "programs")
+    mesh = devices.make_mesh()
+    devices.check_batch(config.batch_size, mesh)
+    source = parts.source(config)
+    module = parts.network(config, len(source.classes))
+    with workdir.opened(request.workdir):
+        records = load_split(source, request.split, config, request.workdir)
+        step, variables = restore(request, module, mesh)
+        predict = programs.make_predict_step(config, module, mesh)
+        result = evaluating.evaluate(config, predict, variables, records, source.classes, mesh)
+        evaluating.write(request.workdir, request.split, step, result, records, source.classes, config)
+        say(request.split, step, result.scalars, source)
+        log.info("report: %s", write_report(request.workdir, split=request.split))
+
+
+def restore(request: Request, module, mesh) -> tuple[int, dict]:
+    """(step, variables) of the checkpoint that was asked for, the averaged ones where the run kept any."""
+    config = request.config
+    tx = parts.optimiser(config, parts.schedule(config, 1))
+    shapes = programs.checkpoint_shapes(config, module, tx, mesh)
+    found = Checkpoints(request.workdir).restore(shapes, step=request.checkpoint)
+    if found is None:
+        raise UserError(f"There is no checkpoint in {request.workdir} yet.")
+    step, tree = found
+    return step, steps.eval_variables(tree["state"])
+
+
+def say(split: str, step: int, scalars: dict[str, float], source) -> None:
+    """One line with the result."""
+    log.info(
+        "%s at step %d: top-1 %.1f %%, top-5 %.1f %%, mean of classes %.1f %%, loss %.3f, %d clips%s",
+        split,
+        step,
+        100 * scalars["val/top1"],
+        100 * scalars["val/top5"],
+        100 * scalars["val/mean_class"],
+        scalars["val/loss"],
+        scalars["val/num_clips"],
+        " (synthetic)" if source.synthetic else "",
+    )

@@ -1,0 +1,68 @@
+"""The networks by name: a file of this folder is a family, its VARIANTS are rows of field values for its `Model`.
+
+The one file here that knows heads: `build` puts one on a backbone. Nothing is registered; the file names are the registry.
+"""
+
+import dataclasses
+import difflib
+import importlib
+import pkgutil
+from types import ModuleType
+
+import flax.linen as nn
+import jax
+
+from vidjax import heads
+
+
+class Classifier(nn.Module):
+    """A head on a backbone: video [N, T, H, W, C], float -> logits [N, num_classes], float32."""
+
+    backbone: nn.Module
+    head: nn.Module
+
+    def __call__(self, video: jax.Array, *, train: bool = False) -> jax.Array:
+        return self.head(self.backbone(video, train=train), train=train)
+
+
+def names() -> list[str]:
+    """Every family that `build` takes, sorted."""
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+
+
+def family(name: str) -> ModuleType:
+    """The module of a family, with `Model` and `VARIANTS`. Raises ValueError that names the nearest where there is none."""
+    if name not in names():
+        raise ValueError(no_such("model", name, names()))
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def field_names(name: str) -> list[str]:
+    """The fields that `build` takes for a family."""
+    hidden = ("parent", "name")  # linen's own
+    return [f.name for f in dataclasses.fields(family(name).Model) if f.name not in hidden]
+
+
+def build(
+    name: str, *, variant: str, num_classes: int, head: str = "clip", dropout: float = 0.0, **fields
+) -> Classifier:
+    """A classifier of `num_classes` from a family, one of its variants and fields that override the variant's.
+
+    `init(key, video, train=False)` and `apply(variables, video, train=False) -> logits` with video [N, T, H, W, C].
+    Raises ValueError for a name, variant, head or field that does not exist, with the nearest one that does.
+    """
+    module = family(name)
+    if variant not in module.VARIANTS:
+        raise ValueError(no_such(f"variant of {name}", variant, list(module.VARIANTS)))
+    for field in fields:
+        if field not in field_names(name):
+            raise ValueError(no_such(f"field of {name}", field, field_names(name)))
+    row = {**module.VARIANTS[variant], **fields}
+    return Classifier(module.Model(**row), heads.build(head, num_classes=num_classes, dropout=dropout))
+
+
+def no_such(what: str, name: str, known: list[str]) -> str:
+    """The sentence for a name that is not in a list: what it was, the nearest, and all of them."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f", did you mean {near[0]!r}?" if near else "."
+    return f"there is no {what} {name!r}{hint} There are: {', '.join(known)}"

@@ -1,0 +1,126 @@
+"""Convolution over clips: one meaning, [N, T, H, W, C] in and out, and several ways to lower it.
+
+"native" is one 3D convolution. "folded" is the same sum through 2D convolutions, which compilers treat better (XLA's CPU
+path runs a 1x3x3 or 3x1x1 kernel three to seven times faster that way): a kernel without extent in time folds time into
+the batch, a kernel without extent in space folds height and width into one axis, and any other is the sum over its taps in
+time of the first case. "auto" picks the folded form where that is one 2D convolution.
+"""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+LOWERINGS = ("auto", "native", "folded")
+
+
+def conv(
+    x: jax.Array,
+    kernel: jax.Array,
+    *,
+    stride: Sequence[int] = (1, 1, 1),
+    padding: Sequence[int] = (0, 0, 0),
+    groups: int = 1,
+    lowering: str = "auto",
+) -> jax.Array:
+    """Cross-correlates [N, T, H, W, C] with a kernel [kt, kh, kw, C / groups, features].
+
+    `padding` counts the zeros on each side of time, height and width, as PyTorch does, so that the output has
+    (size + 2 * padding - kernel) // stride + 1 positions. Raises ValueError for a lowering that is not in LOWERINGS.
+    """
+    if lowering not in LOWERINGS:
+        raise ValueError(f"no lowering {lowering!r}; there are {', '.join(LOWERINGS)}")
+    if lowering == "native":
+        return _native(x, kernel, stride, padding, groups)
+    kt, kh, kw = kernel.shape[:3]
+    if kt == 1 and padding[0] == 0:
+        return _fold_time(x[:, :: stride[0]], kernel[0], stride[1:], padding[1:], groups)
+    if kh == kw == 1 and padding[1] == padding[2] == 0:
+        x = x[:, :, :: stride[1], :: stride[2]]
+        return _fold_space(x, kernel[:, 0], stride[0], padding[0], groups)
+    if lowering == "auto":
+        return _native(x, kernel, stride, padding, groups)
+    return _sum_over_time(x, kernel, stride, padding, groups)
+
+
+def _native(x, kernel, stride, padding, groups):
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        tuple(stride),
+        [(p, p) for p in padding],
+        dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
+        feature_group_count=groups,
+    )
+
+
+def _conv2d(x, kernel, stride, padding, groups):
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        tuple(stride),
+        [(p, p) for p in padding],
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
+
+
+def _fold_time(x, kernel, stride, padding, groups):
+    """Frame by frame: kernel [kh, kw, C, F]."""
+    n, t = x.shape[:2]
+    x = x.reshape(n * t, *x.shape[2:])  # [N*T, H, W, C]
+    y = _conv2d(x, kernel, stride, padding, groups)
+    return y.reshape(n, t, *y.shape[1:])
+
+
+def _fold_space(x, kernel, stride, padding, groups):
+    """Position by position: kernel [kt, 1, C, F]."""
+    n, t, h, w, c = x.shape
+    x = x.reshape(n, t, h * w, c)  # [N, T, H*W, C]
+    y = _conv2d(x, kernel, (stride, 1), (padding, 0), groups)
+    return y.reshape(n, y.shape[1], h, w, -1)
+
+
+def _sum_over_time(x, kernel, stride, padding, groups):
+    x = jnp.pad(x, ((0, 0), (padding[0], padding[0]), (0, 0), (0, 0), (0, 0)))
+    last = x.shape[1] - kernel.shape[0]  # the first frame under the kernel's last position
+    taps = [
+        _fold_time(x[:, k : k + last + 1 : stride[0]], kernel[k], stride[1:], padding[1:], groups)
+        for k in range(kernel.shape[0])
+    ]
+    return sum(taps[1:], taps[0])
+
+
+class Conv(nn.Module):
+    """A convolution with its own kernel: [N, T, H, W, C] -> [N, T', H', W', features].
+
+    Kernels start as He et al. (2015) with the fan counted at the output, as residual networks are trained in the field.
+    """
+
+    features: int
+    kernel_size: tuple[int, int, int]
+    stride: tuple[int, int, int] = (1, 1, 1)
+    padding: tuple[int, int, int] = (0, 0, 0)
+    groups: int = 1
+    use_bias: bool = False
+    dtype: str = "float32"
+    lowering: str = "auto"
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (*self.kernel_size, x.shape[-1] // self.groups, self.features)
+        kernel = self.param("kernel", nn.initializers.variance_scaling(2.0, "fan_out", "normal"), shape)
+        y = conv(
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            stride=self.stride,
+            padding=self.padding,
+            groups=self.groups,
+            lowering=self.lowering,
+        )
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+            y = y + bias.astype(self.dtype)
+        return y

@@ -1,0 +1,157 @@
+"""Checkpoints: Orbax writes the arrays in the background, a manifest with checksums makes them count.
+
+`checkpoints/<step>/` holds the arrays and `checkpoints/<step>.json` the size and CRC-32 of each of its files, written last.
+A step without a manifest never happened (a killed save) and is cleared away; one whose files differ from its manifest is
+passed over with a warning, and the newest good step is used. The latest two steps and the best are kept.
+"""
+
+import json
+import logging
+import shutil
+import threading
+import zlib
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from vidjax.run.errors import StorageError, UserError
+from vidjax.run.workdir import write_json
+
+KEPT = 2
+log = logging.getLogger("vidjax")
+
+
+class Checkpoints:
+    """The checkpoints of one work folder. One save is under way at a time; `wait` or the next `save` ends it."""
+
+    def __init__(self, workdir: Path, *, clean: bool = False):
+        self.folder = Path(workdir).absolute() / "checkpoints"
+        self._orbax = ocp.StandardCheckpointer()
+        self._thread: threading.Thread | None = None
+        self._error: Exception | None = None
+        if clean and self.folder.is_dir() and jax.process_index() == 0:
+            self._clear()
+
+    def steps(self) -> list[int]:
+        """Steps with a manifest, in order."""
+        return sorted(int(path.stem) for path in self.folder.glob("*.json") if path.stem.isdigit())
+
+    def best(self) -> tuple[int, float] | None:
+        """(step, score) of the highest score, the earliest of equals; None where no step has one."""
+        scores = [(self._manifest(step).get("score"), step) for step in self.steps()]
+        scores = [(score, -step) for score, step in scores if score is not None]
+        return (-max(scores)[1], max(scores)[0]) if scores else None
+
+    def save(self, step: int, tree: Any, *, score: float | None = None) -> None:
+        """Starts to write `tree` (arrays, on any devices). It counts once its manifest is there."""
+        self.wait()
+        path = self.folder / f"{step:08d}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._orbax.save(path, tree, force=True)
+        except (OSError, ValueError) as error:
+            raise StorageError(f"Checkpoint {path} cannot be written: {error}") from error
+        # A thread of ours, so that hashing and waiting cost the training loop nothing.
+        self._thread = threading.Thread(target=self._finish, args=(step, path, score), name="checkpoint")
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Returns when the save under way counts. Raises StorageError where it failed."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._error is not None:
+            error, self._error = self._error, None
+            free = shutil.disk_usage(self.folder.parent).free
+            raise StorageError(
+                f"A checkpoint in {self.folder} cannot be written: {error}.\n{free:,} bytes are free there. "
+                "The step before is whole; the same command goes on from it."
+            ) from error
+
+    def restore(self, like: Any, *, step: int | str = "latest") -> tuple[int, Any] | None:
+        """(step, tree) of the newest good step, of "best", or of a number; None where there is none.
+
+        `like` is a tree of jax.ShapeDtypeStruct with shardings. Raises UserError for a step that is not there, StorageError
+        where checkpoints exist and none is good.
+        """
+        wanted = self._wanted(step)
+        for number in wanted:
+            fault = self._fault(number)
+            if not fault:
+                return number, self._orbax.restore(self.folder / f"{number:08d}", like)
+            log.warning("checkpoint %d is damaged (%s): passed over", number, fault)
+        if wanted:
+            raise StorageError(f"No checkpoint in {self.folder} is whole; start in a new --workdir.")
+        return None
+
+    def _wanted(self, step: int | str) -> list[int]:
+        """The steps to try, first choice first."""
+        steps = self.steps()
+        if step == "latest":
+            return steps[::-1]
+        if step == "best":
+            best = self.best()
+            return [best[0]] if best else steps[::-1]
+        if not str(step).isdigit() or int(step) not in steps:
+            there = ", ".join(map(str, steps)) or "none"
+            raise UserError(f"There is no checkpoint {step!r} in {self.folder}. There are: best, latest; steps {there}.")
+        return [int(step)]
+
+    def _finish(self, step: int, path: Path, score: float | None) -> None:
+        try:
+            self._orbax.wait_until_finished()
+            if jax.process_index() == 0:
+                write_json(self._manifest_path(step), {"step": step, "score": score, "files": _checksums(path)})
+                self._prune()
+        except Exception as error:  # told by the next `save` or `wait`, in the thread that can act on it
+            self._error = error
+
+    def _prune(self) -> None:
+        best = self.best()
+        for step in self.steps()[:-KEPT]:
+            if not best or step != best[0]:
+                # The manifest goes first: a kill in between leaves a folder that does not count.
+                self._manifest_path(step).unlink()
+                shutil.rmtree(self.folder / f"{step:08d}", ignore_errors=True)
+
+    def _clear(self) -> None:
+        """Removes what a killed save left behind."""
+        whole = {f"{step:08d}" for step in self.steps()}
+        for path in self.folder.iterdir():
+            if path.is_dir() and path.name not in whole:
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.suffix == ".part":
+                path.unlink()
+
+    def _manifest_path(self, step: int) -> Path:
+        return self.folder / f"{step:08d}.json"
+
+    def _manifest(self, step: int) -> dict[str, Any]:
+        try:
+            return json.loads(self._manifest_path(step).read_text())
+        except (OSError, ValueError):
+            return {}
+
+    def _fault(self, step: int) -> str:
+        """What is wrong with a step, '' where nothing is."""
+        files = self._manifest(step).get("files")
+        if not files:
+            return f"{self._manifest_path(step).name} cannot be read"
+        found = _checksums(self.folder / f"{step:08d}")
+        for name in sorted({*files, *found}):
+            if name not in found:
+                return f"{name} is missing"
+            if files.get(name) != found[name]:
+                return f"{name} has changed"
+        return ""
+
+
+def _checksums(folder: Path) -> dict[str, list[int]]:
+    """Relative name -> [bytes, CRC-32] of every file below a folder."""
+    out = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        data = path.read_bytes()
+        out[str(path.relative_to(folder))] = [len(data), zlib.crc32(data)]
+    return out

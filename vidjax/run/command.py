@@ -1,0 +1,167 @@
+"""The command line: flags and a config file -> a request with a checked, locked config.
+
+`--config FILE[:PRESET]` names a Python file whose get_config(preset) returns a ConfigDict; `--config.key=value` overrides one
+key of it, with the type the key has. A misspelt key is refused here, before anything heavy is imported.
+"""
+
+import argparse
+import difflib
+import importlib.util
+import json
+import re
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from absl import flags
+from ml_collections import ConfigDict
+from ml_collections.config_flags import config_flags
+
+from vidjax.run.errors import UserError, no_such
+
+PREFIX = "--config."
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for. `config` is None where neither a file nor a work folder with one was named."""
+
+    job: str
+    config: ConfigDict | None
+    workdir: Path
+    split: str
+    checkpoint: str
+    line: str  # the command as typed
+
+
+def parse(argv: Sequence[str], jobs: Sequence[str]) -> Request:
+    """Reads the command line (without the program's name). Raises UserError."""
+    rest, overrides = split_overrides(argv)
+    options = _parser(jobs).parse_args(rest)
+    if options.job not in jobs:
+        raise UserError(no_such("job", options.job, jobs))
+    if not options.config and not options.workdir:
+        raise UserError("Name a config, e.g. --config configs/r2p1d.py, or the work folder of a run with --workdir DIR.")
+    path, _, preset = options.config.partition(":")
+    workdir = Path(options.workdir or Path("runs", f"{Path(path).stem}-{preset}" if preset else Path(path).stem))
+    saved = workdir / "config.json"
+    # A finished or running experiment is what its folder says, so that overrides need not be typed again to look at it.
+    config = read_config(saved) if options.job in ("evaluate", "report") and saved.exists() else None
+    if config is None and path:
+        config = load_config(path, preset)
+    if config is not None:
+        config = override(config, overrides)
+    line = " ".join(["python", "launch.py", *argv])
+    return Request(options.job, config, workdir, options.split, options.checkpoint, line)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise UserError(f"{message[:1].upper()}{message[1:]}. --help lists the flags.")
+
+
+def _parser(jobs: Sequence[str]) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="launch.py",
+        allow_abbrev=False,
+        description="Trains and runs video classifiers. Any key of a config is a flag, too: --config.batch_size=32.",
+    )
+    parser.add_argument("--config", default="", metavar="FILE[:PRESET]", help="an experiment, e.g. configs/r2p1d.py")
+    parser.add_argument("--job", default="train", metavar="NAME", help=f"{', '.join(jobs)} (default: train)")
+    parser.add_argument("--workdir", default="", metavar="DIR", help="default: runs/<config>; an existing run is resumed")
+    parser.add_argument("--split", default="validation", help="evaluate, report: the split (default: validation)")
+    parser.add_argument("--checkpoint", default="best", help="evaluate: best, latest, or a step (default: best)")
+    parser.add_argument("--trace", action="store_true", help="print the stack of an error")
+    return parser
+
+
+def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(everything else, the `--config.key=value` words); `--config.key value` is joined to one word."""
+    rest, overrides, words = [], [], list(argv)
+    while words:
+        word = words.pop(0)
+        if not word.startswith(PREFIX):
+            rest.append(word)
+            continue
+        if "=" not in word and words and not words[0].startswith("--"):
+            word = f"{word}={words.pop(0)}"
+        overrides.append(word)
+    return rest, overrides
+
+
+def load_config(path: str, preset: str = "") -> ConfigDict:
+    """get_config(preset) of a config file. Raises UserError for a file, a preset or a key that does not exist."""
+    file = Path(path)
+    if not file.is_file():
+        there = sorted(str(p) for p in file.parent.glob("*.py")) if file.parent.is_dir() else []
+        raise UserError(no_such("config file", path, there))
+    spec = importlib.util.spec_from_file_location(f"config_{file.stem}", file)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        return module.get_config(preset)
+    except (AttributeError, KeyError, TypeError, ValueError, ImportError, SyntaxError) as error:
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
+        where = f"{path}, line {lines[-1]}" if lines else path
+        raise UserError(f"{where}: {_short(error)}") from error
+
+
+def _short(error: Exception) -> str:
+    """ml_collections' message without its list of all keys: 'There is no key ...' and the nearest one."""
+    message = str(error.args[0]) if error.args else type(error).__name__
+    missing = re.search(r'Key "(\w+)" does not exist|^\W*(\w+)\W*\nDid you mean', message)
+    near = re.search(r'Did you mean "(\w+)"', message)
+    if missing:
+        hint = f" Did you mean {near[1]!r}?" if near else " configs/common.py names them all."
+        return f"There is no key {missing[1] or missing[2]!r}.{hint}"
+    return message.strip().strip("'\"")[:300]
+
+
+def read_config(path: Path) -> ConfigDict:
+    """The config of a work folder, locked. Raises UserError where it is damaged."""
+    try:
+        return ConfigDict(_tuples(json.loads(path.read_text()))).lock()
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {error}. A run in a new work folder writes a new one.") from error
+
+
+def _tuples(value):
+    """JSON has lists only; a config has tuples only."""
+    if isinstance(value, list):
+        return tuple(_tuples(v) for v in value)
+    return {k: _tuples(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def override(config: ConfigDict, words: Sequence[str]) -> ConfigDict:
+    """Applies `--config.key=value` words. Raises UserError for a key that is not there or a value of another type."""
+    keys = flat(config)
+    for word in words:
+        key = word[len(PREFIX) :].partition("=")[0]
+        if key not in keys:
+            raise UserError(_no_such_key(key, word, list(keys)))
+    values = flags.FlagValues()
+    try:
+        config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=["launch.py", *words])
+        values(["launch.py", *words])
+    except (flags.Error, ValueError, TypeError) as error:
+        raise UserError(f"{str(error)[:1].upper()}{str(error)[1:]}") from error
+    return config.lock()
+
+
+def _no_such_key(key: str, word: str, keys: list[str]) -> str:
+    """The nearest key by its whole path, else by its last part, wherever that stands."""
+    near = difflib.get_close_matches(key, keys, n=1, cutoff=0.75)
+    if not near:
+        last = {k.rpartition(".")[2]: k for k in keys}
+        near = [last[k] for k in difflib.get_close_matches(key.rpartition(".")[2], last, n=1, cutoff=0.6)]
+    hint = f" Did you mean {PREFIX}{near[0]}?" if near else ""
+    return f"There is no config key {key!r} (in {word}).{hint}\n--job describe prints all keys."
+
+
+def flat(config: ConfigDict, prefix: str = "") -> dict[str, object]:
+    """Dotted key -> value, leaves only."""
+    out = {}
+    for key, value in config.items():
+        out |= flat(value, f"{prefix}{key}.") if isinstance(value, ConfigDict) else {prefix + key: value}
+    return out

@@ -1,0 +1,60 @@
+"""Errors that a user can cause: one to five lines for the terminal, and the exit code of the process.
+
+Rooms that import nothing of ours (data, report, convert) raise exceptions of their own; any exception with an `exit_code`
+is one of these for `guarded`. Everything else is a fault of vidjax and keeps its stack.
+"""
+
+import difflib
+import sys
+from collections.abc import Callable, Sequence
+
+
+class UserError(Exception):
+    """Wrong use or a bad config."""
+
+    exit_code = 2
+
+
+class NonFiniteLoss(UserError):
+    """The loss or a gradient became NaN or infinite."""
+
+    exit_code = 4
+
+
+class StorageError(UserError):
+    """A work folder or checkpoint that cannot be read or written."""
+
+    exit_code = 5
+
+
+class Locked(UserError):
+    """Another process works in the folder."""
+
+    exit_code = 6
+
+
+class Preempted(UserError):
+    """Asked to stop by a signal; what was done is saved."""
+
+    exit_code = 143
+
+
+def guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
+    """Runs main(argv) and returns the exit code; a user's error is printed as its sentence, with the stack under `--trace`."""
+    try:
+        main(argv)
+        return 0
+    except Exception as error:
+        code = getattr(error, "exit_code", None)
+        if code is None or "--trace" in argv:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return code
+
+
+def no_such(what: str, name: str, known: Sequence[str], *, show: int = 12) -> str:
+    """'There is no <what> <name>. Did you mean <nearest>?' and the list where it is short."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    listed = f"\nThere are: {', '.join(known)}." if len(known) <= show else ""
+    return f"There is no {what} {name!r}.{hint}{listed}"

@@ -1,0 +1,158 @@
+"""What a run says while it runs: metrics.jsonl, TensorBoard events, clips.log, and one line on the terminal.
+
+A resumed run takes back what was written after the step it starts from, so the files read as if nothing had happened.
+"""
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+log = logging.getLogger("vidjax")
+
+PLAIN_SECONDS = 10.0  # between lines where there is no terminal
+
+
+def show_messages() -> None:
+    """Sends the messages of vidjax to stderr, each on a line of its own even beside a progress line."""
+    log.setLevel(logging.INFO)
+    if not log.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter(("\r\x1b[K" if sys.stderr.isatty() else "") + "%(message)s"))
+        log.addHandler(handler)
+    log.propagate = False
+
+
+class Metrics:
+    """`metrics.jsonl` and TensorBoard events of a work folder, from `step` on."""
+
+    def __init__(self, workdir: Path, step: int):
+        self.path = workdir / "metrics.jsonl"
+        keep_lines(self.path, lambda line: json.loads(line)["step"] <= step)
+        self._file = open(self.path, "a")
+        self._events = _event_writer(workdir)
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        """One line of scalars. NaN and infinities become null: JSON has none."""
+        finite = {k: v if abs(v) < float("inf") else None for k, v in scalars.items()}
+        self._file.write(json.dumps({"step": step, **finite}) + "\n")
+        if self._events:
+            self._events.write_scalars(step, dict(scalars))
+
+    def evaluated(self, step: int) -> bool:
+        """Whether a line of this step has validation metrics."""
+        self._file.flush()
+        rows = map(json.loads, self.path.read_text().splitlines())
+        return any(row["step"] == step and "val/top1" in row for row in rows)
+
+    def flush(self) -> None:
+        """Everything so far is on disk."""
+        flush(self._file)
+        if self._events:
+            self._events.flush()
+
+    def close(self) -> None:
+        self.flush()
+        self._file.close()
+        if self._events:
+            self._events.close()
+
+
+class ClipsLog:
+    """`clips.log`: a line a step with the hash of the ids of its clips, over all processes."""
+
+    def __init__(self, workdir: Path, step: int):
+        self.path = workdir / "clips.log"
+        keep_lines(self.path, lambda line: int(line.split()[0]) <= step)
+        self._file = open(self.path, "a")
+
+    def write(self, step: int, digest: str) -> None:
+        self._file.write(f"{step} {digest}\n")
+
+    def flush(self) -> None:
+        flush(self._file)
+
+    def close(self) -> None:
+        self.flush()
+        self._file.close()
+
+
+def flush(file) -> None:
+    """To the disk, not just to the kernel."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def keep_lines(path: Path, keep) -> None:
+    """Leaves the leading lines of a file for which keep(line) holds; a half-written line ends it."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines(keepends=True):
+        try:
+            good = line.endswith("\n") and keep(line)
+        except (ValueError, KeyError, IndexError):
+            good = False
+        if not good:
+            break
+        kept.append(line)
+    part = path.with_name(f".{path.name}.part")
+    part.write_text("".join(kept))
+    os.replace(part, path)
+
+
+def _event_writer(workdir: Path):
+    """clu's TensorBoard writer; None without TensorFlow, which only this format needs."""
+    try:
+        from clu import metric_writers  # imports TensorFlow, 3 s
+    except ImportError:
+        log.warning("no TensorBoard events: clu or TensorFlow is not installed")
+        return None
+    return metric_writers.SummaryWriter(str(workdir / "events"))
+
+
+class Line:
+    """The progress line: rewritten in place on a terminal, printed every ten seconds without one."""
+
+    def __init__(self, num_steps: int, start: int, stream=None):
+        self.num_steps, self.start = num_steps, start
+        self.stream = stream or sys.stderr
+        self.terminal = self.stream.isatty()
+        self.began = time.monotonic()
+        self.shown = 0.0 if self.terminal else self.began
+        self.paused = 0.0
+
+    def show(self, step: int, scalars: Mapping[str, float]) -> None:
+        """`scalars` are those of the last line of training metrics, by their names there."""
+        now = time.monotonic()
+        if now - self.shown < (0.2 if self.terminal else PLAIN_SECONDS) and step < self.num_steps:
+            return
+        self.shown = now
+        pace = (now - self.began - self.paused) / max(step - self.start, 1)
+        text = progress_text(step, self.num_steps, scalars, (self.num_steps - step) * pace)
+        self.stream.write(f"\r\x1b[K{text}" if self.terminal else f"{text}\n")
+        if self.terminal and step == self.num_steps:
+            self.stream.write("\n")
+        self.stream.flush()
+
+    def pause(self, seconds: float) -> None:
+        """Time that was not spent on steps (an evaluation), left out of the pace."""
+        self.paused += seconds
+
+
+def progress_text(step: int, num_steps: int, scalars: Mapping[str, float], seconds_left: float) -> str:
+    """'step 40/400  loss 2.31  top-1 34.2 %  41 clips/s  waiting 3 %  ETA 3:21'."""
+    parts = [f"step {step}/{num_steps}"]
+    if scalars:
+        parts += [
+            f"loss {scalars['train/loss']:.3f}",
+            f"top-1 {100 * scalars['train/top1']:.1f} %",
+            f"{scalars['train/clips_per_second']:.0f} clips/s",
+            f"waiting {100 * scalars['train/data_wait']:.0f} %",
+        ]
+    minutes, seconds = divmod(round(seconds_left), 60)
+    hours, minutes = divmod(minutes, 60)
+    return "  ".join([*parts, f"ETA {hours}:{minutes:02d}:{seconds:02d}" if hours else f"ETA {minutes}:{seconds:02d}"])
