@@ -302,7 +302,7 @@ def test_no_evaluation_yet(workdir):
 
 def test_other_split(workdir):
     page = page_of(workdir, split="test")
-    assert "The test split has not been evaluated yet" in page.text
+    assert "The test split has not been evaluated yet" in page.text and "--split test --job evaluate" in page.text
 
 
 @pytest.mark.parametrize(
@@ -339,6 +339,17 @@ def test_an_id_does_not_lead_out_of_the_folder(workdir):
     assert read_run(workdir).evaluation.clips[0].strip is None
 
 
+def test_strips_of_ids_with_folders(workdir):
+    for name in ("sub/one", "one", "two"):
+        (workdir / "evaluation" / "validation" / "sub").mkdir(exist_ok=True)
+        write_strip(workdir, name)
+    clips = [{"id": name, "label": 0, "top5": [1]} for name in ("sub/one", "other/one", "other/two")]
+    change_evaluation(workdir, clips=clips)
+    folder = workdir / "evaluation" / "validation"
+    found = [clip.strip for clip in read_run(workdir).evaluation.clips]
+    assert found == [folder / "sub" / "one.png", None, folder / "two.png"]  # one.png may be either clip's
+
+
 def test_clips_without_label_are_neither_right_nor_wrong(workdir):
     change_evaluation(workdir, clips=[{"id": "a", "label": -1, "top5": [1], "probabilities": [1.0], "loss": 0.0}])
     assert read_run(workdir).evaluation.clips == ()
@@ -362,3 +373,11 @@ def test_no_work_folder(tmp_path):
     with pytest.raises(ReportError, match="is not a work folder"):
         write_report(tmp_path)
     assert not list(tmp_path.iterdir())
+    assert ReportError.exit_code == 2
+
+
+def test_work_folder_that_takes_no_files(bare):
+    (bare / "report").touch()  # a file where a folder has to be
+    with pytest.raises(ReportError, match="cannot be written") as caught:
+        write_report(bare)
+    assert caught.value.exit_code == 5

@@ -4,7 +4,13 @@
 path runs a 1x3x3 or 3x1x1 kernel three to seven times faster that way): a kernel without extent in time folds time into
 the batch, a kernel without extent in space folds height and width into one axis, and any other is the sum over its taps in
 time of the first case. "auto" picks the folded form where that is one 2D convolution.
+
+On a CPU the folded forms have a kernel gradient of their own. The compiler turns it into a convolution with a window as large
+as the frame; a matrix product for each frame, or each row, whose operand fits into the cache, takes a third to two thirds of
+its time.
 """
+
+import functools
 
 from collections.abc import Sequence
 
@@ -14,6 +20,7 @@ import jax.numpy as jnp
 from jax import lax
 
 LOWERINGS = ("auto", "native", "folded")
+MIN_CHANNELS = 8  # with fewer, gathering the operand of the matrix product costs more than the convolution
 
 
 def conv(
@@ -35,10 +42,16 @@ def conv(
     if lowering == "native":
         return _native(x, kernel, stride, padding, groups)
     kt, kh, kw = kernel.shape[:3]
+    own_gradient = groups == 1 and kernel.shape[3] >= MIN_CHANNELS and jax.default_backend() == "cpu"
     if kt == 1 and padding[0] == 0:
-        return _fold_time(x[:, :: stride[0]], kernel[0], stride[1:], padding[1:], groups)
+        x = x[:, :: stride[0]]
+        if own_gradient:
+            return _conv_space(x, kernel[0], tuple(stride[1:]), tuple(padding[1:]))
+        return _fold_time(x, kernel[0], stride[1:], padding[1:], groups)
     if kh == kw == 1 and padding[1] == padding[2] == 0:
         x = x[:, :, :: stride[1], :: stride[2]]
+        if own_gradient:
+            return _conv_time(x, kernel[:, 0, 0], stride[0], padding[0])
         return _fold_space(x, kernel[:, 0], stride[0], padding[0], groups)
     if lowering == "auto":
         return _native(x, kernel, stride, padding, groups)
@@ -91,6 +104,71 @@ def _sum_over_time(x, kernel, stride, padding, groups):
         for k in range(kernel.shape[0])
     ]
     return sum(taps[1:], taps[0])
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _conv_space(x, kernel, stride, padding):
+    """_fold_time with a kernel gradient frame by frame: kernel [kh, kw, C, F]."""
+    return _fold_time(x, kernel, stride, padding, 1)
+
+
+def _conv_space_forward(x, kernel, stride, padding):
+    return _conv_space(x, kernel, stride, padding), (x, kernel)
+
+
+def _conv_space_backward(stride, padding, saved, dy):
+    x, kernel = saved
+    (kh, kw, c, features), (sh, sw), (ph, pw) = kernel.shape, stride, padding
+    _, vjp = jax.vjp(lambda x: _fold_time(x, kernel, stride, padding, 1), x)
+    ho, wo = dy.shape[2:4]
+
+    def add_frame(t, total):
+        frame = lax.dynamic_index_in_dim(x, t, axis=1, keepdims=False)  # [N, H, W, C]
+        frame = jnp.pad(frame, ((0, 0), (ph, ph), (pw, pw), (0, 0)))
+        rows = [frame[:, i : i + sh * (ho - 1) + 1 : sh] for i in range(kh)]
+        taps = [row[:, :, j : j + sw * (wo - 1) + 1 : sw] for row in rows for j in range(kw)]
+        return total + _product(taps, lax.dynamic_index_in_dim(dy, t, axis=1, keepdims=False))
+
+    total = lax.fori_loop(0, x.shape[1], add_frame, jnp.zeros((kh * kw * c, features), jnp.float32))
+    return vjp(dy)[0], total.reshape(kernel.shape).astype(kernel.dtype)
+
+
+_conv_space.defvjp(_conv_space_forward, _conv_space_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _conv_time(x, kernel, stride, padding):
+    """_fold_space with a kernel gradient row by row: kernel [kt, C, F], stride and padding in time."""
+    return _fold_space(x, kernel[:, None], stride, padding, 1)
+
+
+def _conv_time_forward(x, kernel, stride, padding):
+    return _conv_time(x, kernel, stride, padding), (x, kernel)
+
+
+def _conv_time_backward(stride, padding, saved, dy):
+    x, kernel = saved
+    kt, c, features = kernel.shape
+    _, vjp = jax.vjp(lambda x: _fold_space(x, kernel[:, None], stride, padding, 1), x)
+    last = stride * (dy.shape[1] - 1)
+
+    def add_row(h, total):
+        row = lax.dynamic_index_in_dim(x, h, axis=2, keepdims=False)  # [N, T, W, C]
+        row = jnp.pad(row, ((0, 0), (padding, padding), (0, 0), (0, 0)))
+        taps = [row[:, k : k + last + 1 : stride] for k in range(kt)]
+        return total + _product(taps, lax.dynamic_index_in_dim(dy, h, axis=2, keepdims=False))
+
+    total = lax.fori_loop(0, x.shape[2], add_row, jnp.zeros((kt * c, features), jnp.float32))
+    return vjp(dy)[0], total.reshape(kernel.shape).astype(kernel.dtype)
+
+
+_conv_time.defvjp(_conv_time_forward, _conv_time_backward)
+
+
+def _product(taps, dy):
+    """Sum over positions of (what the kernel saw)^T (gradient): taps [..., C] each, dy [..., F] -> [taps * C, F]."""
+    seen = jnp.concatenate(taps, axis=-1)
+    return jnp.dot(seen.reshape(-1, seen.shape[-1]).T, dy.reshape(-1, dy.shape[-1]), preferred_element_type=jnp.float32)
 
 
 class Conv(nn.Module):

@@ -47,9 +47,9 @@ def lay_out(classes: tuple[str, ...]) -> Layout:
     side = num * cell / SCALE
     font = float(np.clip(0.6 * cell / SCALE, 8, 13))
     names = tuple(shorten(name, 34) for name in classes) if named else ()
-    room = text_width(list(names), size=font) + 10 if named else 40
+    room = max(74, text_width(list(names), size=font) + 10) if named else 40
     left, top = 20 + room, 88 + room
-    width = max(left + side + 24, 560)
+    width = max(left + side + 24, 610)
     return Layout(cell, left, top, side, width, top + side + 56, font, names)
 
 
@@ -104,11 +104,12 @@ def put_names(figure, place: Layout, *, theme: Theme) -> None:
         turned = {"rotation": 90, "ha": "center", "va": "bottom"} if place.names else {"ha": "center"}
         put_text(figure, place.left + centre, place.top - 6, name, **turned, **look)
     look = {"size": 11, "color": theme.muted}
-    put_text(figure, place.left - 6, place.top - 5, "true ↓", ha="right", **look)
     if place.names:  # the corner that neither rows nor columns of names reach
         put_text(figure, place.left - 6, place.top - 20, "predicted →", ha="right", **look)
+        put_text(figure, place.left - 6, place.top - 5, "true ↓", ha="right", **look)
     else:
         put_text(figure, place.left, place.top - 24, "predicted → (class number)", **look)
+        put_text(figure, place.left - 6, place.top - 24, "true ↓", ha="right", **look)
 
 
 def put_values(figure, shares: np.ndarray, colors: np.ndarray, place: Layout) -> None:
@@ -126,7 +127,7 @@ def put_key(figure, place: Layout, *, theme: Theme) -> None:
     """Two ramps under the matrix: what blue and vermilion mean, from 0 to 100 % of a row."""
     ramp = np.linspace(0, 1, 120 * SCALE)[None].repeat(8 * SCALE, axis=0) ** GAMMA
     y = place.top + place.side + 22
-    x = min(place.left, place.width - 470)
+    x = min(place.left, place.width - 512)
     for name, pale, color in (("right", theme.right_pale, theme.right), ("wrong", theme.wrong_pale, theme.wrong)):
         put_text(figure, x, y + 8, f"{name}  0", size=11, color=theme.muted)
         start = x + 54

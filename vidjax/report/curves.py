@@ -29,9 +29,8 @@ def draw_curves(run: Run, *, theme: Theme = LIGHT) -> bytes | None:
         box = (left / WIDTH, BOTTOM / HEIGHT, width / WIDTH, (HEIGHT - TOP - BOTTOM) / HEIGHT)
         axes[name] = figure.add_axes(box, facecolor=theme.paper)
         set_axes(axes[name], (min(0, *steps), max(1, *steps)), theme=theme, num_ticks=2 if name == "rate" else 5)
-    draw_panel(axes["loss"], run, "loss", "loss (nats)", theme=theme)
-    draw_panel(axes["top1"], run, "top1", "top-1 (% of clips)", theme=theme, scale=100)
-    set_percent_axis(axes["top1"], run, theme=theme)
+    draw_panel(axes["loss"], run, "loss", theme=theme)
+    draw_panel(axes["top1"], run, "top1", theme=theme)
     draw_rate(axes["rate"], run, theme=theme)
     return to_png(figure, title=title + (" (synthetic data)" if run.synthetic else ""))
 
@@ -49,8 +48,9 @@ def set_axes(axes: Axes, limits: tuple[int, int], *, theme: Theme, num_ticks: in
     axes.set_xlabel("step", color=theme.muted, fontsize=points(11), labelpad=3)
 
 
-def draw_panel(axes: Axes, run: Run, name: str, title: str, *, theme: Theme, scale: float = 1) -> None:
+def draw_panel(axes: Axes, run: Run, name: str, *, theme: Theme) -> None:
     """Training as logged (pale) and smoothed, validation with its points, both named with their last value."""
+    title, unit, scale = {"loss": ("loss (nats)", "", 1), "top1": ("top-1 (% of clips)", " %", 100)}[name]
     set_title(axes, title, theme=theme)
     ends = []
     steps, values = run.series(f"train/{name}")
@@ -76,7 +76,9 @@ def draw_panel(axes: Axes, run: Run, name: str, title: str, *, theme: Theme, sca
         put_nothing(axes, theme=theme)
         return
     axes.set_ylim(*padded_limits(axes))
-    name_ends(axes, ends, unit=" %" if scale == 100 else "", theme=theme)
+    if unit:
+        set_percent_axis(axes, run, theme=theme)
+    name_ends(axes, ends, unit=unit, theme=theme)  # last: the names stand by the limits
 
 
 def padded_limits(axes: Axes) -> tuple[float, float]:
@@ -114,12 +116,12 @@ def name_ends(axes: Axes, ends: list[tuple[float, str, str]], *, unit: str, them
 
 def set_percent_axis(axes: Axes, run: Run, *, theme: Theme) -> None:
     """No more than 100 %, and a dotted line where a uniform guess would be."""
-    axes.set_ylim(0, min(axes.get_ylim()[1], 101))
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10)))
     num_classes = number(run.data.get("num_classes"))
-    if not axes.lines or not num_classes > 1:
+    chance = 100 / num_classes if num_classes > 1 else 0.0
+    axes.set_ylim(0, min(max(axes.get_ylim()[1], 1.25 * chance), 101))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10)))
+    if not chance:
         return
-    chance = 100 / num_classes
     axes.axhline(chance, color=theme.muted, linewidth=points(1), linestyle=(0, (1, 2)))
     text = f"chance {chance:.3g} %"
     look = {"color": theme.muted, "fontsize": points(10.5), "va": "bottom", "ha": "right"}

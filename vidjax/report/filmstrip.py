@@ -90,7 +90,7 @@ def draw_mistakes(
         chosen = [frames[i] for i in choose_frames(len(frames), MAX_FRAMES)]
         put_frames(figure, chosen, MARGIN, y + 20, width=strip, height=side)
         put_bars(figure, clip, evaluation.classes, MARGIN * 2 + strip, y + 8, names=names, theme=theme)
-    return to_png(figure, title=title + (" (synthetic data)" if synthetic else ""))
+    return to_png(figure, title=title + (" (synthetic data)" if synthetic else ""), photographs=True)
 
 
 def draw_poster(
@@ -125,7 +125,7 @@ def draw_poster(
             put_text(figure, x, y + side + 13, str(index + 1), size=10, color=theme.muted, ha="center")
     middle = 74 + (bottom - 86 - 122) / 2
     put_bars(figure, clip, evaluation.classes, MARGIN * 2 + strip, middle, names=names, theme=theme)
-    return to_png(figure, title=title + (" (synthetic data)" if synthetic else ""))
+    return to_png(figure, title=title + (" (synthetic data)" if synthetic else ""), photographs=True)
 
 
 def put_frames(figure, frames: list[Image.Image], x: float, y: float, *, width: float, height: float) -> float:

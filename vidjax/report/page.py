@@ -7,6 +7,7 @@ import math
 import shlex
 from datetime import UTC, datetime
 from html import escape
+from statistics import median
 from typing import Any
 
 from vidjax.report.markup import BADGE, code, count, count_text, percent, picture, table, text, unknown
@@ -133,6 +134,7 @@ def evaluate_command(run: Run) -> str:
         if word.split("=")[0] == "--config" or word.startswith("--config."):
             flags += [word] if "=" in word else words[position : position + 2]
     flags = flags or ["--config", "configs/....py"]
+    flags += [] if run.split == "validation" else ["--split", run.split]
     return shlex.join(["python", "launch.py", *flags, "--job", "evaluate", "--workdir", str(run.workdir)])
 
 
@@ -166,9 +168,11 @@ def facts(run: Run) -> str:
 
 
 def speed(run: Run) -> str:
-    """Median over the log lines: the first ones hold the compilation."""
-    values = sorted(run.series("train/clips_per_second")[1])
-    return f"{values[len(values) // 2]:,.4g} clips a second in training (median)" if values else ""
+    """Medians over the log lines: the first ones hold the compilation."""
+    clips, waiting = (run.series(f"train/{key}")[1] for key in ("clips_per_second", "data_wait"))
+    parts = [f"{median(clips):,.4g} clips a second in training"] if clips.size else []
+    parts += [f"{percent(median(waiting))} of the time waiting for data"] if waiting.size else []
+    return ", ".join(parts)
 
 
 def tally(names: list[Any]) -> str:

@@ -47,7 +47,7 @@ tbody th { font-weight: 500; }
 .meter i, .best i { display: block; height: .7rem; background: var(--bar); min-width: 1px; border-radius: 1px; }
 .meter i { background: var(--right); }
 .clip { margin: 0; padding: 1rem 0; border-top: 1px solid var(--rule); display: grid; gap: .3rem 1.75rem;
-  grid-template-columns: minmax(0, 1fr) 23rem; align-items: center; }
+  grid-template-columns: minmax(0, 1fr) 26rem; align-items: center; }
 .clip figcaption { grid-column: 1 / -1; display: flex; flex-wrap: wrap; gap: 0 1rem; align-items: baseline; }
 .clip figcaption .quiet { font-size: .85rem; overflow-wrap: anywhere; }
 .clip img { display: block; width: 100%; height: auto; border-radius: .3rem; }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,15 @@ MARKS = ("config.json", "env.json", "metrics.jsonl", "evaluation")
 
 
 class ReportError(Exception):
-    """A report cannot be made; the message is one sentence for the user."""
+    """A report cannot be made; the message is one sentence for the user, `exit_code` that of the process."""
+
+    exit_code = 2
+
+
+class ReportNotWritten(ReportError):
+    """The work folder takes no files."""
+
+    exit_code = 5
 
 
 @dataclass(frozen=True)
@@ -141,13 +150,13 @@ def read_evaluation(folder: Path, split: str, problems: list[str]) -> Evaluation
     raw = read_json(folder / f"{split}.json", problems)
     if raw is None:
         return None
-    # by what lies there, not by what the ids say: an id with "../" finds nothing
-    strips = {path.relative_to(folder / split).as_posix(): path for path in (folder / split).rglob("*.png")}
     try:
         classes = tuple(str(name) for name in raw["classes"])
         confusion = np.array(raw["confusion"], np.int64).reshape(len(classes), len(classes))
         scores = {key: number(raw.get(key)) for key in ("loss", "top1", "top5", "mean_class")}
-        clips = [read_clip(clip, strips, len(classes)) for clip in raw.get("clips") or ()]
+        clips = raw.get("clips") or ()
+        strips = find_strips(folder / split, [str(clip["id"]) for clip in clips])
+        clips = [read_clip(clip, strips, len(classes)) for clip in clips]
         step = raw.get("step")
         step = step if isinstance(step, int) else None
         num_clips = int(raw.get("num_clips", confusion.sum()))
@@ -155,6 +164,16 @@ def read_evaluation(folder: Path, split: str, problems: list[str]) -> Evaluation
         problems.append(f"evaluation/{split}.json is not an evaluation ({error!r}); run the evaluate job again.")
         return None
     return Evaluation(split, step, num_clips, scores, classes, confusion, tuple(clip for clip in clips if clip))
+
+
+def find_strips(folder: Path, ids: list[str]) -> dict[str, Path]:
+    """Clip id -> strip, under its whole id or, where no other clip ends so, under the id's last part."""
+    # by what lies there, not by what the ids say: an id with "../" leads nowhere
+    found = {path.relative_to(folder).as_posix().removesuffix(".png"): path for path in folder.rglob("*.png")}
+    last = {name: PurePosixPath(name).name for name in ids}
+    times = Counter(last.values())
+    strips = {name: found.get(name) or (found.get(last[name]) if times[last[name]] == 1 else None) for name in ids}
+    return {name: path for name, path in strips.items() if path}
 
 
 def read_clip(raw: dict[str, Any], strips: dict[str, Path], num_classes: int) -> Clip | None:
@@ -170,7 +189,7 @@ def read_clip(raw: dict[str, Any], strips: dict[str, Path], num_classes: int) ->
         top5=top5,
         probabilities=probabilities[: len(top5)],
         loss=number(raw.get("loss")),
-        strip=strips.get(f"{raw['id']}.png"),
+        strip=strips.get(str(raw["id"])),
     )
 
 

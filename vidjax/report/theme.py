@@ -109,7 +109,9 @@ def text_width(strings: list[str], *, size: float) -> float:
 
 
 def shorten(text: str, num_characters: int) -> str:
-    return text if len(text) <= num_characters else text[: num_characters - 1].rstrip() + "…"
+    """Cut in the middle: names of a family often differ at their ends only."""
+    tail = num_characters // 3
+    return text if len(text) <= num_characters else f"{text[: num_characters - tail - 1]}…{text[-tail:]}"
 
 
 def mix(start: str, end: str, amount: np.ndarray) -> np.ndarray:
@@ -124,11 +126,11 @@ def put_pixels(figure: Figure, pixels: np.ndarray, x: float, y: float) -> None:
     figure.figimage(pixels, round(x * SCALE), round(bottom), origin="upper")
 
 
-def to_png(figure: Figure, *, title: str) -> bytes:
+def to_png(figure: Figure, *, title: str, photographs: bool = False) -> bytes:
     """The figure as a PNG of at most 256 colours, with the title in its metadata."""
     figure.canvas.draw()
     pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
-    image = few_colors(pixels)
+    image = few_colors(pixels, photographs=photographs)
     info = PngImagePlugin.PngInfo()
     info.add_itxt("Title", title)
     file = io.BytesIO()
@@ -136,8 +138,8 @@ def to_png(figure: Figure, *, title: str) -> bytes:
     return file.getvalue()
 
 
-def few_colors(pixels: np.ndarray) -> Image.Image:
-    """uint8 [H, W, 3] -> palette image whose flat areas, paper above all, keep their exact colour."""
+def few_colors(pixels: np.ndarray, *, photographs: bool) -> Image.Image:
+    """uint8 [H, W, 3] -> palette image whose flat areas keep their exact colour; photographs are dithered."""
     # coverage, not the median cut: it keeps rare colours (a badge, one row of frames); a ninth of the pixels shows all
     sample = np.ascontiguousarray(pixels[::3, ::3])
     palette = Image.fromarray(sample).quantize(256, method=Image.Quantize.MAXCOVERAGE)
@@ -149,4 +151,10 @@ def few_colors(pixels: np.ndarray) -> Image.Image:
     for code in codes[np.argsort(counts, kind="stable")]:
         colors[code >> 24] = [(code >> shift) & 255 for shift in (16, 8, 0)]
     image.putpalette(colors.tobytes())
-    return image
+    if not photographs:
+        return image
+    flat = np.asarray(image)
+    dithered = np.asarray(Image.fromarray(pixels).quantize(palette=image, dither=Image.Dither.FLOYDSTEINBERG))
+    mixed = Image.fromarray(np.where((colors[flat] == pixels).all(-1), flat, dithered))
+    mixed.putpalette(colors.tobytes())
+    return mixed

@@ -10,7 +10,7 @@ from vidjax.report.confusion import draw_confusion
 from vidjax.report.curves import draw_curves
 from vidjax.report.filmstrip import draw_mistakes, draw_poster, encode_strip
 from vidjax.report.page import build_page
-from vidjax.report.read import ReportError, Run, read_run
+from vidjax.report.read import ReportNotWritten, Run, read_run
 from vidjax.report.scores import poster_clip, worst_mistakes
 from vidjax.report.theme import DARK
 
@@ -21,7 +21,7 @@ def write_report(workdir: str | Path, *, split: str = "validation") -> Path:
     """Write report.html, complete in itself, and report/*.png of a work folder; returns the path of the page.
 
     Pictures with nothing to show (no metrics, no evaluation of `split`, no saved frames) are left out, and those of an
-    earlier report are taken away. Raises ReportError where there is no work folder or it cannot be written.
+    earlier report are taken away. Raises ReportError where there is no work folder or it takes no files.
     """
     run = read_run(workdir, split=split)
     with warnings.catch_warnings():
@@ -40,7 +40,7 @@ def write_report(workdir: str | Path, *, split: str = "validation") -> Path:
                 (folder / name).unlink(missing_ok=True)
         replace_file(path, page.encode("utf-8"))
     except OSError as error:
-        raise ReportError(f"the report cannot be written to {run.workdir}: {error.strerror or error}.") from error
+        raise ReportNotWritten(f"the report cannot be written to {run.workdir}: {error.strerror or error}.") from error
     return path
 
 

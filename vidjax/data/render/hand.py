@@ -15,9 +15,9 @@ PHALANGES = ((0.215, 0.135, 0.10), (0.235, 0.15, 0.105), (0.215, 0.14, 0.10), (0
 FINGER_RADII = ((0.060, 0.056, 0.050, 0.042), (0.061, 0.057, 0.051, 0.043), (0.059, 0.055, 0.048, 0.041),
                 (0.051, 0.047, 0.042, 0.036))  # fmt: skip
 FINGER_BENDS = (80.0, 100.0, 60.0)  # degrees at the three joints of a fist
-FINGER_FAN = (11.0, 2.5, -7.0, -18.0)  # degrees towards the thumb at spread 1
+FINGER_FAN = (15.0, 3.0, -8.0, -21.0)  # degrees towards the thumb at spread 1
 THUMB_BASE = (0.105, 0.12, 0.03)
-THUMB_BONES = (0.185, 0.155, 0.115)
+THUMB_BONES = (0.185, 0.165, 0.13)
 THUMB_RADII = (0.085, 0.066, 0.057, 0.046)
 PALM = ((0.09, 0.02, 0.075), (-0.085, 0.02, 0.075), (0.145, 0.15, 0.07), (-0.135, 0.15, 0.075), (0.165, 0.44, 0.062),
         (0.055, 0.47, 0.062), (-0.155, 0.39, 0.055))  # circles: x, y, radius # fmt: skip

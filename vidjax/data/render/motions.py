@@ -50,7 +50,7 @@ def draw_take(rng: np.random.Generator, num_frames: int) -> Take:
     phase = (1 - ease) * linear + ease * linear**2 * (3 - 2 * linear)
     return Take(
         num_frames=num_frames,
-        size=rng.uniform(46, 64),
+        size=rng.uniform(52, 68),
         place=np.array([rng.uniform(-12, 12), rng.uniform(-5, 7)]),
         tilt=rng.uniform(-14, 14),
         turn=rng.uniform(-28, 28),
@@ -89,11 +89,11 @@ def make_pose(
 
 def _two(rng):
     """Index and middle finger out, thumb over the others, sometimes from the back."""
-    return {"curl": TWO, "spread": rng.uniform(0.3, 0.9), "fold": 1.0, "yaw": rng.choice([0.0, 180.0])}
+    return {"curl": TWO, "spread": rng.uniform(0.5, 1.0), "fold": 1.0, "yaw": rng.choice([0.0, 180.0])}
 
 
 def _open(rng):
-    return {"spread": rng.uniform(0.1, 0.8), "fold": rng.uniform(0, 0.3), "yaw": rng.choice([0.0, 180.0], p=[0.7, 0.3])}
+    return {"spread": rng.uniform(0.4, 1.0), "fold": rng.uniform(0, 0.2), "yaw": rng.choice([0.0, 180.0], p=[0.7, 0.3])}
 
 
 def _across(take, rng, reach, hand):
@@ -110,7 +110,7 @@ def _down(take, rng, reach, hand):
 
 
 def _away(take, rng, hand):
-    low, high = rng.uniform(0.56, 0.68), rng.uniform(1.25, 1.4)
+    low, high = rng.uniform(0.52, 0.64), rng.uniform(1.15, 1.3)
     scale = low * (high / low) ** take.phase
     return [make_pose(take, scale=scale, y=4 * (scale - 1), lean=rng.uniform(-15, 15), **hand)]
 
@@ -174,7 +174,7 @@ def turn_clockwise(take, rng):
 
 def zoom_in_full(take, rng):
     u = take.phase[:, None]
-    shut = rng.uniform(0.58, 0.72)
+    shut = rng.uniform(0.62, 0.75)
     curl = shut * (1 - u) + np.zeros(4) * u
     return [make_pose(take, curl=curl, spread=1.25 * take.phase, fold=0.75 * (1 - take.phase),
                       abduct=22 * take.phase, lean=rng.uniform(-20, 20), pitch=rng.uniform(-5, 15))]  # fmt: skip
@@ -182,9 +182,9 @@ def zoom_in_full(take, rng):
 
 def zoom_in_two(take, rng):
     u = take.phase
-    bend = 0.46 * (1 - u)
+    bend = 0.56 * (1 - u)
     curl = np.stack([bend, np.full_like(u, 0.97), np.ones_like(u), np.ones_like(u)], -1)
-    return [make_pose(take, curl=curl, spread=0.8 * u, fold=0.42 * (1 - u), abduct=-8 + 48 * u,
+    return [make_pose(take, curl=curl, spread=0.8 * u, fold=0.45 * (1 - u), abduct=-8 + 52 * u, scale=1.1,
                       lean=rng.uniform(-25, 25))]  # fmt: skip
 
 
@@ -199,11 +199,11 @@ def _thumb(take, rng, up):
     side = take.side
     bob = rng.uniform(0, 3) * np.sin(take.phase * 9)
     # The forearm comes from the side and the thumb's side of the hand is up: the fingers close towards the viewer.
-    lean = -side * (90 - up * rng.uniform(0, 25))
+    lean = -side * (90 - up * rng.uniform(10, 35))
     return [
         make_pose(
             take, x=side * 4, y=-8 + up * 4 + bob + (1 - here) * 55, lean=lean, roll=-side * up * rng.uniform(0, 15),
-            curl=FIST, fold=0.8 * (1 - here), abduct=44 * here, spread=0.0, side=side * up,
+            curl=FIST, fold=0.8 * (1 - here), abduct=44 * here, scale=1.1, spread=0.0, side=side * up,
         )
     ]  # fmt: skip
 
@@ -234,8 +234,8 @@ def drum(take, rng):
     beat = rng.uniform(2.2, 3.6) * take.pace + rng.uniform()
     order = np.arange(4) * rng.choice([-1, 1]) / 4
     curl = 0.06 + 0.66 * np.clip(np.sin(2 * np.pi * (beat[:, None] + order)), 0, 1)
-    yaw, pitch = (180.0, rng.uniform(20, 45)) if rng.uniform() < 0.5 else (0.0, rng.uniform(-10, 25))
-    return [make_pose(take, curl=curl, spread=0.7, fold=0.25, yaw=yaw, pitch=pitch, lean=rng.uniform(-35, 35))]
+    lean = rng.choice([-1, 1]) * rng.uniform(55, 95)  # the arm lies across the picture, as on a table
+    return [make_pose(take, curl=curl, spread=0.8, fold=0.25, yaw=180.0, pitch=rng.uniform(-10, 20), lean=lean)]
 
 
 def rest(take, rng):
@@ -247,14 +247,8 @@ def rest(take, rng):
                       yaw=rng.choice([0.0, 180.0]), scale=0.85)]  # fmt: skip
 
 
-def _point(take, rng):
-    """Points at one thing, then at another."""
-    a, b = rng.uniform(-50, 50, size=2)
-    u = np.clip((take.phase - 0.4) / 0.2, 0, 1)
-    return [make_pose(take, lean=a + (b - a) * u, y=-4 * np.sin(np.pi * u), pitch=20, curl=POINT, fold=0.9)]
-
-
 def _draw_circle(take, rng):
+    """Draws a circle in the air with a pointing finger."""
     angle = 2 * np.pi * (rng.uniform() + rng.choice([-1, 1]) * rng.uniform(1.0, 1.6) * take.pace)
     return [make_pose(take, x=20 * np.cos(angle), y=6 + 16 * np.sin(angle), curl=POINT, fold=0.9, scale=0.9)]
 
@@ -285,7 +279,7 @@ def _drink(take, rng):
 
 
 def other(take, rng):
-    kinds = (_point, _draw_circle, _pick_up, _scratch, _drink)
+    kinds = (_draw_circle, _pick_up, _scratch, _drink)
     return kinds[rng.integers(len(kinds))](take, rng)
 
 

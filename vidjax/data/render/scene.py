@@ -174,8 +174,10 @@ def draw_scene(rng: np.random.Generator, width: int, num_frames: int) -> Scene:
             background = background.filter(ImageFilter.GaussianBlur(rng.uniform(1, 5)))
         _person(rng, background, look.back, look.sleeve)
     background = background.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 2.5)))
+    flat = Image.new("RGB", size, background.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0)))
+    background = Image.blend(background, flat, rng.uniform(0.0, 0.4))
     sheet = (HEIGHT + SHEET, width + SHEET)
-    sigma = rng.uniform(0.0, 5.0)
+    sigma = rng.uniform(0.0, 4.0)
     noise = np.clip(128 + rng.standard_normal(sheet, dtype=np.float32) * sigma, 0, 255).astype(np.uint8)
     shake = smooth_noise(rng, num_frames, 2, knots=8) * rng.uniform(0, 2.2) * ZOOM
     return Scene(
