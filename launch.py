@@ -3,8 +3,9 @@
 import os
 import sys
 
-# Before anything imports TensorFlow, which only reads data here and has nothing to say about it.
+# Before anything imports TensorFlow: it only decodes images here, and has nothing to say about itself.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 from vidjax import jobs
 from vidjax.run import command, errors

@@ -28,7 +28,8 @@ def load_split(source: Any, split: str, config: ConfigDict, workdir: Path) -> li
     if share > config.data.max_bad:
         shown = "; ".join(f"{row['id']}: {row['cause']}" for row in bad[:2])
         raise DataError(
-            f"{len(bad)} of {len(records) + len(bad)} {split} clips cannot be used: {shown}{'; ...' if bad[2:] else ''}.\n"
+            f"{len(bad)} of {len(records) + len(bad)} {split} clips cannot be used: "
+            f"{shown}{'; ...' if bad[2:] else ''}.\n"
             f"All are listed in {workdir / 'quarantine.json'}.\n"
             f"To go on without them: --config.data.max_bad={-(-share * 100 // 1) / 100:.2f}"
         )

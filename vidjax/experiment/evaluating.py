@@ -37,8 +37,17 @@ class Evaluation:
     probabilities: np.ndarray  # float32 [num_clips, 5]
 
 
-def evaluate(config: ConfigDict, predict: Callable, variables: Any, records: list[Record], classes, mesh: Mesh):
-    """Runs `predict` (of `programs.make_predict_step`) over all records -> Evaluation."""
+def evaluate(
+    config: ConfigDict,
+    predict: Callable,
+    variables: Any,
+    records: list[Record],
+    classes,
+    mesh: Mesh,
+    *,
+    stop: Any = False,
+) -> Evaluation | None:
+    """Runs `predict` (of `programs.make_predict_step`) over all records; None where `stop` became true meanwhile."""
     sums = jax.device_put(metrics.zeros(len(classes)), devices.replicated(mesh))
     batches = pipeline.eval_batches(
         records,
@@ -50,6 +59,8 @@ def evaluate(config: ConfigDict, predict: Callable, variables: Any, records: lis
     )
     rows = []
     for batch in batches:
+        if stop:
+            return None
         sums, clips = predict(variables, programs.device_batch(batch, mesh), sums)
         rows.append(clips)
     rows = jax.device_get(rows)
@@ -60,7 +71,12 @@ def evaluate(config: ConfigDict, predict: Callable, variables: Any, records: lis
 
 
 def write(workdir: Path, split: str, step: int, result: Evaluation, records, classes, config: ConfigDict) -> None:
-    """Writes evaluation/<split>.json and a strip of frames for each of the worst mistakes. Raises StorageError."""
+    """Writes evaluation/<split>.json and a strip of frames for each of the worst mistakes, in the first process only.
+
+    Raises StorageError.
+    """
+    if not devices.is_first_process():
+        return
     labels = pipeline.label_indices(records, classes)
     clips = [
         {

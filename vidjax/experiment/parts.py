@@ -1,7 +1,7 @@
 """A config turned into its parts: source, clip spec, network, optimiser, augmentation, loss.
 
-The one place that reads config keys for them; the parts themselves take plain numbers. What a config asks for that does not
-exist ends here as a sentence, before any device works.
+The one place that reads config keys for them; the parts themselves take plain numbers. What a config asks for that does
+not exist ends here as a sentence, before any device works.
 """
 
 import dataclasses
@@ -32,6 +32,18 @@ def cache_dir(config: ConfigDict) -> Path:
     return Path(config.data.cache_dir or os.environ.get("VIDJAX_CACHE") or "~/.cache/vidjax").expanduser()
 
 
+def check(config: ConfigDict) -> None:
+    """Raises UserError for whatever can be refused before data and devices are looked at."""
+    least = {"batch_size": 1, "log_steps": 1, "eval_steps": 0, "checkpoint_steps": 0, "num_steps": 0, "num_epochs": 0}
+    for key, value in least.items():
+        if config[key] < value:
+            raise UserError(f"config.{key} is {config[key]}; it is {value} or more.")
+    check_network(config)
+    clip_spec(config)
+    loss(config)
+    optimiser(config, schedule(config, 1))
+
+
 def source(config: ConfigDict) -> Any:
     """The data set of a config. Raises DataError, MissingData."""
     data = config.data
@@ -50,22 +62,8 @@ def clip_spec(config: ConfigDict) -> ClipSpec:
 
 def network(config: ConfigDict, num_classes: int) -> models.Classifier:
     """The classifier of a config. Raises UserError for a name or a field that does not exist."""
-    known = models.names()
-    if config.model.name not in known:
-        raise UserError(f"config.model.name: {no_such('model', config.model.name, known)}")
-    variants = list(models.family(config.model.name).VARIANTS)
-    if config.model.variant not in variants:
-        what = f"variant of {config.model.name}"
-        raise UserError(f"config.model.variant: {no_such(what, config.model.variant, variants, show=20)}")
-    if config.head.name not in heads.names():
-        raise UserError(f"config.head.name: {no_such('head', config.head.name, heads.names())}")
-    if config.precision not in PRECISIONS:
-        raise UserError(f"config.precision: {no_such('precision', config.precision, PRECISIONS)}")
+    check_network(config)
     fields = {key: value for key, value in config.model.items() if key not in ("name", "variant")}
-    known = models.field_names(config.model.name)
-    for field in fields:
-        if field not in known:
-            raise UserError(f"config.model.{field}: {no_such('field of ' + config.model.name, field, known)}")
     return models.build(
         config.model.name,
         variant=config.model.variant,
@@ -77,8 +75,27 @@ def network(config: ConfigDict, num_classes: int) -> models.Classifier:
     )
 
 
+def check_network(config: ConfigDict) -> None:
+    """Raises UserError for a name or a field of a network that does not exist."""
+    known = models.names()
+    if config.model.name not in known:
+        raise UserError(f"config.model.name: {no_such('model', config.model.name, known)}")
+    variants = list(models.family(config.model.name).VARIANTS)
+    if config.model.variant not in variants:
+        what = f"variant of {config.model.name}"
+        raise UserError(f"config.model.variant: {no_such(what, config.model.variant, variants, show=20)}")
+    if config.head.name not in heads.names():
+        raise UserError(f"config.head.name: {no_such('head', config.head.name, heads.names())}")
+    if config.precision not in PRECISIONS:
+        raise UserError(f"config.precision: {no_such('precision', config.precision, PRECISIONS)}")
+    known = models.field_names(config.model.name)
+    for field in config.model:
+        if field not in ("name", "variant", *known):
+            raise UserError(f"config.model.{field}: {no_such('field of ' + config.model.name, field, known)}")
+
+
 def num_steps(config: ConfigDict, num_clips: int) -> int:
-    """Updates of the whole run; a last partial batch of the run is filled from the epoch that follows."""
+    """Updates of the whole run; its last batch is filled up from the epoch that would follow."""
     if config.num_steps:
         return config.num_steps
     return max(1, math.ceil(config.num_epochs * num_clips / config.batch_size))

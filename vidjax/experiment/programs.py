@@ -73,6 +73,11 @@ def empty_window(mesh: Mesh) -> metrics.Sums:
     return jax.device_put(zero, devices.replicated(mesh))
 
 
+def make_is_finite() -> Callable[[Any], jax.Array]:
+    """is_finite(tree) -> bool array: whether every number in it is."""
+    return jax.jit(lambda tree: jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all())
+
+
 def make_predict_step(config: ConfigDict, module, mesh: Mesh) -> Callable:
     """step(variables, batch, sums) -> (sums, clips), see `learn.steps.make_predict_step`; all of it on every device."""
     step = steps.make_predict_step(module, loss=parts.loss(config), normalise=parts.normalisation(config))

@@ -20,20 +20,27 @@ def run(request: Request) -> None:
     show_messages()
     config = request.config
     if config is None or not (request.workdir / "checkpoints").is_dir():
-        raise UserError(f"There is no run to evaluate in {request.workdir}. --workdir names the folder of a training run.")
-    devices.use_compilation_cache(parts.cache_dir(config) / "programs")
-    mesh = devices.make_mesh()
-    devices.check_batch(config.batch_size, mesh)
+        raise UserError(
+            f"There is no run to evaluate in {request.workdir}. --workdir names the folder of a training run."
+        )
+    parts.check(config)
     source = parts.source(config)
     module = parts.network(config, len(source.classes))
     with workdir.opened(request.workdir):
+        devices.use_compilation_cache(parts.cache_dir(config) / "programs")
+        mesh = devices.make_mesh()
+        devices.check_batch(config.batch_size, mesh)
+        log.info("%s", source.about)
         records = load_split(source, request.split, config, request.workdir)
+        if not all(record.label for record in records):
+            raise UserError(f"The {request.split} split has no labels to compare with.")
         step, variables = restore(request, module, mesh)
         predict = programs.make_predict_step(config, module, mesh)
         result = evaluating.evaluate(config, predict, variables, records, source.classes, mesh)
         evaluating.write(request.workdir, request.split, step, result, records, source.classes, config)
         say(request.split, step, result.scalars, source)
-        log.info("report: %s", write_report(request.workdir, split=request.split))
+        if devices.is_first_process():
+            log.info("report: %s", write_report(request.workdir, split=request.split))
 
 
 def restore(request: Request, module, mesh) -> tuple[int, dict]:

@@ -27,25 +27,33 @@ from vidjax.run.errors import NonFiniteLoss, Preempted, UserError
 
 log = logging.getLogger("vidjax")
 
+ADVICE = (
+    "The last checkpoint is untouched.\n"
+    "A lower --config.optim.learning_rate, a longer schedule.warmup_steps or optim.clip_norm=1.0 often helps."
+)
+
 
 def run(request: Request) -> None:
     """Trains to the config's last step, from the latest checkpoint if there is one. Raises the errors of its parts."""
     progress.show_messages()
-    if request.config is None:
-        raise UserError("train needs a config, e.g. --config configs/r2p1d.py.")
     config = request.config
-    mesh = devices.make_mesh()
-    devices.check_batch(config.batch_size, mesh)
-    devices.use_compilation_cache(parts.cache_dir(config) / "programs")
+    if config is None:
+        raise UserError("train needs a config, e.g. --config configs/r2p1d.py.")
+    parts.check(config)
     source = parts.source(config)
     module = parts.network(config, len(source.classes))
     augment = parts.augmentation(config, source)
+    # The lock comes before the devices: a second process would first take their memory, and fail for that.
     with workdir.opened(request.workdir), signals.caught() as stop:
+        mesh = devices.make_mesh()
+        devices.check_batch(config.batch_size, mesh)
+        devices.use_compilation_cache(parts.cache_dir(config) / "programs")
         workdir.settle_config(request.workdir, config)
+        log.info("%s", source.about)
         splits = {split: load_split(source, split, config, request.workdir) for split in ("train", "validation")}
-        run = Run(request, config, mesh, source, module, splits, stop)
-        run.train(augment)
-        log.info("report: %s", write_report(request.workdir))
+        Run(request, config, mesh, source, module, splits, stop).train(augment)
+        if devices.is_first_process():
+            log.info("report: %s", write_report(request.workdir))
 
 
 @dataclass
@@ -62,23 +70,29 @@ class Run:
 
     def train(self, augment) -> None:
         """Init or restore, then steps, metrics, evaluations and checkpoints until the end or a signal."""
-        config, train = self.config, self.splits["train"]
-        self.num_steps = parts.num_steps(config, len(train))
+        config, workdir, num_train = self.config, self.request.workdir, len(self.splits["train"])
+        self.num_steps = parts.num_steps(config, num_train)
+        self.eval_steps = parts.every(config.eval_steps, config, num_train)
+        self.save_steps = parts.every(config.checkpoint_steps, config, num_train)
         self.rate = parts.schedule(config, self.num_steps)
         tx = parts.optimiser(config, self.rate)
-        self.checkpoints = Checkpoints(self.request.workdir, clean=True)
+        self.checkpoints = Checkpoints(workdir, clean=True)
         state, window, start = self.first_state(tx)
-        self.metrics = progress.Metrics(self.request.workdir, start)
-        self.clips_log = progress.ClipsLog(self.request.workdir, start)
+        self.best = self.checkpoints.best()
+        self.metrics, self.clips_log = progress.Metrics(workdir, start), progress.ClipsLog(workdir, start)
+        self.line, self.clock = progress.Line(self.num_steps, start), progress.Clock()
         self.predict = programs.make_predict_step(config, self.module, self.mesh)
-        self.write_environment(state)
-        step = programs.make_train_step(config, self.module, tx, augment, self.mesh)
+        self.is_finite = programs.make_is_finite()
         try:
-            self.loop(step, state, window, start)
+            if start:
+                self.pay(start, state)
+            if start < self.num_steps:
+                self.write_environment(state)
+                self.loop(programs.make_train_step(config, self.module, tx, augment, self.mesh), state, window, start)
         finally:
-            self.checkpoints.wait()
             self.metrics.close()
             self.clips_log.close()
+            self.checkpoints.wait()
 
     def first_state(self, tx) -> tuple[steps.State, Any, int]:
         """(state, window, step) of the latest good checkpoint, or of the seed."""
@@ -87,53 +101,79 @@ class Run:
         if found is None:
             return programs.init_state(*build), programs.empty_window(self.mesh), 0
         start, tree = found
-        log.info("resuming %s at step %d of %d", self.request.workdir, start, self.num_steps)
+        self.checkpoints.drop_after(start)
+        news = (
+            f"goes on at step {start} of {self.num_steps}" if start < self.num_steps else f"has done its {start} steps"
+        )
+        log.info("%s %s", self.request.workdir, news)
         return tree["state"], tree["window"], start
+
+    def pay(self, start: int, state) -> None:
+        """The evaluation that a run owes which was stopped between a step and it."""
+        if is_due(start, self.eval_steps, self.num_steps) and not self.metrics.evaluated(start):
+            score = self.evaluate(start, state)
+            self.leave_if_stopped(start)
+            self.checkpoints.set_score(start, score)
+            self.best = self.checkpoints.best()
 
     def loop(self, step, state, window, start: int) -> None:
         """The steps from `start` on; one is under way while the batch of the next is prepared."""
-        config = self.config
-        due = {
-            "log": config.log_steps,
-            "eval": parts.every(config.eval_steps, config, len(self.splits["train"])),
-            "save": parts.every(config.checkpoint_steps, config, len(self.splits["train"])),
-        }
-        line, clock = progress.Line(self.num_steps, start), Clock()
         scalars: dict[str, float] = {}
-        # A run that was stopped between a step and its evaluation owes it.
-        owed = start > 0 and is_due(start, due["eval"], self.num_steps) and not self.metrics.evaluated(start)
-        if owed:
-            self.evaluate(start, state)
         batches = self.batches(start)
         for number in range(start + 1, self.num_steps + 1):
-            batch = clock.waiting(batches)
+            batch = programs.device_batch(self.clock.waiting(batches), self.mesh)
+            if number == start + 1:
+                step = self.compiled(step, state, window, batch)
             self.clips_log.write(number, self.clips_hash(number - 1))
             before = window
-            state, window = step(state, window, programs.device_batch(batch, self.mesh))
-            clock.count(config.batch_size)
+            state, window = step(state, window, batch)
+            self.clock.count(self.config.batch_size)
             # Looks at the step before, so that this one is under way meanwhile.
             self.check_finite(before, number - 1)
-            if is_due(number, due["log"], self.num_steps):
+            if is_due(number, self.config.log_steps, self.num_steps):
                 self.check_finite(window, number)
-                scalars = self.write_scalars(number, window, clock)
+                scalars = self.write_scalars(number, window)
                 window = programs.empty_window(self.mesh)
-            line.show(number, scalars)
-            score = None
-            if is_due(number, due["eval"], self.num_steps) and not self.stop:
-                began = time.monotonic()
-                score = self.evaluate(number, state)
-                clock.skip(time.monotonic() - began)
-                line.pause(time.monotonic() - began)
-            best = self.checkpoints.best() if score is not None else None
-            improved = score is not None and (best is None or score > best[1])
-            if improved or self.stop or is_due(number, due["save"], self.num_steps):
-                self.check_finite(window, number)
-                self.metrics.flush()
-                self.clips_log.flush()
-                self.checkpoints.save(number, {"state": state, "window": window}, score=score)
-            if self.stop and number < self.num_steps:
-                self.checkpoints.wait()
-                raise Preempted(f"stopped by {self.stop.name}, saved at step {number}; the same command goes on from there.")
+            self.line.show(number, scalars)
+            score = self.evaluate(number, state) if is_due(number, self.eval_steps, self.num_steps) else None
+            improved = score is not None and (self.best is None or score > self.best[1])
+            if improved:
+                self.best = number, score
+            if improved or self.stop or is_due(number, self.save_steps, self.num_steps):
+                self.save(number, state, window, score)
+            self.leave_if_stopped(number)
+
+    def compiled(self, step, *arguments):
+        """The program of a step, compiled here and not in the first call, so that it can be told and timed."""
+        log.info("compiling the training step: seconds to minutes, unless it was done before")
+        began = time.monotonic()
+        program = step.lower(*arguments).compile()
+        log.info("compiled in %.0f s", self.leave_out(began))
+        return program
+
+    def leave_out(self, began: float) -> float:
+        """Takes the time since `began` out of the rates; returns it."""
+        seconds = time.monotonic() - began
+        self.clock.skip(seconds)
+        self.line.pause(seconds)
+        return seconds
+
+    def save(self, number: int, state, window, score: float | None) -> None:
+        """Starts to write a checkpoint; what the logs say up to here is on disk first."""
+        self.check_finite(window, number)
+        if not self.is_finite(state):
+            raise NonFiniteLoss(f"A parameter is not finite after step {number}. {ADVICE}")
+        self.metrics.flush()
+        self.clips_log.flush()
+        self.checkpoints.save(number, {"state": state, "window": window}, score=score)
+
+    def leave_if_stopped(self, number: int) -> None:
+        """Raises Preempted, once the checkpoint of step `number` counts."""
+        if self.stop:
+            self.checkpoints.wait()
+            raise Preempted(
+                f"stopped by {self.stop.name}, saved at step {number}; the same command goes on from there."
+            )
 
     def batches(self, start: int):
         """This process's batches from a step on."""
@@ -155,32 +195,34 @@ class Run:
         ids = pipeline.train_clips(step, len(self.splits["train"]), seed=config.seed, batch_size=config.batch_size)
         return sampling.log_hash(ids)
 
-    def write_scalars(self, number: int, window, clock: "Clock") -> dict[str, float]:
+    def write_scalars(self, number: int, window) -> dict[str, float]:
         """Divides the sums since the last time and writes them."""
         sums = jax.device_get(window)
         scalars = {f"train/{name}": float(sums[name][0]) / float(sums[name][1]) for name in ("loss", "top1")}
         scalars["train/learning_rate"] = float(self.rate(number - 1))
-        scalars |= clock.read()
+        scalars |= self.clock.read()
         self.metrics.write(number, scalars)
         return scalars
 
-    def evaluate(self, number: int, state) -> float:
-        """Evaluates the validation split, writes what it finds and returns top-1."""
+    def evaluate(self, number: int, state) -> float | None:
+        """Evaluates the validation split, writes what it finds and returns top-1; None where a signal came."""
+        began = time.monotonic()
         records, classes = self.splits["validation"], self.source.classes
+        self.line.busy(f"step {number}: evaluating {len(records):,} clips")
         variables = steps.eval_variables(state)
-        result = evaluating.evaluate(self.config, self.predict, variables, records, classes, self.mesh)
+        result = evaluating.evaluate(self.config, self.predict, variables, records, classes, self.mesh, stop=self.stop)
+        if result is None:
+            return None
         evaluating.write(self.request.workdir, "validation", number, result, records, classes, self.config)
         self.metrics.write(number, result.scalars)
         say("validation", number, result.scalars, self.source)
+        self.leave_out(began)
         return result.scalars["val/top1"]
 
     def check_finite(self, window, number: int) -> None:
         """Raises NonFiniteLoss, before anything of it is saved."""
         if not steps.all_finite(window):
-            raise NonFiniteLoss(
-                f"The loss or a gradient is not finite at step {number}. The last checkpoint is untouched.\n"
-                "A lower --config.optim.learning_rate, a longer schedule.warmup_steps or optim.clip_norm=1.0 often helps."
-            )
+            raise NonFiniteLoss(f"The loss or a gradient is not finite at step {number}. {ADVICE}")
 
     def write_environment(self, state) -> None:
         """`env.json`: what runs, on what, over which data."""
@@ -211,40 +253,8 @@ class Run:
             config.batch_size,
             ", ".join(env["devices"]),
         )
-        log.info("%s", source.about)
 
 
 def is_due(number: int, every: int, last: int) -> bool:
     """Whether something that happens every `every` steps, and at the last, happens after step `number`."""
     return number % every == 0 or number == last
-
-
-class Clock:
-    """Clips a second and the share of time spent waiting for data, since it was last read."""
-
-    def __init__(self):
-        self._reset()
-
-    def _reset(self):
-        self.began, self.waited, self.clips = time.monotonic(), 0.0, 0
-
-    def waiting(self, batches):
-        """The next batch; the time it takes is waiting."""
-        began = time.monotonic()
-        batch = next(batches)
-        self.waited += time.monotonic() - began
-        return batch
-
-    def count(self, clips: int) -> None:
-        self.clips += clips
-
-    def skip(self, seconds: float) -> None:
-        """Leaves out time that was not spent on steps."""
-        self.began += seconds
-
-    def read(self) -> dict[str, float]:
-        """The scalars, and starts anew."""
-        seconds = max(time.monotonic() - self.began, 1e-9)
-        out = {"train/clips_per_second": self.clips / seconds, "train/data_wait": self.waited / seconds}
-        self._reset()
-        return out

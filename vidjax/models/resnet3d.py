@@ -3,6 +3,7 @@
 Tran et al., A Closer Look at Spatiotemporal Convolutions for Action Recognition, CVPR 2018, table 1 and figure 1.
 Departs from it where `midplanes="torchvision"`: one inner width per block, so the second convolution of a block that changes
 its width is thinner than the paper's, which keeps every factored pair at the parameters of the 3D kernel it replaces.
+The 10-layer variants, one block a stage, are for small machines; they are not in the paper.
 """
 
 import flax.linen as nn
@@ -11,10 +12,13 @@ import jax
 from vidjax.ops.conv import Conv
 from vidjax.ops.norm import BatchNorm
 
-_18, _34 = (2, 2, 2, 2), (3, 4, 6, 3)
+_10, _18, _34 = (1, 1, 1, 1), (2, 2, 2, 2), (3, 4, 6, 3)
 
 # name: fields of Model; the kinds of convolution are those of the stem and of the four stages
 VARIANTS = {
+    "fr2d_10": {"depths": _10, "kinds": ("2d",) * 5},
+    "r3d_10": {"depths": _10, "kinds": ("3d",) * 5},
+    "r2plus1d_10": {"depths": _10, "kinds": ("2plus1d",) * 5, "midplanes": "torchvision"},
     "r2d_18": {"depths": _18, "kinds": ("2d",) * 5, "fold_time": True},
     "r2d_34": {"depths": _34, "kinds": ("2d",) * 5, "fold_time": True},
     "fr2d_18": {"depths": _18, "kinds": ("2d",) * 5},

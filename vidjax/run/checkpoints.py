@@ -1,8 +1,9 @@
 """Checkpoints: Orbax writes the arrays in the background, a manifest with checksums makes them count.
 
-`checkpoints/<step>/` holds the arrays and `checkpoints/<step>.json` the size and CRC-32 of each of its files, written last.
-A step without a manifest never happened (a killed save) and is cleared away; one whose files differ from its manifest is
-passed over with a warning, and the newest good step is used. The latest two steps and the best are kept.
+`checkpoints/<step>/` holds the arrays and `checkpoints/<step>.json` the size and CRC-32 of each of its files, written
+last. A step without a manifest never happened (a killed save) and is cleared away; one whose files differ from its manifest
+is passed over with a warning, and the newest good step is used. The latest two steps and the best are kept. Of several
+processes each writes its part of the arrays and the first one the rest.
 """
 
 import json
@@ -13,9 +14,9 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-import jax
 import orbax.checkpoint as ocp
 
+from vidjax.run.devices import is_first_process
 from vidjax.run.errors import StorageError, UserError
 from vidjax.run.workdir import write_json
 
@@ -31,7 +32,7 @@ class Checkpoints:
         self._orbax = ocp.StandardCheckpointer()
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
-        if clean and self.folder.is_dir() and jax.process_index() == 0:
+        if clean and self.folder.is_dir() and is_first_process():
             self._clear()
 
     def steps(self) -> list[int]:
@@ -47,7 +48,7 @@ class Checkpoints:
     def save(self, step: int, tree: Any, *, score: float | None = None) -> None:
         """Starts to write `tree` (arrays, on any devices). It counts once its manifest is there."""
         self.wait()
-        path = self.folder / f"{step:08d}"
+        path = self._path(step)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._orbax.save(path, tree, force=True)
@@ -56,6 +57,18 @@ class Checkpoints:
         # A thread of ours, so that hashing and waiting cost the training loop nothing.
         self._thread = threading.Thread(target=self._finish, args=(step, path, score), name="checkpoint")
         self._thread.start()
+
+    def set_score(self, step: int, score: float) -> None:
+        """Adds the score to a step that was saved before it was evaluated."""
+        if is_first_process():
+            write_json(self._manifest_path(step), {**self._manifest(step), "score": score})
+
+    def drop_after(self, step: int) -> None:
+        """Removes the steps after one: damaged ones, which a run that goes on from `step` makes again."""
+        if is_first_process():
+            for later in self.steps():
+                if later > step:
+                    self._remove(later)
 
     def wait(self) -> None:
         """Returns when the save under way counts. Raises StorageError where it failed."""
@@ -73,17 +86,22 @@ class Checkpoints:
     def restore(self, like: Any, *, step: int | str = "latest") -> tuple[int, Any] | None:
         """(step, tree) of the newest good step, of "best", or of a number; None where there is none.
 
-        `like` is a tree of jax.ShapeDtypeStruct with shardings. Raises UserError for a step that is not there, StorageError
-        where checkpoints exist and none is good.
+        `like` is a tree of jax.ShapeDtypeStruct with shardings. Raises UserError for a step that is not there,
+        StorageError where the wanted checkpoints exist and none is good.
         """
         wanted = self._wanted(step)
         for number in wanted:
             fault = self._fault(number)
             if not fault:
-                return number, self._orbax.restore(self.folder / f"{number:08d}", like)
-            log.warning("checkpoint %d is damaged (%s): passed over", number, fault)
-        if wanted:
+                return number, self._orbax.restore(self._path(number), like)
+            if wanted[1:]:
+                log.warning("checkpoint %d is damaged (%s): passed over", number, fault)
+        if wanted[1:]:
             raise StorageError(f"No checkpoint in {self.folder} is whole; start in a new --workdir.")
+        if wanted:
+            raise StorageError(
+                f"Checkpoint {self._path(wanted[0])} is damaged ({fault}), and there is no other to take."
+            )
         return None
 
     def _wanted(self, step: int | str) -> list[int]:
@@ -96,13 +114,15 @@ class Checkpoints:
             return [best[0]] if best else steps[::-1]
         if not str(step).isdigit() or int(step) not in steps:
             there = ", ".join(map(str, steps)) or "none"
-            raise UserError(f"There is no checkpoint {step!r} in {self.folder}. There are: best, latest; steps {there}.")
+            raise UserError(
+                f"There is no checkpoint {step!r} in {self.folder}. There are: best, latest; steps {there}."
+            )
         return [int(step)]
 
     def _finish(self, step: int, path: Path, score: float | None) -> None:
         try:
             self._orbax.wait_until_finished()
-            if jax.process_index() == 0:
+            if is_first_process():
                 write_json(self._manifest_path(step), {"step": step, "score": score, "files": _checksums(path)})
                 self._prune()
         except Exception as error:  # told by the next `save` or `wait`, in the thread that can act on it
@@ -112,18 +132,24 @@ class Checkpoints:
         best = self.best()
         for step in self.steps()[:-KEPT]:
             if not best or step != best[0]:
-                # The manifest goes first: a kill in between leaves a folder that does not count.
-                self._manifest_path(step).unlink()
-                shutil.rmtree(self.folder / f"{step:08d}", ignore_errors=True)
+                self._remove(step)
+
+    def _remove(self, step: int) -> None:
+        # The manifest goes first: a kill in between leaves a folder that does not count.
+        self._manifest_path(step).unlink()
+        shutil.rmtree(self._path(step), ignore_errors=True)
 
     def _clear(self) -> None:
-        """Removes what a killed save left behind."""
-        whole = {f"{step:08d}" for step in self.steps()}
+        """Removes what a killed save left: <step> without its manifest, <step>.orbax-checkpoint-tmp, .<name>.part."""
+        whole = {self._path(step).name for step in self.steps()}
         for path in self.folder.iterdir():
-            if path.is_dir() and path.name not in whole:
+            if path.is_dir() and path.name not in whole and path.name.partition(".")[0].isdigit():
                 shutil.rmtree(path, ignore_errors=True)
             elif path.suffix == ".part":
                 path.unlink()
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"{step:08d}"
 
     def _manifest_path(self, step: int) -> Path:
         return self.folder / f"{step:08d}.json"
@@ -139,7 +165,7 @@ class Checkpoints:
         files = self._manifest(step).get("files")
         if not files:
             return f"{self._manifest_path(step).name} cannot be read"
-        found = _checksums(self.folder / f"{step:08d}")
+        found = _checksums(self._path(step))
         for name in sorted({*files, *found}):
             if name not in found:
                 return f"{name} is missing"
@@ -149,9 +175,12 @@ class Checkpoints:
 
 
 def _checksums(folder: Path) -> dict[str, list[int]]:
-    """Relative name -> [bytes, CRC-32] of every file below a folder."""
+    """Relative name -> [bytes, CRC-32] of every file below a folder, which is read in pieces."""
     out = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        data = path.read_bytes()
-        out[str(path.relative_to(folder))] = [len(data), zlib.crc32(data)]
+        size = crc = 0
+        with open(path, "rb") as file:
+            while piece := file.read(1 << 22):
+                size, crc = size + len(piece), zlib.crc32(piece, crc)
+        out[str(path.relative_to(folder))] = [size, crc]
     return out

@@ -1,7 +1,7 @@
 """The command line: flags and a config file -> a request with a checked, locked config.
 
-`--config FILE[:PRESET]` names a Python file whose get_config(preset) returns a ConfigDict; `--config.key=value` overrides one
-key of it, with the type the key has. A misspelt key is refused here, before anything heavy is imported.
+`--config FILE[:PRESET]` names a Python file whose get_config(preset) returns a ConfigDict; `--config.key=value` overrides
+one key of it, with the type the key has. A misspelt key is refused here, before anything heavy is imported.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import difflib
 import importlib.util
 import json
 import re
+import shlex
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,17 +43,21 @@ def parse(argv: Sequence[str], jobs: Sequence[str]) -> Request:
     if options.job not in jobs:
         raise UserError(no_such("job", options.job, jobs))
     if not options.config and not options.workdir:
-        raise UserError("Name a config, e.g. --config configs/r2p1d.py, or the work folder of a run with --workdir DIR.")
+        raise UserError(
+            "Nothing to do. Name a config, e.g.\n  python launch.py --config configs/r2p1d.py\n"
+            "or the work folder of a run with --workdir DIR. --help lists the flags."
+        )
     path, _, preset = options.config.partition(":")
     workdir = Path(options.workdir or Path("runs", f"{Path(path).stem}-{preset}" if preset else Path(path).stem))
     saved = workdir / "config.json"
-    # A finished or running experiment is what its folder says, so that overrides need not be typed again to look at it.
-    config = read_config(saved) if options.job in ("evaluate", "report") and saved.exists() else None
+    # A run is what its folder says: overrides need not be typed again to look at it or, without --config, to go on.
+    looks = options.job in ("evaluate", "report") or not path
+    config = read_config(saved) if looks and saved.exists() else None
     if config is None and path:
         config = load_config(path, preset)
     if config is not None:
         config = override(config, overrides)
-    line = " ".join(["python", "launch.py", *argv])
+    line = shlex.join(["python", "launch.py", *argv])
     return Request(options.job, config, workdir, options.split, options.checkpoint, line)
 
 
@@ -69,7 +74,9 @@ def _parser(jobs: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--config", default="", metavar="FILE[:PRESET]", help="an experiment, e.g. configs/r2p1d.py")
     parser.add_argument("--job", default="train", metavar="NAME", help=f"{', '.join(jobs)} (default: train)")
-    parser.add_argument("--workdir", default="", metavar="DIR", help="default: runs/<config>; an existing run is resumed")
+    parser.add_argument(
+        "--workdir", default="", metavar="DIR", help="default: runs/<config>; an existing run is resumed"
+    )
     parser.add_argument("--split", default="validation", help="evaluate, report: the split (default: validation)")
     parser.add_argument("--checkpoint", default="best", help="evaluate: best, latest, or a step (default: best)")
     parser.add_argument("--trace", action="store_true", help="print the stack of an error")

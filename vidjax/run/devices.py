@@ -11,8 +11,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from vidjax.run.errors import UserError
 
-# Initialisation runs once: random numbers take 20 s to compile at the usual level and half a second at this one, for the
-# same bits.
+# Initialisation runs once: random numbers take 20 s to compile at the usual level and half a second at this one, for
+# the same bits.
 INIT_OPTIONS = {"xla_backend_optimization_level": 1}
 
 
@@ -21,6 +21,11 @@ def use_compilation_cache(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes files and talks. Does not start the devices of a single process."""
+    return not jax.distributed.is_initialized() or jax.process_index() == 0
 
 
 def make_mesh() -> Mesh:

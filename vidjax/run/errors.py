@@ -1,12 +1,15 @@
 """Errors that a user can cause: one to five lines for the terminal, and the exit code of the process.
 
-Rooms that import nothing of ours (data, report, convert) raise exceptions of their own; any exception with an `exit_code`
-is one of these for `guarded`. Everything else is a fault of vidjax and keeps its stack.
+Rooms that import nothing of ours (data, report, convert) raise exceptions of their own; any exception with an
+`exit_code` is one of these for `guarded`. Everything else is a fault of vidjax and keeps its stack.
 """
 
 import difflib
 import sys
+import traceback
 from collections.abc import Callable, Sequence
+
+MAX_LINES = 5
 
 
 class UserError(Exception):
@@ -40,16 +43,21 @@ class Preempted(UserError):
 
 
 def guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
-    """Runs main(argv) and returns the exit code; a user's error is printed as its sentence, with the stack under `--trace`."""
+    """Runs main(argv) and returns the exit code; a user's error is printed as its sentences, with `--trace` the stack, too."""
     try:
         main(argv)
         return 0
     except Exception as error:
         code = getattr(error, "exit_code", None)
-        if code is None or "--trace" in argv:
+        if code is None:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        if "--trace" in argv:
+            traceback.print_exc()
+        print("\n".join(f"error: {error}".splitlines()[:MAX_LINES]), file=sys.stderr)
         return code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
 
 
 def no_such(what: str, name: str, known: Sequence[str], *, show: int = 12) -> str:

@@ -1,4 +1,4 @@
-"""What a run says while it runs: metrics.jsonl, TensorBoard events, clips.log, and one line on the terminal.
+"""What a run says while it runs: metrics.jsonl, TensorBoard events, clips.log, rates, and one line on the terminal.
 
 A resumed run takes back what was written after the step it starts from, so the files read as if nothing had happened.
 """
@@ -6,10 +6,13 @@ A resumed run takes back what was written after the step it starts from, so the 
 import json
 import logging
 import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+
+from vidjax.run.devices import is_first_process
 
 log = logging.getLogger("vidjax")
 
@@ -18,7 +21,8 @@ PLAIN_SECONDS = 10.0  # between lines where there is no terminal
 
 def show_messages() -> None:
     """Sends the messages of vidjax to stderr, each on a line of its own even beside a progress line."""
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.INFO if is_first_process() else logging.WARNING)
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells every save there, in several warnings
     if not log.handlers:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter(("\r\x1b[K" if sys.stderr.isatty() else "") + "%(message)s"))
@@ -31,9 +35,10 @@ class Metrics:
 
     def __init__(self, workdir: Path, step: int):
         self.path = workdir / "metrics.jsonl"
-        keep_lines(self.path, lambda line: json.loads(line)["step"] <= step)
-        self._file = open(self.path, "a")
-        self._events = _event_writer(workdir)
+        if is_first_process():
+            keep_lines(self.path, lambda line: json.loads(line)["step"] <= step)
+        self._file = open_first(self.path)
+        self._events = _event_writer(workdir / "events", step) if is_first_process() else None
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
         """One line of scalars. NaN and infinities become null: JSON has none."""
@@ -65,9 +70,10 @@ class ClipsLog:
     """`clips.log`: a line a step with the hash of the ids of its clips, over all processes."""
 
     def __init__(self, workdir: Path, step: int):
-        self.path = workdir / "clips.log"
-        keep_lines(self.path, lambda line: int(line.split()[0]) <= step)
-        self._file = open(self.path, "a")
+        path = workdir / "clips.log"
+        if is_first_process():
+            keep_lines(path, lambda line: int(line.split()[0]) <= step)
+        self._file = open_first(path)
 
     def write(self, step: int, digest: str) -> None:
         self._file.write(f"{step} {digest}\n")
@@ -80,10 +86,16 @@ class ClipsLog:
         self._file.close()
 
 
+def open_first(path: Path):
+    """The file, to be added to, in the first process; nothing is written by the others."""
+    return open(path if is_first_process() else os.devnull, "a")
+
+
 def flush(file) -> None:
     """To the disk, not just to the kernel."""
     file.flush()
-    os.fsync(file.fileno())
+    if is_first_process():  # the null device of the others knows no fsync
+        os.fsync(file.fileno())
 
 
 def keep_lines(path: Path, keep) -> None:
@@ -104,14 +116,47 @@ def keep_lines(path: Path, keep) -> None:
     os.replace(part, path)
 
 
-def _event_writer(workdir: Path):
+def _event_writer(folder: Path, step: int):
     """clu's TensorBoard writer; None without TensorFlow, which only this format needs."""
     try:
         from clu import metric_writers  # imports TensorFlow, 3 s
     except ImportError:
         log.warning("no TensorBoard events: clu or TensorFlow is not installed")
         return None
-    return metric_writers.SummaryWriter(str(workdir / "events"))
+    if step == 0:  # what an earlier start left, which never came to a checkpoint
+        shutil.rmtree(folder, ignore_errors=True)
+    return metric_writers.SummaryWriter(str(folder))
+
+
+class Clock:
+    """Clips a second and the share of time spent waiting for data, since it was last read."""
+
+    def __init__(self):
+        self._reset()
+
+    def _reset(self):
+        self.began, self.waited, self.clips = time.monotonic(), 0.0, 0
+
+    def waiting(self, batches):
+        """The next batch; the time it takes is waiting."""
+        began = time.monotonic()
+        batch = next(batches)
+        self.waited += time.monotonic() - began
+        return batch
+
+    def count(self, clips: int) -> None:
+        self.clips += clips
+
+    def skip(self, seconds: float) -> None:
+        """Leaves out time that was not spent on steps."""
+        self.began += seconds
+
+    def read(self) -> dict[str, float]:
+        """The scalars, and starts anew."""
+        seconds = max(time.monotonic() - self.began, 1e-9)
+        out = {"train/clips_per_second": self.clips / seconds, "train/data_wait": self.waited / seconds}
+        self._reset()
+        return out
 
 
 class Line:
@@ -133,13 +178,20 @@ class Line:
         self.shown = now
         pace = (now - self.began - self.paused) / max(step - self.start, 1)
         text = progress_text(step, self.num_steps, scalars, (self.num_steps - step) * pace)
-        self.stream.write(f"\r\x1b[K{text}" if self.terminal else f"{text}\n")
-        if self.terminal and step == self.num_steps:
-            self.stream.write("\n")
-        self.stream.flush()
+        self._write(f"\r\x1b[K{text}" + "\n" * (step == self.num_steps) if self.terminal else f"{text}\n")
+
+    def busy(self, text: str) -> None:
+        """What takes long besides steps, in place of the line until the next one; nothing without a terminal."""
+        if self.terminal:
+            self._write(f"\r\x1b[K{text} ...")
+
+    def _write(self, text: str) -> None:
+        if is_first_process():
+            self.stream.write(text)
+            self.stream.flush()
 
     def pause(self, seconds: float) -> None:
-        """Time that was not spent on steps (an evaluation), left out of the pace."""
+        """Time that was not spent on steps (compilation, an evaluation), left out of the pace."""
         self.paused += seconds
 
 

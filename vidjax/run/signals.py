@@ -25,6 +25,8 @@ def caught() -> Iterator[Stop]:
         if stop:
             os._exit(128 + number)
         stop.name = signal.Signals(number).name
+        # Not a print: the signal may have come in the middle of one.
+        os.write(2, f"\n{stop.name}: saves and stops after this step; a second one stops at once\n".encode())
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -22,9 +22,10 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from vidjax.run.command import flat, read_config
+from vidjax.run.devices import is_first_process
 from vidjax.run.errors import Locked, StorageError, UserError
 
-# What may differ at a resume: length, logging, and where files lie. Nothing here changes what a step computes.
+# What may differ at a resume: length (the schedule follows it), logging, and where files lie.
 FREE_KEYS = (
     "num_steps",
     "num_epochs",
@@ -40,7 +41,13 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tens
 
 @contextmanager
 def opened(path: Path) -> Iterator[Path]:
-    """Makes the folder and holds its lock; logs go to `run.log` in it. Raises Locked, StorageError."""
+    """Makes the folder and holds its lock; messages go to `run.log` in it, too. Raises Locked, StorageError.
+
+    Of several processes the first locks and writes; the others just use the folder.
+    """
+    if not is_first_process():
+        yield path
+        return
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock = open(path / "lock", "a+")
@@ -55,7 +62,7 @@ def opened(path: Path) -> Iterator[Path]:
         lock.truncate(0)
         lock.write(f"{socket.gethostname()}, pid {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
         lock.flush()
-        handler = logging.FileHandler(path / "run.log")
+        handler = logging.FileHandler(path / "run.log", delay=True)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger = logging.getLogger("vidjax")
         logger.addHandler(handler)
@@ -67,9 +74,9 @@ def opened(path: Path) -> Iterator[Path]:
 
 
 def settle_config(workdir: Path, config: ConfigDict) -> None:
-    """Writes `config.json` in a new folder; in an old one refuses a config that would change what the run computes."""
+    """Writes `config.json`. Where there is a checkpoint, refuses a config that would change what the run computes."""
     path = workdir / "config.json"
-    if path.exists():
+    if path.exists() and any((workdir / "checkpoints").glob("*.json")):
         refuse_changes(read_config(path), config, workdir)
     write_json(path, config.to_dict())
 
@@ -100,7 +107,9 @@ def environment(line: str, devices: list[str], **extra: Any) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Writes whole or not at all. Raises StorageError."""
+    """Writes whole or not at all, in the first process only. Raises StorageError."""
+    if not is_first_process():
+        return
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

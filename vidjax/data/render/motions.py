@@ -89,11 +89,15 @@ def make_pose(
 
 def _two(rng):
     """Index and middle finger out, thumb over the others, sometimes from the back."""
-    return {"curl": TWO, "spread": rng.uniform(0.5, 1.0), "fold": 1.0, "yaw": rng.choice([0.0, 180.0])}
+    return {"curl": TWO, "spread": rng.uniform(0.0, 0.5), "fold": 1.0, "yaw": rng.choice([0.0, 180.0], p=[0.7, 0.3])}
 
 
 def _open(rng):
-    return {"spread": rng.uniform(0.4, 1.0), "fold": rng.uniform(0, 0.2), "yaw": rng.choice([0.0, 180.0], p=[0.7, 0.3])}
+    return {
+        "spread": rng.uniform(0.6, 1.1),
+        "fold": rng.uniform(0, 0.15),
+        "yaw": rng.choice([0.0, 180.0], p=[0.7, 0.3]),
+    }
 
 
 def _across(take, rng, reach, hand):
@@ -195,17 +199,26 @@ def _arrive(take, share):
 
 
 def _thumb(take, rng, up):
+    """Up: rises from below; down: comes in from the side and sinks. Up is 1 or -1."""
     here = _arrive(take, rng.uniform(0.25, 0.45))
-    side = take.side
-    bob = rng.uniform(0, 3) * np.sin(take.phase * 9)
+    side, slope = take.side, up * rng.uniform(10, 35)
+    away, sink = 1 - here, 12 * (take.phase - 0.6)
     # The forearm comes from the side and the thumb's side of the hand is up: the fingers close towards the viewer.
-    lean = -side * (90 - up * rng.uniform(10, 35))
     return [
         make_pose(
-            take, x=side * 4, y=-8 + up * 4 + bob + (1 - here) * 55, lean=lean, roll=-side * up * rng.uniform(0, 15),
-            curl=FIST, fold=0.8 * (1 - here), abduct=44 * here, scale=1.1, spread=0.0, side=side * up,
+            take,
+            x=side * (4 if up > 0 else 4 + 80 * away),
+            y=-6 + 55 * away if up > 0 else -10 + sink,
+            scale=1.1,
+            lean=-side * (90 - slope),
+            roll=-side * slope * rng.uniform(0.6, 1.0),
+            curl=FIST,
+            fold=0.8 * away,
+            abduct=44 * here,
+            spread=0.0,
+            side=side * up,
         )
-    ]  # fmt: skip
+    ]
 
 
 def thumb_up(take, rng):

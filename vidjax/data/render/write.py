@@ -22,7 +22,7 @@ from vidjax.data.render.hand import shapes
 from vidjax.data.render.motions import MOTIONS, draw_take
 from vidjax.data.render.scene import HEIGHT, ZOOM, draw_frame, draw_scene
 
-VERSION = 1  # part of the cache's name: raise it whenever a pixel or a list changes
+VERSION = 2  # part of the cache's name: raise it whenever a pixel or a list changes
 FOLDER = "20bn-jester-v1"
 CLASSES = tuple(label for motion in MOTIONS for label in motion[:2] if label)
 WIDTHS, WIDTH_SHARES = (176, 132, 100, 142, 122, 106), (0.72, 0.22, 0.03, 0.01, 0.01, 0.01)

@@ -1,0 +1,147 @@
+"""What tests share: a folder for everything made once, a tiny data set, cheap settings, and the door as a function."""
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from vidjax import jobs
+from vidjax.run import command
+
+ROOT = Path(__file__).parent.parent
+DIRECTIONS = {"Swiping Left": (-1, 0), "Swiping Right": (1, 0), "Sinking": (0, 1), "Rising": (0, -1)}
+CLIPS = {"train": 24, "validation": 11}  # 11: no batch divides it
+NUM_FRAMES, WIDTH, HEIGHT = 6, 28, 20
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory):
+    """Where compiled programs and lists are kept: one folder for all tests, processes and workers of a session."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    before = os.environ.get("VIDJAX_CACHE")
+    os.environ["VIDJAX_CACHE"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["VIDJAX_CACHE"]
+    else:
+        os.environ["VIDJAX_CACHE"] = before
+
+
+@pytest.fixture(autouse=True)
+def fresh_log():
+    """A job's messages go to the stderr of the test that ran it, and those of the next test to its own."""
+    yield
+    logger = logging.getLogger("vidjax")
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+    logger.propagate = True
+
+
+def draw_square(path, label, start):
+    """A clip of a synthetic white square that moves over grey, in the direction its label says."""
+    path.mkdir(parents=True)
+    dx, dy = DIRECTIONS[label]
+    for number in range(NUM_FRAMES):
+        image = Image.new("RGB", (WIDTH, HEIGHT), (60, 60, 60))
+        x = WIDTH // 2 - 3 + dx * 2 * number + start % 5
+        y = HEIGHT // 2 - 3 + dy * 2 * number + start % 3
+        ImageDraw.Draw(image).rectangle([x, y, x + 6, y + 6], fill=(230, 230, 230))
+        image.save(path / f"{number + 1:05d}.jpg")
+
+
+@pytest.fixture(scope="session")
+def squares(tmp_path_factory):
+    """Root of a synthetic data set in Jester's layout: moving squares, four classes, 24 and 11 clips of six frames."""
+    root = tmp_path_factory.mktemp("synthetic-squares")
+    names = list(DIRECTIONS)
+    (root / "jester-v1-labels.csv").write_text("".join(f"{name}\n" for name in names))
+    clip = 0
+    for split, count in CLIPS.items():
+        rows = []
+        for i in range(count):
+            clip += 1
+            draw_square(root / "20bn-jester-v1" / str(clip), names[i % 4], clip)
+            rows.append(f"{clip};{names[i % 4]}\n")
+        (root / f"jester-v1-{split}.csv").write_text("".join(rows))
+    return root
+
+
+@pytest.fixture(scope="session")
+def cheap(squares):
+    """Flags that make any config run on the squares in seconds; add after them what a test is about."""
+    settings = {
+        "data.name": "jester",
+        "data.root": squares,
+        "data.num_frames": 4,
+        "data.size": 16,
+        "data.resize": 18,
+        "data.decode_threads": 1,
+        "model.width": 0.05,
+        "batch_size": 8,
+        "num_steps": 2,
+        "log_steps": 1,
+        "schedule.warmup_steps": 1,
+        "optim.learning_rate": 0.01,
+    }
+    return [f"--config.{key}={value}" for key, value in settings.items()]
+
+
+@pytest.fixture(scope="session")
+def tiny(cheap):
+    """The cheapest whole command line."""
+    return ["--config", str(ROOT / "configs/tiny3d.py"), *cheap]
+
+
+@pytest.fixture(scope="session")
+def job():
+    """job(argv): what launch.py does, in this process; errors come as exceptions."""
+    return lambda argv: jobs.run(command.parse([str(word) for word in argv], jobs.names()))
+
+
+@pytest.fixture(scope="session")
+def launch():
+    """launch(argv, **variables) -> CompletedProcess of `python launch.py`, as a user types it."""
+
+    def run(argv, *, cwd=ROOT, timeout=120, **variables):
+        return subprocess.run(
+            launch_words(argv),
+            cwd=cwd,
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    return run
+
+
+@pytest.fixture
+def start():
+    """start(argv, **variables) -> Popen of `python launch.py`, killed at the end of the test."""
+    running = []
+
+    def run(argv, *, cwd=ROOT, stderr=subprocess.PIPE, **variables):
+        process = subprocess.Popen(
+            launch_words(argv),
+            cwd=cwd,
+            env={**os.environ, **variables},
+            stderr=stderr,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        running.append(process)
+        return process
+
+    yield run
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def launch_words(argv):
+    return [sys.executable, str(ROOT / "launch.py"), *(str(word) for word in argv)]

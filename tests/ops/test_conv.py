@@ -1,0 +1,239 @@
+"""Every lowering of the convolution against a direct sum in float64, forward and both gradients."""
+
+import functools
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vidjax.ops.conv import LOWERINGS, Conv, conv
+
+ROOT = Path(__file__).parents[2]
+QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
+ONE = (1, 1, 1)
+
+# name: video [T, H, W, C], kernel [kt, kh, kw], features, stride, padding, groups
+CASES = {
+    "pointwise": ((3, 5, 4, 9), ONE, 8, ONE, (0, 0, 0), 1),
+    "pointwise strided": ((5, 6, 7, 3), ONE, 4, (2, 2, 2), (0, 0, 0), 1),
+    "pointwise strided, wide": ((5, 6, 7, 8), ONE, 4, (2, 2, 3), (0, 0, 0), 1),
+    "space": ((3, 6, 7, 9), (1, 3, 3), 4, ONE, (0, 1, 1), 1),
+    "space, few channels": ((3, 6, 7, 3), (1, 3, 3), 4, ONE, (0, 1, 1), 1),
+    "space strided": ((4, 7, 9, 8), (1, 3, 3), 5, (1, 2, 2), (0, 1, 1), 1),
+    "space strided, even": ((2, 8, 6, 8), (1, 3, 3), 5, (1, 2, 2), (0, 1, 1), 1),
+    "space, frames skipped": ((5, 6, 5, 8), (1, 3, 3), 4, (2, 2, 1), (0, 1, 1), 1),
+    "space, window not square": ((2, 6, 7, 8), (1, 3, 2), 4, (1, 2, 3), (0, 2, 0), 1),
+    "space, one row": ((2, 5, 6, 8), (1, 1, 3), 4, ONE, (0, 0, 1), 1),
+    "space, stride over kernel": ((2, 9, 8, 8), (1, 2, 2), 4, (1, 3, 3), (0, 0, 0), 1),
+    "space, zeros in time": ((2, 5, 5, 8), (1, 3, 3), 4, ONE, (1, 1, 1), 1),
+    "space, stem": ((2, 13, 12, 3), (1, 7, 7), 6, (1, 2, 2), (0, 3, 3), 1),
+    "space grouped": ((2, 5, 6, 16), (1, 3, 3), 6, (1, 2, 2), (0, 1, 1), 2),
+    "space depthwise": ((2, 5, 6, 8), (1, 3, 3), 8, ONE, (0, 1, 1), 8),
+    "time": ((5, 3, 4, 9), (3, 1, 1), 4, ONE, (1, 0, 0), 1),
+    "time, few channels": ((5, 3, 4, 2), (3, 1, 1), 4, ONE, (1, 0, 0), 1),
+    "time strided": ((7, 3, 4, 8), (3, 1, 1), 5, (2, 1, 1), (1, 0, 0), 1),
+    "time, no zeros": ((6, 3, 2, 8), (3, 1, 1), 5, (2, 1, 1), (0, 0, 0), 1),
+    "time, lateral": ((16, 3, 4, 8), (5, 1, 1), 6, (4, 1, 1), (2, 0, 0), 1),
+    "time, rows skipped": ((4, 5, 6, 8), (3, 1, 1), 5, (2, 2, 2), (1, 0, 0), 1),
+    "time, zeros in space": ((4, 3, 3, 8), (3, 1, 1), 5, ONE, (1, 1, 1), 1),
+    "time, one frame": ((1, 3, 4, 8), (3, 1, 1), 5, ONE, (1, 0, 0), 1),
+    "time depthwise": ((5, 3, 4, 8), (3, 1, 1), 8, (2, 1, 1), (1, 0, 0), 8),
+    "volume": ((4, 5, 6, 9), (3, 3, 3), 4, ONE, (1, 1, 1), 1),
+    "volume strided": ((5, 7, 6, 8), (3, 3, 3), 4, (2, 2, 2), (1, 1, 1), 1),
+    "volume, one frame": ((1, 5, 6, 8), (3, 3, 3), 4, (2, 1, 1), (1, 1, 1), 1),
+    "volume, stem": ((4, 11, 12, 3), (3, 7, 7), 6, (1, 2, 2), (1, 3, 3), 1),
+    "volume, even kernel": ((4, 5, 6, 3), (2, 2, 2), 4, ONE, (0, 0, 0), 1),
+    "volume grouped": ((4, 5, 5, 8), (3, 3, 3), 6, (2, 2, 2), (1, 1, 1), 2),
+    "volume depthwise": ((4, 5, 5, 4), (3, 3, 3), 8, ONE, (1, 1, 1), 4),
+}
+SOME = ("pointwise strided, wide", "space strided", "time strided", "volume strided", "volume depthwise")
+
+
+def reference(x, kernel, dy, stride, padding, groups):
+    """(y, dx, dkernel) in float64, tap by tap: what each position of the kernel sees, times its numbers."""
+    x, kernel = np.float64(x), np.float64(kernel)
+    pads = [(0, 0), *((p, p) for p in padding), (0, 0)]
+    seen = np.pad(x, pads)
+    size = [(n - k) // s + 1 for n, k, s in zip(seen.shape[1:4], kernel.shape[:3], stride, strict=True)]
+    y = np.zeros((len(x), *size, kernel.shape[-1]))
+    dy = np.resize(np.float64(dy), y.shape)
+    dx, dkernel = np.zeros_like(seen), np.zeros_like(kernel)
+    c, f = kernel.shape[3], kernel.shape[4] // groups
+    for tap in itertools.product(*map(range, kernel.shape[:3])):
+        where = tuple(slice(o, o + s * (n - 1) + 1, s) for o, s, n in zip(tap, stride, size, strict=True))
+        for g in range(groups):
+            channels, features = slice(g * c, (g + 1) * c), slice(g * f, (g + 1) * f)
+            at = (slice(None), *where, channels)
+            y[..., features] += seen[at] @ kernel[tap][:, features]
+            dx[at] += dy[..., features] @ kernel[tap][:, features].T
+            dkernel[(*tap, slice(None), features)] = np.einsum("nthwc,nthwf->cf", seen[at], dy[..., features])
+    return y, dx[tuple(slice(a, n - b) for (a, b), n in zip(pads, seen.shape, strict=True))], dkernel
+
+
+def arrays(case, n=2, dtype=np.float32):
+    """x, kernel, an endless dy for a case, and its settings."""
+    video, kernel, features, stride, padding, groups = CASES[case]
+    rng = np.random.default_rng(list(case.encode()))
+    x, k = rng.standard_normal((n, *video)), rng.standard_normal((*kernel, video[-1] // groups, features))
+    settings = {"stride": stride, "padding": padding, "groups": groups}
+    return *(np.asarray(jnp.asarray(a, dtype)) for a in (x, k, rng.standard_normal(2048))), settings
+
+
+def with_gradients(x, kernel, dy, **settings):
+    """(y, dx, dkernel) of the convolution under test."""
+    y, vjp = jax.vjp(lambda x, kernel: conv(x, kernel, **settings), x, kernel)
+    return y, *vjp(jnp.resize(dy, y.shape))
+
+
+def assert_close(got, expected, tolerance, what=""):
+    for name, a, b in zip(("y", "dx", "dkernel"), got, expected, strict=True):
+        assert a.shape == b.shape, (what, name)
+        error = np.linalg.norm(np.float64(a) - b) / np.linalg.norm(b)
+        assert error <= tolerance, f"{what} {name}: {error:.1e}"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_lowering_is_the_direct_sum(case):
+    x, kernel, dy, settings = arrays(case)
+
+    def each(x, kernel, dy):
+        return {name: with_gradients(x, kernel, dy, lowering=name, **settings) for name in LOWERINGS}
+
+    results = jax.jit(each, compiler_options=QUICK)(x, kernel, dy)
+    expected = reference(x, kernel, dy, **settings)
+    for name, got in results.items():
+        assert_close(got, expected, 1e-5, name)
+
+
+def test_the_sweep_takes_every_path():
+    """The cases reach the gradients of our own and those of the compiler, in space and in time."""
+    wide = {c for c, (video, *_, groups) in CASES.items() if video[-1] >= 8 and groups == 1}
+    for kind in ("space", "time"):
+        cases = {c for c in CASES if c.startswith(kind)}
+        assert cases & wide and cases - wide
+
+
+@pytest.mark.parametrize("case", SOME)
+def test_half_precision(case):
+    x, kernel, dy, settings = arrays(case, dtype=jnp.bfloat16)
+
+    def each(x, kernel, dy):
+        return {name: with_gradients(x, kernel, dy, lowering=name, **settings) for name in LOWERINGS}
+
+    results = jax.jit(each, compiler_options=QUICK)(x, kernel, dy)
+    expected = reference(x, kernel, dy, **settings)
+    for name, got in results.items():
+        assert all(a.dtype == jnp.bfloat16 for a in got)
+        assert_close(got, expected, 2e-2, name)
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+def test_under_vmap_and_remat(lowering):
+    """Over an axis of clips, and over an axis of clips and kernels; recomputed in the backward pass."""
+    programs, inputs, expected = {}, {}, {}
+    for case in ("space strided", "time strided", "volume depthwise"):
+        x, kernel, dy, settings = arrays(case, n=6)
+        one = functools.partial(with_gradients, lowering=lowering, **settings)
+        x, kernels = x.reshape(3, 2, *x.shape[1:]), np.stack([kernel, -kernel, 2 * kernel])
+        inputs[case] = x, kernels, dy
+        rematted = jax.checkpoint(functools.partial(conv, lowering=lowering, **settings))
+
+        def again(x, kernel, dy, rematted=rematted):
+            y, vjp = jax.vjp(rematted, x, kernel)
+            return y, *vjp(jnp.resize(dy, y.shape))
+
+        programs[case] = jax.vmap(one, (0, None, None)), jax.vmap(one, (0, 0, None)), again
+        rows = [[reference(x[i], k, dy, **settings) for i, k in enumerate(ks)] for ks in ([kernel] * 3, kernels)]
+        expected[case] = *([np.stack(a) for a in zip(*row, strict=True)] for row in rows), rows[0][0]
+
+    def all_of_them(inputs):
+        out = {}
+        for case, (x, kernels, dy) in inputs.items():
+            clips, both, again = programs[case]
+            out[case] = clips(x, kernels[0], dy), both(x, kernels, dy), again(x[0], kernels[0], dy)
+        return out
+
+    results = jax.jit(all_of_them, compiler_options=QUICK)(inputs)
+    for case, got in results.items():
+        for way, a, b in zip(("clips", "clips and kernels", "remat"), got, expected[case], strict=True):
+            assert_close(a, b, 1e-5, f"{case} under {way}")
+
+
+def test_an_unknown_lowering_is_refused():
+    x, kernel, _, settings = arrays("space")
+    with pytest.raises(ValueError, match="no lowering 'fold'; there are auto, native, folded"):
+        conv(x, kernel, lowering="fold", **settings)
+
+
+def test_module_holds_a_kernel_and_a_bias():
+    """The example of a course: 24 filters of 2x2x2 on 7 RGB frames of 100x100, with bias and without padding."""
+    module = Conv(24, (2, 2, 2), use_bias=True)
+    y, variables = jax.eval_shape(module.init_with_output, jax.random.key(0), jnp.zeros((1, 7, 100, 100, 3)))
+    assert y.shape == (1, 6, 99, 99, 24)
+    assert {name: a.shape for name, a in variables["params"].items()} == {"kernel": (2, 2, 2, 3, 24), "bias": (24,)}
+    assert sum(a.size for a in variables["params"].values()) == 600
+
+
+def test_module_adds_its_bias_and_computes_in_its_dtype():
+    x, kernel, dy, settings = arrays("volume grouped")
+    bias = np.arange(6, dtype=np.float32)
+    variables = {"params": {"kernel": kernel, "bias": bias}}
+    module = functools.partial(Conv, 6, (3, 3, 3), use_bias=True, **settings)
+    expected = reference(x, kernel, dy, **settings)[0] + bias
+    y = jax.jit(module().apply, compiler_options=QUICK)(variables, x)
+    assert y.dtype == jnp.float32
+    np.testing.assert_allclose(y, expected, atol=1e-4)
+    y, half = jax.eval_shape(module(dtype="bfloat16").init_with_output, jax.random.key(0), x)
+    assert y.dtype == jnp.bfloat16 and half["params"]["kernel"].dtype == jnp.float32
+
+
+def test_kernels_start_as_he_with_the_fan_at_the_output():
+    init = jax.jit(Conv(96, (3, 3, 3)).init, compiler_options=QUICK)
+    kernel = np.asarray(init(jax.random.key(0), jnp.zeros((1, 3, 3, 3, 32)))["params"]["kernel"])
+    np.testing.assert_allclose(np.std(kernel), np.sqrt(2 / (27 * 96)), rtol=0.02)
+    assert abs(np.mean(kernel)) < 1e-3 and np.abs(kernel).max() > 3.5 * np.std(kernel)  # normal, not truncated
+
+
+def on_four_devices():
+    """Runs where there are 4 devices: prints the largest relative error of a batch that is cut over them."""
+    from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
+    split, whole = NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
+    inputs, settings, errors = {}, {}, {}
+    for case in SOME:
+        x, kernel, dy, settings[case] = arrays(case, n=8)
+        inputs[case] = jax.device_put(x, split), *jax.device_put((kernel, dy), whole)
+
+    def each(inputs):
+        return {
+            f"{case}, {name}": with_gradients(*args, lowering=name, **settings[case])
+            for case, args in inputs.items()
+            for name in LOWERINGS
+        }
+
+    for key, got in jax.jit(each, compiler_options=QUICK)(inputs).items():
+        case = key.rpartition(", ")[0]
+        assert not got[0].sharding.is_fully_replicated, key
+        expected = reference(*map(np.asarray, inputs[case]), **settings[case])
+        pairs = zip(got, expected, strict=True)
+        errors[key] = max(float(np.linalg.norm(np.float64(a) - b) / np.linalg.norm(b)) for a, b in pairs)
+    print(json.dumps(errors))
+
+
+def test_a_batch_cut_over_four_devices():
+    setup = "import jax; jax.config.update('jax_num_cpu_devices', 4)"
+    code = f"{setup}; import {Path(__file__).stem} as test; test.on_four_devices()"
+    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
+    environment = os.environ | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    errors = json.loads(done.stdout.splitlines()[-1])
+    assert len(errors) == len(SOME) * len(LOWERINGS) and max(errors.values()) <= 1e-5, errors

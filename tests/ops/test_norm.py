@@ -1,0 +1,118 @@
+"""Batch normalisation against its formula in float64: outputs, gradients, running statistics, and over devices."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vidjax.ops.norm import BatchNorm
+
+ROOT = Path(__file__).parents[2]
+QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
+SHAPE = (4, 2, 3, 5, 6)  # [N, T, H, W, C]
+
+
+def some_arrays(dtype="float32"):
+    """x, dy [N, T, H, W, C], and variables away from where they start."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(SHAPE) * rng.uniform(0.5, 3, 6) + rng.uniform(-5, 5, 6)
+    params = {"scale": rng.uniform(0.5, 2, 6), "bias": rng.standard_normal(6)}
+    statistics = {"mean": rng.standard_normal(6), "var": rng.uniform(0.5, 2, 6)}
+    variables = jax.tree.map(np.float32, {"params": params, "batch_stats": statistics})
+    return jnp.asarray(x, dtype), jnp.asarray(rng.standard_normal(SHAPE), dtype), variables
+
+
+def reference(x, dy, variables, epsilon=1e-5):
+    """(y, dx, dscale, dbias, mean, var) of training in float64: everything but the channels is averaged over."""
+    x, dy = (np.float64(a).reshape(-1, x.shape[-1]) for a in (x, dy))
+    scale, bias = (np.float64(variables["params"][name]) for name in ("scale", "bias"))
+    mean, var = x.mean(0), x.var(0)
+    normal = (x - mean) / np.sqrt(var + epsilon)
+    dscale, dbias = (dy * normal).sum(0), dy.sum(0)
+    dx = scale / np.sqrt(var + epsilon) * (dy - dbias / len(x) - normal * dscale / len(x))
+    return (normal * scale + bias).reshape(SHAPE), dx.reshape(SHAPE), dscale, dbias, mean, var
+
+
+def in_training(x, dy, variables, **fields):
+    """(y, dx, dscale, dbias, running mean, running var) of the module."""
+
+    def apply(x, params):
+        return BatchNorm(**fields).apply(
+            {**variables, "params": params}, x, train=True, mutable=["batch_stats"]
+        )  # (y, {"batch_stats"})
+
+    y, vjp, mutated = jax.vjp(apply, x, variables["params"], has_aux=True)
+    dx, dparams = vjp(dy)
+    running = mutated["batch_stats"]
+    return y, dx, dparams["scale"], dparams["bias"], running["mean"], running["var"]
+
+
+def expected_in_training(x, dy, variables):
+    """What `in_training` should give: the running statistics have moved by a tenth."""
+    *values, mean, var = reference(x, dy, variables)
+    old = variables["batch_stats"]
+    return *values, 0.9 * old["mean"] + 0.1 * mean, 0.9 * old["var"] + 0.1 * var
+
+
+def test_training_gradients_and_running_statistics():
+    arrays = some_arrays()
+    got = jax.jit(in_training, compiler_options=QUICK)(*arrays)
+    for a, b in zip(got, expected_in_training(*arrays), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
+
+
+def test_inference_uses_the_running_statistics():
+    x, _, variables = some_arrays()
+    y = BatchNorm(epsilon=1e-3).apply(variables, x, train=False)
+    params, statistics = variables["params"], variables["batch_stats"]
+    normal = (np.float64(x) - statistics["mean"]) / np.sqrt(np.float64(statistics["var"]) + 1e-3)
+    np.testing.assert_allclose(y, normal * params["scale"] + params["bias"], rtol=1e-5, atol=1e-5)
+
+
+def test_half_precision_keeps_statistics_in_full():
+    """bf16 in and out; the mean of 120 values is that of the values, not of their rounded sums."""
+    x, dy, variables = some_arrays("bfloat16")
+    program = jax.jit(lambda *arrays: in_training(*arrays, dtype="bfloat16"), compiler_options=QUICK)
+    y, dx, *rest = program(x, dy, variables)
+    expected = expected_in_training(x, dy, variables)
+    assert y.dtype == dx.dtype == jnp.bfloat16
+    for a, b in zip((y, dx), expected, strict=False):
+        assert np.linalg.norm(np.float64(a) - b) <= 1e-2 * np.linalg.norm(b)
+    for a, b in zip(rest[2:], expected[4:], strict=True):
+        assert a.dtype == jnp.float32
+        np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
+
+
+def test_names_are_those_of_the_field_without_a_level_of_flax():
+    variables = jax.eval_shape(lambda: BatchNorm().init(jax.random.key(0), jnp.zeros(SHAPE), train=False))
+    shapes = jax.tree.map(lambda a: a.shape, variables)
+    assert shapes == {"params": {"scale": (6,), "bias": (6,)}, "batch_stats": {"mean": (6,), "var": (6,)}}
+
+
+def on_four_devices():
+    """Runs where there are 4 devices: prints the largest deviation of a batch that is cut over them."""
+    from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
+    split, whole = NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
+    x, dy, variables = some_arrays()
+    program = jax.jit(in_training, compiler_options=QUICK)
+    got = program(*jax.device_put((x, dy), split), jax.device_put(variables, whole))
+    expected = expected_in_training(x, dy, variables)
+    print(json.dumps([float(np.abs(a - b).max()) for a, b in zip(got, expected, strict=True)]))
+
+
+def test_statistics_are_those_of_the_whole_batch_on_four_devices():
+    setup = "import jax; jax.config.update('jax_num_cpu_devices', 4)"
+    code = f"{setup}; import {Path(__file__).stem} as test; test.on_four_devices()"
+    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
+    environment = os.environ | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    deviations = json.loads(done.stdout.splitlines()[-1])
+    assert len(deviations) == 6 and max(deviations) < 1e-4, deviations
