@@ -1,4 +1,4 @@
-"""Mixed convolutions: 3D kernels in the first layers and 2D ones behind (MCx), or the other way round (rMCx), 18 layers.
+"""Mixed convolutions: 3D kernels in the first layers and 2D ones behind (MCx), or the reverse (rMCx), 18 layers.
 
 Tran et al., A Closer Look at Spatiotemporal Convolutions for Action Recognition, CVPR 2018, section 3.3.
 

@@ -14,5 +14,6 @@ def get_config(preset=""):
     config.model.name = "resnet3d"
     config.model.variant = "r3d_18"
     if not preset:
+        config.model.variant = "r3d_10"
         config.model.width = 0.25
     return config

@@ -1,7 +1,7 @@
 """A small classifier of three residual 3D blocks: the one to read first.
 
-    python launch.py --config configs/tiny3d.py                                  the built-in set, on a laptop
-    python launch.py --config configs/tiny3d.py:jester --config.data.root=DIR    Jester, on a GPU
+python launch.py --config configs/tiny3d.py                                  the built-in set, on a laptop
+python launch.py --config configs/tiny3d.py:jester --config.data.root=DIR    Jester, on a GPU
 """
 
 from configs import common

@@ -12,6 +12,20 @@ from PIL import Image, ImageDraw
 from vidjax import jobs
 from vidjax.run import command
 
+# every kind of randomness and of state; and saves that neither logging nor evaluation falls together with
+EVERYTHING = {
+    "num_steps": 40,
+    "log_steps": 5,
+    "eval_steps": 8,
+    "checkpoint_steps": 3,
+    "schedule.name": "constant",  # one program, compiled once, for any length
+    "head.dropout": 0.3,
+    "optim.ema_decay": 0.9,
+    "optim.clip_norm": 1.0,
+    "augment.rotate": 10.0,
+    "augment.translate": 0.1,
+    "augment.scale": (0.9, 1.1),
+}
 ROOT = Path(__file__).parent.parent
 DIRECTIONS = {"Swiping Left": (-1, 0), "Swiping Right": (1, 0), "Sinking": (0, 1), "Rising": (0, -1)}
 CLIPS = {"train": 24, "validation": 11}  # 11: no batch divides it
@@ -98,6 +112,21 @@ def tiny(cheap):
 
 
 @pytest.fixture(scope="session")
+def everything(tiny):
+    """The same with all that makes a run hard to repeat, 40 steps."""
+    return [*tiny, *(f"--config.{key}={value}" for key, value in EVERYTHING.items())]
+
+
+@pytest.fixture(scope="session")
+def whole(everything, launch, tmp_path_factory):
+    """The folder of a run of `everything` through the door that was left alone. Copy it before changing it."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    done = launch([*everything, "--workdir", run])
+    assert done.returncode == 0, done.stderr
+    return run
+
+
+@pytest.fixture(scope="session")
 def job():
     """job(argv): what launch.py does, in this process; errors come as exceptions."""
     return lambda argv: jobs.run(command.parse([str(word) for word in argv], jobs.names()))
@@ -140,7 +169,9 @@ def start():
     yield run
     for process in running:
         process.kill()
-        process.communicate()
+        process.wait()
+        if process.stderr:
+            process.stderr.close()
 
 
 def launch_words(argv):

@@ -42,9 +42,8 @@ def in_training(x, dy, variables, **fields):
     """(y, dx, dscale, dbias, running mean, running var) of the module."""
 
     def apply(x, params):
-        return BatchNorm(**fields).apply(
-            {**variables, "params": params}, x, train=True, mutable=["batch_stats"]
-        )  # (y, {"batch_stats"})
+        variables_now = {**variables, "params": params}
+        return BatchNorm(**fields).apply(variables_now, x, train=True, mutable=["batch_stats"])
 
     y, vjp, mutated = jax.vjp(apply, x, variables["params"], has_aux=True)
     dx, dparams = vjp(dy)

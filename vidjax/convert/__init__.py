@@ -1,7 +1,7 @@
 """Foreign weights -> our variables: a file a peer, each a table of names. NumPy in, no PyTorch.
 
-`load` recognises the peer, the variant and the number of classes from names and shapes, and refuses what does not fit whole:
-every entry of the source is used, and every one of our variables is filled.
+`load` recognises the peer, the variant and the number of classes from names and shapes, and refuses what does not fit
+whole: every entry of the source is used, and every one of our variables is filled.
 """
 
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ PEERS = (torchvision,)
 def load(source: Mapping[str, np.ndarray], model: nn.Module | None = None) -> tuple[nn.Module, dict[str, Any]]:
     """A module and its variables from a mapping of a peer's names to arrays.
 
-    With `model` the weights have to fit it; without, the network is recognised. Raises ConvertError that says what did not
-    fit: no peer has such names, or entries that are missing, left over or of another shape, all listed together.
+    With `model` the weights have to fit it; without, the network is recognised. Raises ConvertError that says what did
+    not fit: no peer has such names, or entries that are missing, left over or of another shape, all listed together.
     """
     for peer in PEERS:
         if peer.recognises(source):

@@ -28,8 +28,8 @@ Layer = tuple[str, str, tuple[str, ...]]  # kind, their prefix, our path of modu
 def variables(source: Mapping[str, np.ndarray], layers: list[Layer], module: nn.Module, clip: tuple[int, ...]) -> Any:
     """Our variables of `module` from `source`: every layer's entries, transposed.
 
-    `clip` is a shape [N, T, H, W, C] that the module takes, for its variables' shapes. Raises ConvertError with all that is
-    missing, left over or of another shape.
+    `clip` is a shape [N, T, H, W, C] that the module takes, for its variables' shapes. Raises ConvertError with all
+    that is missing, left over or of another shape.
     """
     expected = jax.eval_shape(lambda: module.init(jax.random.key(0), jax.numpy.zeros(clip), train=False))
     expected = flax.traverse_util.flatten_dict(expected)
@@ -38,7 +38,8 @@ def variables(source: Mapping[str, np.ndarray], layers: list[Layer], module: nn.
         for theirs, collection, ours, axes in LAYERS[kind]:
             name, key = f"{prefix}.{theirs}", (collection, *path, ours)
             if name not in source:
-                faults.append(f"{name} is missing")
+                faults.append(f"{name} is missing, for {'/'.join(key)}")
+                expected.pop(key, None)
                 continue
             left.discard(name)
             array = np.asarray(source[name])

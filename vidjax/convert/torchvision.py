@@ -1,10 +1,11 @@
 """torchvision.models.video's ResNets: r3d_18, mc3_18, r2plus1d_18, and anything else of that construction.
 
-A factored convolution is a Sequential there (`.0` in space, `.1` normalisation, `.3` in time), a block's `conv1.0` is the
-convolution and `conv1.1` its normalisation, and the stem is one flat Sequential.
+A factored convolution is a Sequential there (`.0` in space, `.1` normalisation, `.3` in time), a block's `conv1.0` is
+the convolution and `conv1.1` its normalisation, and the stem is one flat Sequential.
 """
 
 import itertools
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,20 +20,16 @@ STAGES = (1, 2, 3, 4)
 
 
 def recognises(source: Mapping[str, np.ndarray]) -> bool:
-    """True for a mapping with the names of a torchvision video ResNet."""
-    return {"stem.0.weight", "layer4.0.conv1.0.0.weight", "fc.weight"} <= set(source) or {
-        "stem.0.weight",
-        "layer4.0.conv1.0.weight",
-        "fc.weight",
-    } <= set(source)
+    """True for a mapping with the names of a torchvision video ResNet, whole or not."""
+    return _has(source, "stem.") and any(re.match(r"layer\d\.\d+\.conv[12]\.[01]\.", name) for name in source)
 
 
 def load(source: Mapping[str, np.ndarray], model: nn.Module | None = None) -> tuple[nn.Module, dict[str, Any]]:
     """The classifier and its variables; see `vidjax.convert.load`."""
     depths, kinds = _depths(source), _kinds(source)
     if model is None:
-        num_classes = int(source["fc.weight"].shape[0])
-        model = models.build("resnet3d", variant=_variant(depths, kinds), num_classes=num_classes, **_midplanes(source))
+        fields = {"num_classes": _num_classes(source), **_midplanes(source)}
+        model = models.build("resnet3d", variant=_variant(depths, kinds), **fields)
     return model, leaves.variables(source, _layers(depths, kinds, source), model, (1, 2, 16, 16, 3))
 
 
@@ -43,17 +40,23 @@ def _depths(source) -> tuple[int, ...]:
 
 
 def _kinds(source) -> tuple[str, ...]:
-    """Kinds of convolution of the stem and the stages, told from names and from the kernel's extent in time."""
-    stem = "2plus1d" if "stem.3.weight" in source else _by_extent(source["stem.0.weight"])
-    stages = (
-        "2plus1d" if f"layer{s}.0.conv1.0.0.weight" in source else _by_extent(source[f"layer{s}.0.conv1.0.weight"])
-        for s in STAGES
-    )
-    return (stem, *stages)
+    """Kinds of convolution of the stem and the stages."""
+    stages = [rf"layer{s}\.\d+\.conv[12]\.0" for s in STAGES]
+    return (_kind(source, r"stem\.3", r"stem\.0"), *(_kind(source, rf"{s}\.[03]", s) for s in stages))
 
 
-def _by_extent(kernel) -> str:
-    return "2d" if kernel.shape[2] == 1 else "3d"
+def _kind(source, factored: str, whole: str) -> str:
+    """Told from whether a module with a factored convolution's name is there, else from a kernel's extent in time."""
+    if any(re.fullmatch(rf"{factored}\.weight", name) for name in source):
+        return "2plus1d"
+    kernels = [np.shape(source[name]) for name in source if re.fullmatch(rf"{whole}\.weight", name)]
+    return "2d" if any(len(shape) == 5 and shape[2] == 1 for shape in kernels) else "3d"
+
+
+def _num_classes(source) -> int:
+    """The length of the last layer; 1 where it is absent, which is then listed with all else that is."""
+    shapes = [np.shape(source[name]) for name in ("fc.weight", "fc.bias") if name in source]
+    return max([shape[0] for shape in shapes if shape and shape[0]], default=1)
 
 
 def _variant(depths, kinds) -> str:
@@ -64,11 +67,13 @@ def _variant(depths, kinds) -> str:
 
 
 def _midplanes(source) -> dict[str, str]:
-    """The rule of the inner widths: in the first strided block the paper's two differ, torchvision's are equal."""
-    first, second = "layer2.0.conv1.0.0.weight", "layer2.0.conv2.0.0.weight"
-    if first not in source:
-        return {}
-    return {"midplanes": "torchvision" if source[first].shape[0] == source[second].shape[0] else "paper"}
+    """The rule of the inner widths: where a stage changes its width the paper's two differ, torchvision's are equal."""
+    for stage in STAGES[1:]:
+        names = [f"layer{stage}.0.conv{i}.0.0.weight" for i in (1, 2)]
+        if all(name in source for name in names):
+            first, second = (np.shape(source[name])[:1] for name in names)
+            return {"midplanes": "torchvision" if first == second else "paper"}
+    return {}
 
 
 def _layers(depths, kinds, source) -> list[leaves.Layer]:

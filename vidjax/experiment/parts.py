@@ -38,6 +38,12 @@ def check(config: ConfigDict) -> None:
     for key, value in least.items():
         if config[key] < value:
             raise UserError(f"config.{key} is {config[key]}; it is {value} or more.")
+    data = config.data
+    lengths = {"data.mean": (data.mean, 3), "data.std": (data.std, 3), "augment.scale": (config.augment.scale, 2)}
+    lengths |= {"data.crop_area": (data.crop_area, 2), "data.crop_ratio": (data.crop_ratio, 2)}
+    for key, (value, length) in lengths.items():
+        if len(value) != length:
+            raise UserError(f"config.{key} is {value}; it is {length} numbers.")
     check_network(config)
     clip_spec(config)
     loss(config)

@@ -1,5 +1,6 @@
 """The heads by name: endpoints of a backbone -> logits. A file of this folder is a head."""
 
+import difflib
 import importlib
 import pkgutil
 
@@ -12,7 +13,9 @@ def names() -> list[str]:
 
 
 def build(name: str, *, num_classes: int, dropout: float = 0.0) -> nn.Module:
-    """The head of that name. Raises ValueError where there is none."""
+    """The head of that name. Raises ValueError where there is none, with the nearest one."""
     if name not in names():
-        raise ValueError(f"there is no head {name!r}. There are: {', '.join(names())}")
+        near = difflib.get_close_matches(name, names(), n=1, cutoff=0.5)
+        hint = f", did you mean {near[0]!r}?" if near else "."
+        raise ValueError(f"there is no head {name!r}{hint} There are: {', '.join(names())}")
     return importlib.import_module(f"{__name__}.{name}").Head(num_classes, dropout)

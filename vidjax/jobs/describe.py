@@ -27,10 +27,12 @@ def run(request: Request) -> None:
     config = request.config
     if config is None:
         raise UserError("describe needs a config, e.g. --config configs/r2p1d.py.")
+    parts.check(config)
     jax.config.update("jax_platforms", "cpu")  # nothing is computed: a GPU stays with whoever trains on it
     source = parts.source(config)
     classes = if_there(lambda: source.classes)
-    check(config, source, classes)
+    if classes is not None:
+        parts.augmentation(config, source)
     num_train = num_clips(source, "train")
     sections = (
         config_lines(config, defaults()),
@@ -39,17 +41,6 @@ def run(request: Request) -> None:
         run_lines(config, num_train),
     )
     print("\n\n".join("\n".join(lines) for lines in sections))
-
-
-def check(config: ConfigDict, source: Any, classes: tuple[str, ...] | None) -> None:
-    """Builds what `train` builds from the config. Raises UserError, DataError."""
-    if config.batch_size < 1:
-        raise UserError(f"config.batch_size is {config.batch_size}; it is at least 1.")
-    parts.clip_spec(config)
-    parts.loss(config)
-    parts.optimiser(config, parts.schedule(config, 1))
-    if classes is not None:
-        parts.augmentation(config, source)
 
 
 def if_there(read):

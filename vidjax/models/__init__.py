@@ -1,6 +1,6 @@
 """The networks by name: a file of this folder is a family, its VARIANTS are rows of field values for its `Model`.
 
-The one file here that knows heads: `build` puts one on a backbone. Nothing is registered; the file names are the registry.
+The one file here that knows heads: `build` puts one on a backbone. Nothing is registered; file names are the registry.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ def names() -> list[str]:
 
 
 def family(name: str) -> ModuleType:
-    """The module of a family, with `Model` and `VARIANTS`. Raises ValueError that names the nearest where there is none."""
+    """The module of a family, with `Model` and `VARIANTS`. Raises ValueError, naming the nearest, for no such."""
     if name not in names():
         raise ValueError(no_such("model", name, names()))
     return importlib.import_module(f"{__name__}.{name}")

@@ -1,8 +1,8 @@
 """Residual networks over clips: R2D, fR2D, mixed 3D/2D both ways round, R3D and R(2+1)D, 18 and 34 layers deep.
 
 Tran et al., A Closer Look at Spatiotemporal Convolutions for Action Recognition, CVPR 2018, table 1 and figure 1.
-Departs from it where `midplanes="torchvision"`: one inner width per block, so the second convolution of a block that changes
-its width is thinner than the paper's, which keeps every factored pair at the parameters of the 3D kernel it replaces.
+Departs from it where `midplanes="torchvision"`: one inner width per block, so the second convolution of a block that
+changes its width is thinner than the paper's, where each factored pair has the parameters of the kernel it replaces.
 The 10-layer variants, one block a stage, are for small machines; they are not in the paper.
 """
 
@@ -120,7 +120,7 @@ class Model(nn.Module):
     """Backbone: [N, T, H, W, C] -> endpoints `stem`, `stage1` to `stage4`, and `features`, which is the last of them.
 
     Space halves in the stem and in stages 2 to 4; time halves in those stages where the convolutions reach over time.
-    `width` scales all channels. With `fold_time` the frames become channels of one image (R2D), and T is 1 from there on.
+    `width` scales all channels. With `fold_time` the frames become channels of one image (R2D), T is 1 from there on.
     """
 
     depths: tuple[int, ...] = _18

@@ -35,7 +35,7 @@ class ResidualBlock(nn.Module):
 
 
 class Model(nn.Module):
-    """Backbone: [N, T, H, W, C] -> endpoints `stem`, `stage1` to `stage3`, and `features`, which is the last of them."""
+    """Backbone: [N, T, H, W, C] -> endpoints `stem`, `stage1` to `stage3`, and `features`, the last of them."""
 
     channels: tuple[int, ...] = (32, 64, 128, 256)
     strides: tuple[tuple[int, int, int], ...] = ((1, 2, 2), (1, 2, 2), (2, 2, 2), (1, 2, 2))

@@ -1,17 +1,16 @@
 """Convolution over clips: one meaning, [N, T, H, W, C] in and out, and several ways to lower it.
 
-"native" is one 3D convolution. "folded" is the same sum through 2D convolutions, which compilers treat better (XLA's CPU
-path runs a 1x3x3 or 3x1x1 kernel three to seven times faster that way): a kernel without extent in time folds time into
-the batch, a kernel without extent in space folds height and width into one axis, and any other is the sum over its taps in
-time of the first case. "auto" picks the folded form where that is one 2D convolution.
+"native" is one 3D convolution. "folded" is the same sum through 2D convolutions, which compilers treat better (XLA's
+CPU path runs a 1x3x3 or 3x1x1 kernel three to seven times faster that way): a kernel without extent in time folds time
+into the batch, a kernel without extent in space folds height and width into one axis, and any other is the sum over its
+taps in time of the first case. "auto" picks the folded form where that is one 2D convolution.
 
-On a CPU the folded forms have a kernel gradient of their own. The compiler turns it into a convolution with a window as large
-as the frame; a matrix product for each frame, or each row, whose operand fits into the cache, takes a third to two thirds of
-its time.
+On a CPU the folded forms have a kernel gradient of their own. The compiler turns it into a convolution with a window as
+large as the frame; a matrix product for each frame, or each row, whose operand fits into the cache, takes a third to
+two thirds of its time.
 """
 
 import functools
-
 from collections.abc import Sequence
 
 import flax.linen as nn

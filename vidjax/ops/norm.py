@@ -1,7 +1,7 @@
 """Batch normalisation with the field's settings, in float32 whatever the network computes in.
 
-Ioffe and Szegedy, Batch Normalization, ICML 2015. Under jit with the batch sharded, the statistics are those of the whole
-batch on all devices: no axis name is needed.
+Ioffe and Szegedy, Batch Normalization, ICML 2015. Under jit with the batch sharded, the statistics are those of the
+whole batch on all devices: no axis name is needed.
 """
 
 import flax.linen as nn

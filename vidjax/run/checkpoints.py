@@ -1,9 +1,9 @@
 """Checkpoints: Orbax writes the arrays in the background, a manifest with checksums makes them count.
 
 `checkpoints/<step>/` holds the arrays and `checkpoints/<step>.json` the size and CRC-32 of each of its files, written
-last. A step without a manifest never happened (a killed save) and is cleared away; one whose files differ from its manifest
-is passed over with a warning, and the newest good step is used. The latest two steps and the best are kept. Of several
-processes each writes its part of the arrays and the first one the rest.
+last. A step without a manifest never happened (a killed save) and is cleared away; one whose files differ from its
+manifest is passed over with a warning, and the newest good step is used. The latest two steps and the best are kept. Of
+several processes each writes its part of the arrays and the first one the rest.
 """
 
 import json
@@ -62,6 +62,7 @@ class Checkpoints:
         """Adds the score to a step that was saved before it was evaluated."""
         if is_first_process():
             write_json(self._manifest_path(step), {**self._manifest(step), "score": score})
+            self._prune()
 
     def drop_after(self, step: int) -> None:
         """Removes the steps after one: damaged ones, which a run that goes on from `step` makes again."""
@@ -156,9 +157,10 @@ class Checkpoints:
 
     def _manifest(self, step: int) -> dict[str, Any]:
         try:
-            return json.loads(self._manifest_path(step).read_text())
+            manifest = json.loads(self._manifest_path(step).read_text())
         except (OSError, ValueError):
             return {}
+        return manifest if isinstance(manifest, dict) else {}
 
     def _fault(self, step: int) -> str:
         """What is wrong with a step, '' where nothing is."""

@@ -1,7 +1,7 @@
 """The command line: flags and a config file -> a request with a checked, locked config.
 
-`--config FILE[:PRESET]` names a Python file whose get_config(preset) returns a ConfigDict; `--config.key=value` overrides
-one key of it, with the type the key has. A misspelt key is refused here, before anything heavy is imported.
+`--config FILE[:PRESET]` names a Python file whose get_config(preset) returns a ConfigDict; `--config.key=value`
+overrides one key of it, with the type the key has. A misspelt key is refused here, before anything heavy is imported.
 """
 
 import argparse
@@ -99,30 +99,36 @@ def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def load_config(path: str, preset: str = "") -> ConfigDict:
     """get_config(preset) of a config file. Raises UserError for a file, a preset or a key that does not exist."""
-    file = Path(path)
+    file = Path(path).absolute()
     if not file.is_file():
-        there = sorted(str(p) for p in file.parent.glob("*.py")) if file.parent.is_dir() else []
+        there = sorted(str(p) for p in Path(path).parent.glob("*.py") if p.name != "common.py")
         raise UserError(no_such("config file", path, there))
     spec = importlib.util.spec_from_file_location(f"config_{file.stem}", file)
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-        return module.get_config(preset)
-    except (AttributeError, KeyError, TypeError, ValueError, ImportError, SyntaxError) as error:
+        config = module.get_config(preset)
+    except Exception as error:  # a config is a program of the user's: whatever it raises is told with its place
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
+        if isinstance(error, SyntaxError):
+            lines = [error.lineno]
         where = f"{path}, line {lines[-1]}" if lines else path
         raise UserError(f"{where}: {_short(error)}") from error
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"{path}: get_config returns {config!r:.80}, not a ConfigDict.")
+    return config
 
 
 def _short(error: Exception) -> str:
     """ml_collections' message without its list of all keys: 'There is no key ...' and the nearest one."""
     message = str(error.args[0]) if error.args else type(error).__name__
-    missing = re.search(r'Key "(\w+)" does not exist|^\W*(\w+)\W*\nDid you mean', message)
+    missing = re.search(r'Key "(\w+)" does not exist|^\W*(\w+)\W*Did you mean', message.replace("\\n", "\n"))
     near = re.search(r'Did you mean "(\w+)"', message)
     if missing:
         hint = f" Did you mean {near[1]!r}?" if near else " configs/common.py names them all."
         return f"There is no key {missing[1] or missing[2]!r}.{hint}"
-    return message.strip().strip("'\"")[:300]
+    kind = "" if isinstance(error, ValueError) else f" ({type(error).__name__})"
+    return f"{message.splitlines()[0][:300]}{kind}"
 
 
 def read_config(path: Path) -> ConfigDict:
@@ -152,8 +158,19 @@ def override(config: ConfigDict, words: Sequence[str]) -> ConfigDict:
         config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=["launch.py", *words])
         values(["launch.py", *words])
     except (flags.Error, ValueError, TypeError) as error:
-        raise UserError(f"{str(error)[:1].upper()}{str(error)[1:]}") from error
+        told = re.match(rf"flag {PREFIX}([\w.]+)=(.*?): ", str(error))
+        if told:
+            raise UserError(_wrong_type(told[1], told[2], keys[told[1]])) from error
+        raise UserError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+    for key, value in flat(config).items():  # the parser takes any words for a tuple
+        if isinstance(value, tuple) and not all(isinstance(item, int | float) for item in value):
+            raise UserError(_wrong_type(key, value, keys[key]))
     return config.lock()
+
+
+def _wrong_type(key: str, value: object, old: object) -> str:
+    kinds = {bool: "true or false", int: "a whole number", float: "a number", tuple: "numbers in parentheses"}
+    return f"{PREFIX}{key}={value}: {key} is {kinds.get(type(old), 'text')}, such as {old!r}."
 
 
 def _no_such_key(key: str, word: str, keys: list[str]) -> str:

@@ -43,7 +43,7 @@ class Preempted(UserError):
 
 
 def guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
-    """Runs main(argv) and returns the exit code; a user's error is printed as its sentences, with `--trace` the stack, too."""
+    """Runs main(argv) and returns the exit code; a user's error is printed as its sentences, the stack if `--trace`."""
     try:
         main(argv)
         return 0

@@ -1,0 +1,108 @@
+"""The 3D residual networks against their published sizes, and what each of them makes of time."""
+
+import csv
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vidjax import models
+from vidjax.experiment import counting
+from vidjax.models.resnet3d import VARIANTS, num_midplanes
+
+QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
+with open(Path(__file__).parents[1] / "golden" / "models.csv", newline="") as file:
+    PUBLISHED = list(csv.DictReader(file))
+
+
+def build(row, **fields):
+    fields |= {"midplanes": row["midplanes"]} if row["midplanes"] else {}
+    return models.build("resnet3d", variant=row["variant"], num_classes=int(row["num_classes"]), **fields)
+
+
+def abstract(module, shape):
+    """(variables, video) as shapes, computing nothing."""
+    video = jax.ShapeDtypeStruct(shape, jnp.float32)
+    return jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros(shape))), video
+
+
+@pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: f"{row['variant']}-{row['midplanes']}-{row['num_classes']}")
+def test_parameters_and_multiply_adds_are_the_published(row):
+    module = build(row)
+    variables, video = abstract(module, (1, *map(int, row["clip_txhxw"].split("x")), 3))
+    assert counting.num_parameters(variables) == int(row["params"])
+    if row["gmacs"]:
+        rows = counting.endpoints(module, variables, video)
+        assert sum(r.multiply_adds for r in rows) / 1e9 == pytest.approx(float(row["gmacs"]), rel=1e-3)
+        assert sum(r.num_parameters for r in rows) == int(row["params"])
+
+
+def test_every_18_layer_variant_has_a_published_row():
+    assert {name for name in VARIANTS if name.endswith("18")} == {
+        r["variant"] for r in PUBLISHED if "18" in r["variant"]
+    }
+
+
+@pytest.mark.parametrize(
+    "channels, expected",
+    # torchvision's r2plus1d_18 states 144, 230, 460 and 921; the paper's second convolutions have 288, 576 and 1152
+    [((64, 64), 144), ((64, 128), 230), ((128, 256), 460), ((256, 512), 921)]
+    + [((128, 128), 288), ((256, 256), 576), ((512, 512), 1152)],
+)
+def test_midplanes(channels, expected):
+    assert num_midplanes(*channels) == expected
+
+
+@pytest.mark.parametrize(
+    "variant, frames",  # T at the stem and the four stages of a clip of 16
+    [
+        ("r2d_18", (1, 1, 1, 1, 1)),
+        ("fr2d_18", (16, 16, 16, 16, 16)),
+        ("mc3_18", (16, 16, 16, 16, 16)),
+        ("mc4_18", (16, 16, 8, 8, 8)),
+        ("rmc3_18", (16, 16, 8, 4, 2)),
+        ("rmc5_18", (16, 16, 16, 16, 8)),
+        ("r3d_18", (16, 16, 8, 4, 2)),
+        ("r2plus1d_34", (16, 16, 8, 4, 2)),
+    ],
+)
+def test_shapes_of_endpoints(variant, frames):
+    """Table 1 of the paper, for clips of 16x112x112."""
+    module = models.build("resnet3d", variant=variant, num_classes=400)
+    rows = counting.endpoints(module, *abstract(module, (1, 16, 112, 112, 3)))
+    *shapes, last, _ = [row.shapes[0] for row in rows]
+    sides, channels = (56, 56, 28, 14, 7), (64, 64, 128, 256, 512)
+    assert shapes == [(1, t, s, s, c) for t, s, c in zip(frames, sides, channels, strict=True)]
+    assert last == shapes[-1] and [row.name for row in rows][-2:] == ["features", "logits"]
+
+
+def some_variables(module, shape):
+    """Random variables, drawn by NumPy: jax's own would have to be compiled."""
+    rng = np.random.default_rng(0)
+
+    def draw(path, leaf):
+        noise = rng.standard_normal(leaf.shape, np.float32)
+        if leaf.ndim > 1:
+            return noise * np.sqrt(2 * leaf.shape[-1] / leaf.size, dtype=np.float32)
+        return 1 + 0.1 * np.abs(noise) if path[-1].key in ("scale", "var") else 0.1 * noise
+
+    return jax.tree_util.tree_map_with_path(draw, abstract(module, shape)[0])
+
+
+@pytest.mark.parametrize("variant", ["fr2d_18", "r2plus1d_18", "r2d_18"])
+def test_only_fr2d_ignores_the_order_of_frames(variant):
+    shape = (2, 4, 16, 16, 3)
+    module = models.build("resnet3d", variant=variant, num_classes=5, width=0.1)
+    variables = some_variables(module, shape)
+    video = np.random.default_rng(1).standard_normal(shape, np.float32)
+    apply = jax.jit(module.apply, compiler_options=QUICK)
+    logits, mixed = apply(variables, video), apply(variables, video[:, [2, 0, 3, 1]])
+    change = np.abs(logits - mixed).max() / np.abs(logits).max()
+    assert change < 1e-5 if variant == "fr2d_18" else change > 1e-2
+
+
+def test_a_wrong_rule_for_midplanes_is_refused():
+    with pytest.raises(ValueError, match="midplanes is 'torch'; there are paper, torchvision"):
+        abstract(models.build("resnet3d", variant="r2plus1d_18", num_classes=5, midplanes="torch"), (1, 2, 16, 16, 3))

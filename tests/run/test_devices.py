@@ -1,0 +1,106 @@
+"""One global batch on 1, 2, 4 and 8 simulated devices, each count through the door in a process of its own."""
+
+import json
+import os
+
+import jax
+import numpy as np
+import pytest
+
+from vidjax.run import devices
+from vidjax.run.errors import UserError
+
+COUNTS = (1, 2, 4, 8)
+NUM_CLIPS = 997  # a prime: no batch divides it
+
+
+@pytest.fixture(scope="module")
+def many(squares, tmp_path_factory):
+    """The squares with 997 validation clips: names for the same eleven folders."""
+    root = tmp_path_factory.mktemp("synthetic-many")
+    (root / "20bn-jester-v1").mkdir()
+    rows = (squares / "jester-v1-validation.csv").read_text().split()
+    labels = dict(line.split(";") for line in (squares / "jester-v1-validation.csv").read_text().splitlines())
+    assert rows
+    clips = list(labels)
+    lines = []
+    for i in range(NUM_CLIPS):
+        clip = clips[i % len(clips)]
+        os.symlink(squares / "20bn-jester-v1" / clip, root / "20bn-jester-v1" / str(5000 + i))
+        lines.append(f"{5000 + i};{labels[clip]}\n")
+    (root / "jester-v1-validation.csv").write_text("".join(lines))
+    for name in ("jester-v1-labels.csv", "jester-v1-train.csv"):
+        (root / name).write_bytes((squares / name).read_bytes())
+    for clip in (squares / "jester-v1-train.csv").read_text().splitlines():
+        os.symlink(squares / "20bn-jester-v1" / clip.split(";")[0], root / "20bn-jester-v1" / clip.split(";")[0])
+    return root
+
+
+@pytest.fixture(scope="module")
+def runs(tiny, many, launch, tmp_path_factory):
+    """Device count -> folder of a run of three steps and an evaluation of 997 clips."""
+    out = {}
+    for count in COUNTS:
+        out[count] = tmp_path_factory.mktemp("devices") / str(count)
+        words = [*tiny, f"--config.data.root={many}", "--config.num_steps=3", "--config.batch_size=24"]
+        # more frames at once where nothing is learned: the four processes share two cores
+        flags = f"--xla_force_host_platform_device_count={count}"
+        done = launch([*words, "--workdir", out[count]], XLA_FLAGS=flags)
+        assert done.returncode == 0, done.stderr
+    return out
+
+
+def rows(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_the_clips_and_the_loss_are_the_same_on_any_number_of_devices(runs):
+    log = (runs[1] / "clips.log").read_bytes()
+    losses = [row["train/loss"] for row in rows(runs[1]) if "train/loss" in row]
+    assert log.count(b"\n") == 3 and len(losses) == 3
+    for count in COUNTS[1:]:
+        assert f"{count} x cpu" in json.loads((runs[count] / "env.json").read_text())["devices"][0]
+        assert (runs[count] / "clips.log").read_bytes() == log
+        found = [row["train/loss"] for row in rows(runs[count]) if "train/loss" in row]
+        np.testing.assert_allclose(found, losses, rtol=0, atol=1e-5)
+
+
+def test_997_clips_are_997_on_any_number_of_devices(runs):
+    tables = {count: json.loads((runs[count] / "evaluation/validation.json").read_text()) for count in COUNTS}
+    for table in tables.values():
+        assert table["num_clips"] == NUM_CLIPS == len(table["clips"]) == sum(map(sum, table["confusion"]))
+        assert [clip["id"] for clip in table["clips"]] == [str(5000 + i) for i in range(NUM_CLIPS)]
+        assert table["loss"] == pytest.approx(tables[1]["loss"], abs=1e-5)
+        # clips of one folder have one answer, wherever they lay in a batch and on whichever device
+        answers = {}
+        for i, clip in enumerate(table["clips"]):
+            answers.setdefault(i % 11, set()).add(round(clip["loss"], 4))
+        assert all(len(answer) <= 2 for answer in answers.values())
+
+
+def test_a_run_goes_on_with_another_number_of_devices(runs, tiny, many, launch):
+    words = [*tiny, f"--config.data.root={many}", "--config.num_steps=4", "--config.eval_steps=50"]
+    words += ["--config.batch_size=24", "--workdir", runs[8]]
+    done = launch([*words, "--job", "evaluate"], XLA_FLAGS="--xla_force_host_platform_device_count=2")
+    assert done.returncode == 0, done.stderr
+    assert "997 clips" in done.stderr
+
+
+def test_a_batch_that_devices_do_not_divide_names_the_nearest_that_can(monkeypatch):
+    class Mesh:
+        devices = np.zeros(8)
+
+    devices.check_batch(16, Mesh)
+    for batch, near in [(12, 16), (9, 8), (1, 8), (23, 24)]:
+        with pytest.raises(UserError, match=f"--config.batch_size={near}\\."):
+            devices.check_batch(batch, Mesh)
+
+
+def test_put_and_abstract_lie_as_the_mesh_says():
+    mesh = devices.make_mesh()
+    batch = devices.put({"video": np.zeros((2 * mesh.devices.size, 3), np.uint8)}, mesh)
+    assert batch["video"].sharding == devices.sharded(mesh)
+    shape = devices.abstract({"w": np.zeros((2, 3), np.float32)}, mesh)["w"]
+    assert isinstance(shape, jax.ShapeDtypeStruct) and shape.shape == (2, 3)
+    assert shape.sharding == devices.replicated(mesh)
+    assert devices.describe()[0].startswith(f"{jax.device_count()} x ") and devices.is_first_process()
