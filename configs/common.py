@@ -123,7 +123,7 @@ def _laptop(config: ConfigDict) -> None:
     """The built-in set within minutes on two cores."""
     config.data.name = "gestures"
     config.batch_size = 16
-    config.num_epochs = 10.0
+    config.num_epochs = 12.0
     config.log_steps = 20
     config.eval_steps = 240
     config.head.dropout = 0.0

@@ -1,5 +1,6 @@
 """What tests share: a folder for everything made once, a tiny data set, cheap settings, and the door as a function."""
 
+import fcntl
 import logging
 import os
 import subprocess
@@ -22,6 +23,8 @@ EVERYTHING = {
     "head.dropout": 0.3,
     "optim.ema_decay": 0.9,
     "optim.clip_norm": 1.0,
+    "augment.flip": 0.5,
+    "augment.brightness": 0.2,
     "augment.rotate": 10.0,
     "augment.translate": 0.1,
     "augment.scale": (0.9, 1.1),
@@ -32,11 +35,28 @@ CLIPS = {"train": 24, "validation": 11}  # 11: no batch divides it
 NUM_FRAMES, WIDTH, HEIGHT = 6, 28, 20
 
 
-@pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory):
-    """Where compiled programs and lists are kept: one folder for all tests, processes and workers of a session."""
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    """One folder for all tests, processes and workers of a session."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+def once(folder, make):
+    """Calls make(folder) unless another worker has; the other workers wait for it. Returns the folder."""
+    with open(f"{folder}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = Path(f"{folder}.done")
+        if not done.exists():
+            make(folder)
+            done.touch()
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(shared):
+    """Where compiled programs and lists are kept."""
+    folder = shared / "cache"
     before = os.environ.get("VIDJAX_CACHE")
     os.environ["VIDJAX_CACHE"] = str(folder)
     yield folder
@@ -69,9 +89,13 @@ def draw_square(path, label, start):
 
 
 @pytest.fixture(scope="session")
-def squares(tmp_path_factory):
+def squares(shared):
     """Root of a synthetic data set in Jester's layout: moving squares, four classes, 24 and 11 clips of six frames."""
-    root = tmp_path_factory.mktemp("synthetic-squares")
+    return once(shared / "synthetic-squares", draw_squares)
+
+
+def draw_squares(root):
+    root.mkdir()
     names = list(DIRECTIONS)
     (root / "jester-v1-labels.csv").write_text("".join(f"{name}\n" for name in names))
     clip = 0
@@ -82,7 +106,6 @@ def squares(tmp_path_factory):
             draw_square(root / "20bn-jester-v1" / str(clip), names[i % 4], clip)
             rows.append(f"{clip};{names[i % 4]}\n")
         (root / f"jester-v1-{split}.csv").write_text("".join(rows))
-    return root
 
 
 @pytest.fixture(scope="session")
@@ -118,12 +141,18 @@ def everything(tiny):
 
 
 @pytest.fixture(scope="session")
-def whole(everything, launch, tmp_path_factory):
-    """The folder of a run of `everything` through the door that was left alone. Copy it before changing it."""
-    run = tmp_path_factory.mktemp("whole") / "run"
-    done = launch([*everything, "--workdir", run])
-    assert done.returncode == 0, done.stderr
-    return run
+def whole(everything, launch, shared):
+    """The folder of a run of `everything` through the door that was left alone, what it said in `stderr` beside it.
+
+    Copy it before changing it.
+    """
+
+    def make(folder):
+        done = launch([*everything, "--workdir", folder / "run"])
+        assert done.returncode == 0, done.stderr
+        (folder / "stderr").write_text(done.stderr)
+
+    return once(shared / "whole", make) / "run"
 
 
 @pytest.fixture(scope="session")

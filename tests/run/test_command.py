@@ -126,7 +126,7 @@ def test_a_relative_path_is_relative_to_the_working_directory(tmp_path, monkeypa
 
 
 def test_every_typo_of_every_key_is_refused_and_nearly_all_get_the_right_key():
-    """Five edits of the last part of each key: a letter left out, doubled, replaced, put in, or swapped with the next."""
+    """Five edits of the last part of each key: a letter left out, doubled, replaced, put in, or swapped."""
     chance, keys = random.Random(0), list(command.flat(common.base()))
     assert len(keys) > 50
     config, right, wrong = common.base(), 0, []

@@ -19,9 +19,7 @@ def many(squares, tmp_path_factory):
     """The squares with 997 validation clips: names for the same eleven folders."""
     root = tmp_path_factory.mktemp("synthetic-many")
     (root / "20bn-jester-v1").mkdir()
-    rows = (squares / "jester-v1-validation.csv").read_text().split()
     labels = dict(line.split(";") for line in (squares / "jester-v1-validation.csv").read_text().splitlines())
-    assert rows
     clips = list(labels)
     lines = []
     for i in range(NUM_CLIPS):
@@ -42,9 +40,9 @@ def runs(tiny, many, launch, tmp_path_factory):
     out = {}
     for count in COUNTS:
         out[count] = tmp_path_factory.mktemp("devices") / str(count)
-        words = [*tiny, f"--config.data.root={many}", "--config.num_steps=3", "--config.batch_size=24"]
-        # more frames at once where nothing is learned: the four processes share two cores
-        flags = f"--xla_force_host_platform_device_count={count}"
+        words = [*tiny, f"--config.data.root={many}", "--config.num_steps=3", "--config.batch_size=104"]
+        # each count is a program of its own, which is compiled quickly here and not well
+        flags = f"--xla_force_host_platform_device_count={count} --xla_backend_optimization_level=0"
         done = launch([*words, "--workdir", out[count]], XLA_FLAGS=flags)
         assert done.returncode == 0, done.stderr
     return out
@@ -78,12 +76,12 @@ def test_997_clips_are_997_on_any_number_of_devices(runs):
         assert all(len(answer) <= 2 for answer in answers.values())
 
 
-def test_a_run_goes_on_with_another_number_of_devices(runs, tiny, many, launch):
-    words = [*tiny, f"--config.data.root={many}", "--config.num_steps=4", "--config.eval_steps=50"]
-    words += ["--config.batch_size=24", "--workdir", runs[8]]
-    done = launch([*words, "--job", "evaluate"], XLA_FLAGS="--xla_force_host_platform_device_count=2")
-    assert done.returncode == 0, done.stderr
-    assert "997 clips" in done.stderr
+def test_a_checkpoint_of_eight_devices_is_evaluated_on_those_that_are_here(runs, job):
+    job(["--job", "evaluate", "--workdir", runs[8], "--checkpoint", "latest"])
+    table = json.loads((runs[8] / "evaluation/validation.json").read_text())
+    row = next(row for row in rows(runs[8]) if row["step"] == 3 and "val/loss" in row)
+    assert table["num_clips"] == row["val/num_clips"] == NUM_CLIPS
+    assert table["loss"] == pytest.approx(row["val/loss"], abs=1e-5)
 
 
 def test_a_batch_that_devices_do_not_divide_names_the_nearest_that_can(monkeypatch):

@@ -22,6 +22,13 @@ from ml_collections.config_flags import config_flags
 from vidjax.run.errors import UserError, no_such
 
 PREFIX = "--config."
+EXAMPLES = """examples:
+  python launch.py --config configs/r2p1d.py                          train on the built-in set, or go on with it
+  python launch.py --config configs/r2p1d.py --job describe           what that would do, and all keys
+  python launch.py --config configs/r2p1d.py:jester --config.data.root=DIR --workdir runs/first
+  python launch.py --workdir runs/first --job evaluate --split train --checkpoint latest
+
+exit codes: 0 done, 2 wrong use, 3 bad data, 4 loss not finite, 5 storage, 6 folder in use, 143 stopped and saved"""
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,8 @@ def _parser(jobs: Sequence[str]) -> argparse.ArgumentParser:
         prog="launch.py",
         allow_abbrev=False,
         description="Trains and runs video classifiers. Any key of a config is a flag, too: --config.batch_size=32.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", default="", metavar="FILE[:PRESET]", help="an experiment, e.g. configs/r2p1d.py")
     parser.add_argument("--job", default="train", metavar="NAME", help=f"{', '.join(jobs)} (default: train)")
