@@ -10,9 +10,19 @@ PRESETS = ("", "jester")
 
 
 def base(preset: str = "") -> ConfigDict:
-    """The locked config of a preset. Raises ValueError for one that does not exist."""
+    """The defaults as a preset changes them, locked. Raises ValueError for one that does not exist."""
     if preset not in PRESETS:
         raise ValueError(f"There is no preset {preset!r}. There are: none (built-in set), {', '.join(PRESETS[1:])}.")
+    config = defaults()
+    if preset:
+        _jester(config)
+    else:
+        _laptop(config)
+    return config
+
+
+def defaults() -> ConfigDict:
+    """Every key, locked."""
     config = ConfigDict()
     config.seed = 0  # of parameters, order of clips and every random choice
     config.batch_size = 64  # clips a step, over all devices
@@ -29,10 +39,6 @@ def base(preset: str = "") -> ConfigDict:
     config.schedule = _schedule()
     config.augment = _augment()
     config.loss = ConfigDict({"name": "cross_entropy", "label_smoothing": 0.1})
-    if preset:
-        _jester(config)
-    else:
-        _laptop(config)
     return config.lock()
 
 

@@ -60,7 +60,7 @@ def test_through_the_door(launch, tmp_path):
     assert seconds < 20
     assert list(here.iterdir()) == []
     text = done.stdout
-    config, defaults = flat(load_config(R2P1D)) | settings, flat(common.base())
+    config, defaults = flat(load_config(R2P1D)) | settings, flat(common.defaults())
     lines = text.split("\n\n")[0].splitlines()[1:]
     assert [line[2:].split()[0] for line in lines] == sorted(config)
     marked = {line.split()[1] for line in lines if line.startswith("* ")}

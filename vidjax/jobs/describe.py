@@ -4,7 +4,6 @@ No data is read beyond lists; nothing is rendered, compiled or written. What `tr
 here, too, but for a batch that the devices do not divide.
 """
 
-import dataclasses
 import math
 import sys
 from itertools import accumulate
@@ -52,19 +51,15 @@ def if_there(read):
 
 
 def num_clips(source: Any, split: str) -> int | None:
-    """The clips of a split that a run would see; None where nothing is there to tell. Raises DataError."""
-    if hasattr(source, "num_records"):
-        return if_there(lambda: source.num_records(split))
-    # Without a cache folder an index of the frames is not kept: a dry run writes nothing.
-    source = dataclasses.replace(source, cache_dir="")
-    return if_there(lambda: len(source.records(split)) if split in source.splits else None)
+    """The clips that a split lists; None where nothing is there to tell. Raises DataError."""
+    return if_there(lambda: source.num_records(split) if split in source.splits else None)
 
 
 def defaults() -> dict[str, Any]:
-    """The base config's keys and values; {} for a config file that does not start from it."""
+    """The keys and values of common.py; {} for a config file that does not start from it."""
     # vidjax does not import configs, but a file that starts from common.py has done so by now.
     common = sys.modules.get("configs.common")
-    return flat(common.base()) if common else {}
+    return flat(common.defaults()) if common else {}
 
 
 def config_lines(config: ConfigDict, base: dict[str, Any]) -> list[str]:

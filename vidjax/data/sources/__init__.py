@@ -3,6 +3,7 @@
 A source is a frozen dataclass `Source` whose fields are paths and numbers, among them `root` and `cache_dir`, and has
     classes: tuple[str, ...]                 label names; the place of a name is its index
     splits: tuple[str, ...]                  of "train", "validation" and "test", those it has
+    num_records(split) -> int                listed clips, told without looking for their frames
     records(split) -> list[Record]           in list order; raises DataError, MissingData
     quarantine(split) -> list[dict]          {"id", "cause"} of each listed clip that records() leaves out
     flip_swaps: tuple[tuple[str, str], ...]  pairs of labels that a horizontal flip swaps

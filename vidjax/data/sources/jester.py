@@ -81,6 +81,10 @@ class Source:
             f"Clips in Jester's layout from the folder {Path(self.root).resolve().name}, {len(self.classes)} classes."
         )
 
+    def num_records(self, split: str) -> int:
+        """How many clips the list of a split names; their frames are not looked for. Raises DataError, MissingData."""
+        return len(self._rows(split))
+
     def records(self, split: str) -> list[Record]:
         """The clips of a split in list order, without the quarantined. Raises DataError, MissingData."""
         return self._read(split)[0]
