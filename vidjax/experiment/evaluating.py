@@ -97,7 +97,7 @@ def write(workdir: Path, split: str, step: int, result: Evaluation, records, cla
 
 
 def worst(result: Evaluation, labels: np.ndarray) -> list[int]:
-    """Positions of the clips that were answered wrong with the highest loss; the best answered if none was wrong."""
+    """Positions of the clips that were answered wrong with the highest loss; if none was, the clip with the highest loss."""
     order = np.argsort(-result.loss, kind="stable")
     wrong = [int(i) for i in order if result.top[i, 0] != labels[i]]
     return wrong[:NUM_STRIPS] or [int(order[0])]
@@ -110,4 +110,6 @@ def write_strips(folder: Path, positions: list[int], records, classes, config: C
     chosen = [records[i] for i in positions]
     batch = next(pipeline.eval_batches(chosen, classes, parts.clip_spec(config), batch_size=len(chosen)))
     for record, video in zip(chosen, batch["video"], strict=True):
-        Image.fromarray(np.concatenate(list(video), axis=1)).save(folder / f"{Path(record.id).name}.png")
+        path = folder / f"{record.id}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)  # an id may hold folders of its own
+        Image.fromarray(np.concatenate(list(video), axis=1)).save(path)
