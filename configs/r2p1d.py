@@ -15,7 +15,7 @@ def get_config(preset=""):
     config = common.base(preset)
     config.model.name = "resnet3d"
     config.model.variant = "r2plus1d_18"
-    common.add_fields(config, midplanes="torchvision")
+    common.add_fields(config, midplanes="")  # paper or torchvision; "": the variant's own
     if not preset:
         config.model.variant = "r2plus1d_10"
         config.model.width = 0.25

@@ -170,6 +170,28 @@ def test_index_follows_list_and_folder(tmp_path):
     assert [record.id for record in Source(str(root), cache).records("train")] == [*TRAIN, "new"]
 
 
+def test_a_repaired_clip_comes_back_in_spite_of_the_index(tmp_path):
+    root, cache = tmp_path / "data", str(tmp_path / "cache")
+    write_v1(root)
+    (root / "20bn-jester-v1" / "empty").mkdir()
+    with open(root / "jester-v1-train.csv", "a") as file:
+        file.write("empty;Thumb Up\n")
+    assert [bad["id"] for bad in Source(str(root), cache).quarantine("train")] == ["empty"]
+    Image.new("RGB", (8, 100)).save(root / "20bn-jester-v1" / "empty" / "00001.jpg")
+    assert Source(str(root), cache).quarantine("train") == []
+    assert [record.id for record in Source(str(root), cache).records("train")] == [*TRAIN, "empty"]
+
+
+def test_a_name_that_leads_out_of_the_folder_is_no_clip(tmp_path):
+    write_v1(tmp_path)
+    write_clips(tmp_path, {"outside": ("Thumb Up", [1], 8)})
+    with open(tmp_path / "jester-v1-train.csv", "a") as file:
+        file.write(f"../outside;Thumb Up\n{tmp_path}/outside;Thumb Up\n")
+    source = Source(str(tmp_path))
+    assert [record.id for record in source.records("train")] == list(TRAIN)
+    assert ["leads out" in bad["cause"] for bad in source.quarantine("train")] == [True, True]
+
+
 @pytest.mark.parametrize("damage", ["truncate", "flip", "other"])
 def test_damaged_index_is_rebuilt(tmp_path, damage):
     root, cache = tmp_path / "data", tmp_path / "cache"

@@ -31,7 +31,7 @@ class Time:
 
 def test_without_a_terminal_a_line_every_ten_seconds(monkeypatch):
     time, stream = Time(monkeypatch), io.StringIO()
-    line = progress.Line(100, 0, stream)
+    line = progress.Line(100, 0, stream=stream)
     for step in range(1, 101):
         time.now += 0.5
         line.busy("something")
@@ -43,7 +43,7 @@ def test_without_a_terminal_a_line_every_ten_seconds(monkeypatch):
 
 def test_the_eta_leaves_out_pauses_and_earlier_runs(monkeypatch):
     time, stream = Time(monkeypatch), io.StringIO()
-    line = progress.Line(100, 50, stream)
+    line = progress.Line(100, 50, stream=stream)
     time.now += 100
     line.pause(100)
     time.now += 10
@@ -54,7 +54,7 @@ def test_the_eta_leaves_out_pauses_and_earlier_runs(monkeypatch):
 def test_on_a_terminal_one_line_is_rewritten():
     above, below = pty.openpty()
     with open(below, "w") as stream:
-        line = progress.Line(5, 0, stream)
+        line = progress.Line(5, 0, stream=stream)
         line.shown = 0.0
         for step in range(1, 6):
             line.shown -= 1

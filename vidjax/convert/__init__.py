@@ -22,6 +22,8 @@ def load(source: Mapping[str, np.ndarray], model: nn.Module | None = None) -> tu
     With `model` the weights have to fit it; without, the network is recognised. Raises ConvertError that says what did
     not fit: no peer has such names, or entries that are missing, left over or of another shape, all listed together.
     """
+    if not isinstance(source, Mapping):
+        raise ConvertError(f"load takes a mapping of a peer's names to arrays, not {type(source).__name__}.")
     for peer in PEERS:
         if peer.recognises(source):
             return peer.load(source, model)

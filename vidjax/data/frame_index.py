@@ -23,12 +23,14 @@ def list_frames(folder: str, clips: Sequence[str], origin: tuple[str, str], cach
     """{clip: Frames, or the cause (str) why it has none} for each clip, a folder in `folder`.
 
     `origin` is (split, path of its list). The index in `cache_dir` ("" for none) is used while root, split, the list
-    and the frames folder's time of change are the same; one that is absent or damaged is written anew.
+    and the frames folder's time of change are the same; one that is absent or damaged is written anew. A clip that had
+    no frames is looked for again: it may have been repaired.
     """
     path = index_path(folder, origin, cache_dir) if cache_dir else ""
-    found = read_index(path) if path else None
-    if found is None or any(clip not in found for clip in clips):
-        found = _list_folders(folder, list(dict.fromkeys(clips)))
+    found = (read_index(path) if path else None) or {}
+    missing = [clip for clip in dict.fromkeys(clips) if not isinstance(found.get(clip), tuple)]
+    if missing:
+        found |= _list_folders(folder, missing)
         if path:
             # an index that cannot be kept (read-only, full) costs time in the next run, and nothing in this one
             with suppress(OSError):

@@ -32,7 +32,7 @@ def flip_map(classes: Sequence[str], swaps: Sequence[tuple[str, str]] = ()) -> n
         shown = ", ".join(map(repr, unpaired[:6])) + (f" and {len(unpaired) - 6} more" if len(unpaired) > 6 else "")
         raise DataError(
             f"A horizontal flip may change the meaning of {shown}, and no table says what each becomes.\n"
-            "Set augment.flip to 0, or give a table of the pairs of labels that a flip swaps (flip_swaps)."
+            "Set --config.augment.flip=0, or name the pairs that a flip swaps in the `flip_swaps` of the data source."
         )
     return np.array([index[partner.get(name, name)] for name in classes], np.int32)
 

@@ -3,6 +3,7 @@
 Every clip counts once, on any number of devices and processes: the last batch is padded and masked.
 """
 
+import logging
 import math
 import shutil
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from vidjax.experiment import parts, programs
 from vidjax.learn import metrics
 from vidjax.run import devices
 from vidjax.run.workdir import write_json
+
+log = logging.getLogger("vidjax")
 
 NUM_STRIPS = 12  # mistakes that get a picture
 
@@ -97,7 +100,7 @@ def write(workdir: Path, split: str, step: int, result: Evaluation, records, cla
 
 
 def worst(result: Evaluation, labels: np.ndarray) -> list[int]:
-    """Positions of the clips that were answered wrong with the highest loss; if none was, the clip with the highest loss."""
+    """Positions of the clips answered wrong with the highest loss; if none was, the clip with the highest loss."""
     order = np.argsort(-result.loss, kind="stable")
     wrong = [int(i) for i in order if result.top[i, 0] != labels[i]]
     return wrong[:NUM_STRIPS] or [int(order[0])]
@@ -113,3 +116,18 @@ def write_strips(folder: Path, positions: list[int], records, classes, config: C
         path = folder / f"{record.id}.png"
         path.parent.mkdir(parents=True, exist_ok=True)  # an id may hold folders of its own
         Image.fromarray(np.concatenate(list(video), axis=1)).save(path)
+
+
+def say(split: str, step: int, scalars: dict[str, float], source) -> None:
+    """One line with the result."""
+    log.info(
+        "%s at step %d: top-1 %.1f %%, top-5 %.1f %%, mean of classes %.1f %%, loss %.3f, %d clips%s",
+        split,
+        step,
+        100 * scalars["val/top1"],
+        100 * scalars["val/top5"],
+        100 * scalars["val/mean_class"],
+        scalars["val/loss"],
+        scalars["val/num_clips"],
+        " (synthetic)" if source.synthetic else "",
+    )

@@ -22,6 +22,7 @@ from vidjax.data.errors import DataError
 from vidjax.data.pipeline import ClipSpec
 from vidjax.data.sources import open_source
 from vidjax.learn import augment, losses, optim
+from vidjax.run.command import flat
 from vidjax.run.errors import UserError, no_such
 
 PRECISIONS = ("float32", "bfloat16")
@@ -44,6 +45,17 @@ def check(config: ConfigDict) -> None:
     for key, (value, length) in lengths.items():
         if len(value) != length:
             raise UserError(f"config.{key} is {value}; it is {length} numbers.")
+    ranges = {
+        "head.dropout": 0 <= config.head.dropout < 1 or "at least 0 and less than 1",
+        "model.width": config.model.width > 0 or "above 0",
+        "data.std": min(data.std) > 0 or "above 0",
+        "data.stride_jitter": data.stride_jitter >= 0 or "0 or more",
+        "data.decode_threads": data.decode_threads >= 0 or "0 or more",
+        "data.max_bad": 0 <= data.max_bad <= 1 or "between 0 and 1",
+    }
+    for key, allowed in ranges.items():
+        if allowed is not True:
+            raise UserError(f"config.{key} is {flat(config)[key]}; it is {allowed}.")
     check_network(config)
     clip_spec(config)
     loss(config)
@@ -94,6 +106,8 @@ def check_network(config: ConfigDict) -> None:
         raise UserError(f"config.head.name: {no_such('head', config.head.name, heads.names())}")
     if config.precision not in PRECISIONS:
         raise UserError(f"config.precision: {no_such('precision', config.precision, PRECISIONS)}")
+    if "dtype" in config.model:
+        raise UserError("config.model.dtype: the type is chosen by config.precision.")
     known = models.field_names(config.model.name)
     for field in config.model:
         if field not in ("name", "variant", *known):

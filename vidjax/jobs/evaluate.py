@@ -3,7 +3,7 @@
 import logging
 
 from vidjax.experiment import evaluating, parts, programs
-from vidjax.experiment.data import load_split
+from vidjax.experiment.data import load_split, settle_data
 from vidjax.learn import steps
 from vidjax.report import write_report
 from vidjax.run import devices, workdir
@@ -34,11 +34,12 @@ def run(request: Request) -> None:
         records = load_split(source, request.split, config, request.workdir)
         if not all(record.label for record in records):
             raise UserError(f"The {request.split} split has no labels to compare with.")
+        settle_data(request.workdir, source.classes)
         step, variables = restore(request, module, mesh)
         predict = programs.make_predict_step(config, module, mesh)
         result = evaluating.evaluate(config, predict, variables, records, source.classes, mesh)
         evaluating.write(request.workdir, request.split, step, result, records, source.classes, config)
-        say(request.split, step, result.scalars, source)
+        evaluating.say(request.split, step, result.scalars, source)
         if devices.is_first_process():
             log.info("report: %s", write_report(request.workdir, split=request.split))
 
@@ -53,18 +54,3 @@ def restore(request: Request, module, mesh) -> tuple[int, dict]:
         raise UserError(f"There is no checkpoint in {request.workdir} yet.")
     step, tree = found
     return step, steps.eval_variables(tree["state"])
-
-
-def say(split: str, step: int, scalars: dict[str, float], source) -> None:
-    """One line with the result."""
-    log.info(
-        "%s at step %d: top-1 %.1f %%, top-5 %.1f %%, mean of classes %.1f %%, loss %.3f, %d clips%s",
-        split,
-        step,
-        100 * scalars["val/top1"],
-        100 * scalars["val/top5"],
-        100 * scalars["val/mean_class"],
-        scalars["val/loss"],
-        scalars["val/num_clips"],
-        " (synthetic)" if source.synthetic else "",
-    )

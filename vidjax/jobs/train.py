@@ -6,6 +6,7 @@ killed run ends with the same bits as one that was left alone.
 
 import logging
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,7 @@ from ml_collections import ConfigDict
 from vidjax.data import pipeline, sampling
 from vidjax.data.sources import Record
 from vidjax.experiment import evaluating, parts, programs
-from vidjax.experiment.data import load_split
-from vidjax.jobs.evaluate import say
+from vidjax.experiment.data import load_split, settle_data
 from vidjax.learn import steps
 from vidjax.report import write_report
 from vidjax.run import devices, progress, signals, workdir
@@ -51,6 +51,7 @@ def run(request: Request) -> None:
         workdir.settle_config(request.workdir, config)
         log.info("%s", source.about)
         splits = {split: load_split(source, split, config, request.workdir) for split in ("train", "validation")}
+        settle_data(request.workdir, source.classes, splits["train"])
         Run(request, config, mesh, source, module, splits, stop).train(augment)
         if devices.is_first_process():
             log.info("report: %s", write_report(request.workdir))
@@ -75,12 +76,17 @@ class Run:
         self.eval_steps = parts.every(config.eval_steps, config, num_train)
         self.save_steps = parts.every(config.checkpoint_steps, config, num_train)
         self.rate = parts.schedule(config, self.num_steps)
+        if config.schedule.warmup_steps >= self.num_steps:
+            log.warning(
+                "the warm-up of %d steps is longer than the run: the learning rate never reaches its height",
+                config.schedule.warmup_steps,
+            )
         tx = parts.optimiser(config, self.rate)
         self.checkpoints = Checkpoints(workdir, clean=True)
         state, window, start = self.first_state(tx)
         self.best = self.checkpoints.best()
         self.metrics, self.clips_log = progress.Metrics(workdir, start), progress.ClipsLog(workdir, start)
-        self.line, self.clock = progress.Line(self.num_steps, start), progress.Clock()
+        self.line, self.clock = self.new_line(start), progress.Clock()
         self.predict = programs.make_predict_step(config, self.module, self.mesh)
         self.is_finite = programs.make_is_finite()
         try:
@@ -90,9 +96,9 @@ class Run:
                 self.write_environment(state)
                 self.loop(programs.make_train_step(config, self.module, tx, augment, self.mesh), state, window, start)
         finally:
-            self.metrics.close()
-            self.clips_log.close()
-            self.checkpoints.wait()
+            with ExitStack() as stack:  # each of them, whatever the others raise
+                for end in (self.checkpoints.wait, self.clips_log.close, self.metrics.close):
+                    stack.callback(end)
 
     def first_state(self, tx) -> tuple[steps.State, Any, int]:
         """(state, window, step) of the latest good checkpoint, or of the seed."""
@@ -108,6 +114,10 @@ class Run:
         log.info("%s %s", self.request.workdir, news)
         return tree["state"], tree["window"], start
 
+    def new_line(self, start: int) -> progress.Line:
+        """The progress line; what it says of generated clips is marked."""
+        return progress.Line(self.num_steps, start, note="  (synthetic)" if self.source.synthetic else "")
+
     def pay(self, start: int, state) -> None:
         """The evaluation that a run owes which was stopped between a step and it."""
         if is_due(start, self.eval_steps, self.num_steps) and not self.metrics.evaluated(start):
@@ -121,10 +131,12 @@ class Run:
         scalars: dict[str, float] = {}
         batches = self.batches(start)
         for number in range(start + 1, self.num_steps + 1):
-            batch = programs.device_batch(self.clock.waiting(batches), self.mesh)
+            batch = self.clock.waiting(batches)
+            digest = self.clips_hash(number - 1, batch["id"])
+            batch = programs.device_batch(batch, self.mesh)
             if number == start + 1:
                 step = self.compiled(step, state, window, batch)
-            self.clips_log.write(number, self.clips_hash(number - 1))
+            self.clips_log.write(number, digest)
             before = window
             state, window = step(state, window, batch)
             self.clock.count(self.config.batch_size)
@@ -189,8 +201,10 @@ class Run:
             process_count=jax.process_count(),
         )
 
-    def clips_hash(self, step: int) -> str:
-        """What `clips.log` says of a step: the clips of all processes."""
+    def clips_hash(self, step: int, ids) -> str:
+        """What `clips.log` says of a step: the clips of its batch, over all processes."""
+        if jax.process_count() == 1:
+            return sampling.log_hash(ids)
         config = self.config
         ids = pipeline.train_clips(step, len(self.splits["train"]), seed=config.seed, batch_size=config.batch_size)
         return sampling.log_hash(ids)
@@ -215,7 +229,7 @@ class Run:
             return None
         evaluating.write(self.request.workdir, "validation", number, result, records, classes, self.config)
         self.metrics.write(number, result.scalars)
-        say("validation", number, result.scalars, self.source)
+        evaluating.say("validation", number, result.scalars, self.source)
         self.leave_out(began)
         return result.scalars["val/top1"]
 

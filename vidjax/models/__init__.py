@@ -48,6 +48,8 @@ def build(
 ) -> Classifier:
     """A classifier of `num_classes` from a family, one of its variants and fields that override the variant's.
 
+    A field that is "" stays the variant's, so that a config can name it for flags without choosing.
+
     `init(key, video, train=False)` and `apply(variables, video, train=False) -> logits` with video [N, T, H, W, C].
     Raises ValueError for a name, variant, head or field that does not exist, with the nearest one that does.
     """
@@ -57,7 +59,7 @@ def build(
     for field in fields:
         if field not in field_names(name):
             raise ValueError(no_such(f"field of {name}", field, field_names(name)))
-    row = {**module.VARIANTS[variant], **fields}
+    row = {**module.VARIANTS[variant], **{key: value for key, value in fields.items() if value != ""}}
     return Classifier(module.Model(**row), heads.build(head, num_classes=num_classes, dropout=dropout))
 
 

@@ -41,6 +41,8 @@ def conv(
     if lowering == "native":
         return _native(x, kernel, stride, padding, groups)
     kt, kh, kw = kernel.shape[:3]
+    if (kt, kh, kw) == (1, 1, 1) and not any(padding):  # a slice first: a strided gradient would fill in zeros
+        x, stride = x[:, :: stride[0], :: stride[1], :: stride[2]], (1, 1, 1)
     own_gradient = groups == 1 and kernel.shape[3] >= MIN_CHANNELS and jax.default_backend() == "cpu"
     if kt == 1 and padding[0] == 0:
         x = x[:, :: stride[0]]

@@ -94,16 +94,25 @@ class Checkpoints:
         for number in wanted:
             fault = self._fault(number)
             if not fault:
-                return number, self._orbax.restore(self._path(number), like)
+                return number, self._load(number, like)
             if wanted[1:]:
                 log.warning("checkpoint %d is damaged (%s): passed over", number, fault)
         if wanted[1:]:
             raise StorageError(f"No checkpoint in {self.folder} is whole; start in a new --workdir.")
         if wanted:
             raise StorageError(
-                f"Checkpoint {self._path(wanted[0])} is damaged ({fault}), and there is no other to take."
+                f"Checkpoint {self._path(wanted[0])} is damaged ({fault}). --checkpoint latest takes another."
             )
         return None
+
+    def _load(self, step: int, like: Any) -> Any:
+        try:
+            return self._orbax.restore(self._path(step), like)
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"Checkpoint {self._path(step)} holds another network or optimiser than the config: "
+                f"{str(error).splitlines()[0][:200]}"
+            ) from error
 
     def _wanted(self, step: int | str) -> list[int]:
         """The steps to try, first choice first."""

@@ -158,8 +158,8 @@ def _tuples(value):
 def override(config: ConfigDict, words: Sequence[str]) -> ConfigDict:
     """Applies `--config.key=value` words. Raises UserError for a key that is not there or a value of another type."""
     keys = flat(config)
-    for word in words:
-        key = word[len(PREFIX) :].partition("=")[0]
+    given = [word[len(PREFIX) :].partition("=")[0] for word in words]
+    for key, word in zip(given, words, strict=True):
         if key not in keys:
             raise UserError(_no_such_key(key, word, list(keys)))
     values = flags.FlagValues()
@@ -171,10 +171,15 @@ def override(config: ConfigDict, words: Sequence[str]) -> ConfigDict:
         if told:
             raise UserError(_wrong_type(told[1], told[2], keys[told[1]])) from error
         raise UserError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
-    for key, value in flat(config).items():  # the parser takes any words for a tuple
-        if isinstance(value, tuple) and not all(isinstance(item, int | float) for item in value):
+    for key in given:  # the parser takes any words for a tuple
+        value = flat(config)[key]
+        if isinstance(value, tuple) and _all_numbers(keys[key]) and not _all_numbers(value):
             raise UserError(_wrong_type(key, value, keys[key]))
     return config.lock()
+
+
+def _all_numbers(values: tuple) -> bool:
+    return all(isinstance(item, int | float) for item in values)
 
 
 def _wrong_type(key: str, value: object, old: object) -> str:

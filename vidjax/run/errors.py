@@ -5,11 +5,16 @@ Rooms that import nothing of ours (data, report, convert) raise exceptions of th
 """
 
 import difflib
+import errno
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 
 MAX_LINES = 5
+
+
+# the disk's own refusals, wherever they are met
+STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 class UserError(Exception):
@@ -49,6 +54,8 @@ def guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
         return 0
     except Exception as error:
         code = getattr(error, "exit_code", None)
+        if isinstance(error, OSError) and error.errno in STORAGE:
+            code = StorageError.exit_code
         if code is None:
             raise
         if "--trace" in argv:

@@ -5,11 +5,12 @@ A resumed run takes back what was written after the step it starts from, so the 
 
 import json
 import logging
+import math
 import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vidjax.run.devices import is_first_process
@@ -38,7 +39,8 @@ class Metrics:
         if is_first_process():
             keep_lines(self.path, lambda line: json.loads(line)["step"] <= step)
         self._file = open_first(self.path)
-        self._events = _event_writer(workdir / "events", step) if is_first_process() else None
+        rows = [json.loads(line) for line in self.path.read_text().splitlines()] if is_first_process() else []
+        self._events = _event_writer(workdir / "events", rows) if is_first_process() else None
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
         """One line of scalars. NaN and infinities become null: JSON has none."""
@@ -116,16 +118,23 @@ def keep_lines(path: Path, keep) -> None:
     os.replace(part, path)
 
 
-def _event_writer(folder: Path, step: int):
-    """clu's TensorBoard writer; None without TensorFlow, which only this format needs."""
+def _event_writer(folder: Path, rows: Sequence[Mapping[str, float]]):
+    """clu's TensorBoard writer, which has been given `rows`; None without TensorFlow: only this format needs it."""
     try:
         from clu import metric_writers  # imports TensorFlow, 3 s
     except ImportError:
         log.warning("no TensorBoard events: clu or TensorFlow is not installed")
         return None
-    if step == 0:  # what an earlier start left, which never came to a checkpoint
-        shutil.rmtree(folder, ignore_errors=True)
-    return metric_writers.SummaryWriter(str(folder))
+    # Events cannot be taken back one by one: all are written again, from the lines that were kept.
+    shutil.rmtree(folder, ignore_errors=True)
+    writer = metric_writers.SummaryWriter(str(folder))
+    for row in rows:
+        writer.write_scalars(row["step"], _numbers(row))
+    return writer
+
+
+def _numbers(row: Mapping[str, float | None]) -> dict[str, float]:
+    return {key: math.nan if value is None else value for key, value in row.items() if key != "step"}
 
 
 class Clock:
@@ -162,8 +171,8 @@ class Clock:
 class Line:
     """The progress line: rewritten in place on a terminal, printed every ten seconds without one."""
 
-    def __init__(self, num_steps: int, start: int, stream=None):
-        self.num_steps, self.start = num_steps, start
+    def __init__(self, num_steps: int, start: int, *, note: str = "", stream=None):
+        self.num_steps, self.start, self.note = num_steps, start, note
         self.stream = stream or sys.stderr
         self.terminal = self.stream.isatty()
         self.began = time.monotonic()
@@ -177,7 +186,7 @@ class Line:
             return
         self.shown = now
         pace = (now - self.began - self.paused) / max(step - self.start, 1)
-        text = progress_text(step, self.num_steps, scalars, (self.num_steps - step) * pace)
+        text = progress_text(step, self.num_steps, scalars, (self.num_steps - step) * pace) + self.note
         self._write(f"\r\x1b[K{text}" + "\n" * (step == self.num_steps) if self.terminal else f"{text}\n")
 
     def busy(self, text: str) -> None:

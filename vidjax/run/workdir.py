@@ -56,9 +56,11 @@ def opened(path: Path) -> Iterator[Path]:
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             lock.seek(0)
             raise Locked(f"{path} is in use by {lock.read().strip() or 'another process'}.") from error
+        except OSError as error:  # some network disks know no locks
+            raise StorageError(f"The disk of {path} cannot lock a file: {error.strerror}.") from error
         lock.truncate(0)
         lock.write(f"{socket.gethostname()}, pid {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
         lock.flush()

@@ -106,6 +106,8 @@ class Source:
                     cause = found
                 if clip in seen:
                     cause = "listed more than once"
+                if os.path.isabs(clip) or ".." in clip.split("/"):
+                    cause = "its name leads out of the frames folder"
                 seen.add(clip)
                 if cause:
                     bad.append({"id": clip, "cause": cause})
