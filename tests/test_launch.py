@@ -267,7 +267,7 @@ def test_every_config_has_a_training_step_of_its_full_size(argument, squares):
     source, mesh = parts.source(config), devices.make_mesh()
     module = parts.network(config, len(source.classes))
     tx = parts.optimiser(config, parts.schedule(config, parts.num_steps(config, 1000)))
-    step = programs.make_train_step(config, module, tx, parts.augmentation(config, source), mesh)
+    step = programs.make_train_step(config, module, tx=tx, augment=parts.augmentation(config, source), mesh=mesh)
     n, (_, *shape) = config.batch_size * mesh.devices.size, programs.video_shape(config)
     arrays = {
         "video": ((n, *shape), "uint8"),
@@ -276,7 +276,7 @@ def test_every_config_has_a_training_step_of_its_full_size(argument, squares):
         "draw": ((n,), "uint32"),
     }
     batch = {key: jax.ShapeDtypeStruct(*value) for key, value in arrays.items()}
-    shapes = programs.checkpoint_shapes(config, module, tx, mesh)
+    shapes = programs.checkpoint_shapes(config, module, tx=tx, mesh=mesh)
     state, window = jax.eval_shape(step, shapes["state"], shapes["window"], batch)
     assert jax.tree.map(lambda x: (x.shape, x.dtype), (state, window)) == jax.tree.map(
         lambda x: (x.shape, x.dtype), (shapes["state"], shapes["window"])

@@ -6,7 +6,7 @@ Every clip counts once, on any number of devices and processes: the last batch i
 import logging
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,12 +42,12 @@ class Evaluation:
 
 def evaluate(
     config: ConfigDict,
+    records: Sequence[Record],
+    classes: Sequence[str],
+    *,
     predict: Callable,
     variables: Any,
-    records: list[Record],
-    classes,
     mesh: Mesh,
-    *,
     stop: Any = False,
 ) -> Evaluation | None:
     """Runs `predict` (of `programs.make_predict_step`) over all records; None where `stop` became true meanwhile."""
@@ -73,7 +73,16 @@ def evaluate(
     return Evaluation(metrics.finish(sums), confusion, stack["loss"], stack["top"], stack["probabilities"])
 
 
-def write(workdir: Path, split: str, step: int, result: Evaluation, records, classes, config: ConfigDict) -> None:
+def write(
+    workdir: Path,
+    config: ConfigDict,
+    result: Evaluation,
+    *,
+    split: str,
+    step: int,
+    records: Sequence[Record],
+    classes: Sequence[str],
+) -> None:
     """Writes evaluation/<split>.json and a strip of frames for each of the worst mistakes, in the first process only.
 
     Raises StorageError.
@@ -95,7 +104,8 @@ def write(workdir: Path, split: str, step: int, result: Evaluation, records, cla
     ]
     summary = {key.removeprefix("val/"): value for key, value in result.scalars.items()}
     table = {"split": split, "step": step, **summary, "classes": list(classes), "confusion": result.confusion.tolist()}
-    write_strips(workdir / "evaluation" / split, worst(result, labels), records, classes, config)
+    shown = [records[i] for i in worst(result, labels)]
+    write_strips(workdir / "evaluation" / split, config, shown, classes=classes)
     write_json(workdir / "evaluation" / f"{split}.json", {**table, "clips": clips})
 
 
@@ -106,13 +116,12 @@ def worst(result: Evaluation, labels: np.ndarray) -> list[int]:
     return wrong[:NUM_STRIPS] or [int(order[0])]
 
 
-def write_strips(folder: Path, positions: list[int], records, classes, config: ConfigDict) -> None:
+def write_strips(folder: Path, config: ConfigDict, records: Sequence[Record], *, classes: Sequence[str]) -> None:
     """The frames of some clips as the network saw them, side by side, one PNG a clip."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    chosen = [records[i] for i in positions]
-    batch = next(pipeline.eval_batches(chosen, classes, parts.clip_spec(config), batch_size=len(chosen)))
-    for record, video in zip(chosen, batch["video"], strict=True):
+    batch = next(pipeline.eval_batches(records, classes, parts.clip_spec(config), batch_size=len(records)))
+    for record, video in zip(records, batch["video"], strict=True):
         path = folder / f"{record.id}.png"
         path.parent.mkdir(parents=True, exist_ok=True)  # an id may hold folders of its own
         Image.fromarray(np.concatenate(list(video), axis=1)).save(path)

@@ -25,7 +25,7 @@ def _init(config: ConfigDict, module, tx) -> Callable[[jax.Array], steps.State]:
     return lambda key: init(key, jax.ShapeDtypeStruct(video_shape(config), jnp.float32))
 
 
-def init_state(config: ConfigDict, module, tx, mesh: Mesh) -> steps.State:
+def init_state(config: ConfigDict, module, *, tx, mesh: Mesh) -> steps.State:
     """The State of the config's seed, on every device."""
     program = jax.jit(
         _init(config, module, tx), out_shardings=devices.replicated(mesh), compiler_options=devices.INIT_OPTIONS
@@ -33,7 +33,7 @@ def init_state(config: ConfigDict, module, tx, mesh: Mesh) -> steps.State:
     return program(jax.random.key(config.seed))
 
 
-def checkpoint_shapes(config: ConfigDict, module, tx, mesh: Mesh) -> dict[str, Any]:
+def checkpoint_shapes(config: ConfigDict, module, *, tx, mesh: Mesh) -> dict[str, Any]:
     """Shapes, types and shardings of what a checkpoint holds, found without computing anything.
 
     Raises UserError where the network cannot be built on clips of the config's size.
@@ -45,7 +45,7 @@ def checkpoint_shapes(config: ConfigDict, module, tx, mesh: Mesh) -> dict[str, A
     return devices.abstract({"state": state, "window": empty_window(mesh)}, mesh)
 
 
-def make_train_step(config: ConfigDict, module, tx, augment, mesh: Mesh) -> Callable:
+def make_train_step(config: ConfigDict, module, *, tx, augment, mesh: Mesh) -> Callable:
     """step(state, window, batch) -> (state, window): the state is donated, sums of the step are added to the window."""
     step = steps.make_train_step(
         module,

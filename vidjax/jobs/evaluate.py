@@ -37,8 +37,9 @@ def run(request: Request) -> None:
         settle_data(request.workdir, source.classes)
         step, variables = restore(request, module, mesh)
         predict = programs.make_predict_step(config, module, mesh)
-        result = evaluating.evaluate(config, predict, variables, records, source.classes, mesh)
-        evaluating.write(request.workdir, request.split, step, result, records, source.classes, config)
+        clips = {"records": records, "classes": source.classes}
+        result = evaluating.evaluate(config, **clips, predict=predict, variables=variables, mesh=mesh)
+        evaluating.write(request.workdir, config, result, split=request.split, step=step, **clips)
         evaluating.say(request.split, step, result.scalars, source)
         if devices.is_first_process():
             log.info("report: %s", write_report(request.workdir, split=request.split))
@@ -48,7 +49,7 @@ def restore(request: Request, module, mesh) -> tuple[int, dict]:
     """(step, variables) of the checkpoint that was asked for, the averaged ones where the run kept any."""
     config = request.config
     tx = parts.optimiser(config, parts.schedule(config, 1))
-    shapes = programs.checkpoint_shapes(config, module, tx, mesh)
+    shapes = programs.checkpoint_shapes(config, module, tx=tx, mesh=mesh)
     found = Checkpoints(request.workdir).restore(shapes, step=request.checkpoint)
     if found is None:
         raise UserError(f"There is no checkpoint in {request.workdir} yet.")

@@ -6,11 +6,13 @@ killed run ends with the same bits as one that was left alone.
 
 import logging
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
+import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -68,6 +70,19 @@ class Run:
     module: Any
     splits: dict[str, list[Record]]
     stop: signals.Stop
+    # set by `train`, from the config and from where the run stands
+    num_steps: int = field(init=False)
+    eval_steps: int = field(init=False)
+    save_steps: int = field(init=False)
+    rate: optax.Schedule = field(init=False)
+    checkpoints: Checkpoints = field(init=False)
+    best: tuple[int, float] | None = field(init=False)
+    metrics: progress.Metrics = field(init=False)
+    clips_log: progress.ClipsLog = field(init=False)
+    line: progress.Line = field(init=False)
+    clock: progress.Clock = field(init=False)
+    predict: Callable = field(init=False)
+    is_finite: Callable = field(init=False)
 
     def train(self, augment) -> None:
         """Init or restore, then steps, metrics, evaluations and checkpoints until the end or a signal."""
@@ -91,10 +106,11 @@ class Run:
         self.is_finite = programs.make_is_finite()
         try:
             if start:
-                self.pay(start, state)
+                self.evaluate_if_owed(start, state)
             if start < self.num_steps:
                 self.write_environment(state)
-                self.loop(programs.make_train_step(config, self.module, tx, augment, self.mesh), state, window, start)
+                step = programs.make_train_step(config, self.module, tx=tx, augment=augment, mesh=self.mesh)
+                self.loop(step, state, window, start)
         finally:
             with ExitStack() as stack:  # each of them, whatever the others raise
                 for end in (self.checkpoints.wait, self.clips_log.close, self.metrics.close):
@@ -102,10 +118,10 @@ class Run:
 
     def first_state(self, tx) -> tuple[steps.State, Any, int]:
         """(state, window, step) of the latest good checkpoint, or of the seed."""
-        build = (self.config, self.module, tx, self.mesh)
-        found = self.checkpoints.restore(programs.checkpoint_shapes(*build))
+        build = {"config": self.config, "module": self.module, "tx": tx, "mesh": self.mesh}
+        found = self.checkpoints.restore(programs.checkpoint_shapes(**build))
         if found is None:
-            return programs.init_state(*build), programs.empty_window(self.mesh), 0
+            return programs.init_state(**build), programs.empty_window(self.mesh), 0
         start, tree = found
         self.checkpoints.drop_after(start)
         news = (
@@ -118,7 +134,7 @@ class Run:
         """The progress line; what it says of generated clips is marked."""
         return progress.Line(self.num_steps, start, note="  (synthetic)" if self.source.synthetic else "")
 
-    def pay(self, start: int, state) -> None:
+    def evaluate_if_owed(self, start: int, state) -> None:
         """The evaluation that a run owes which was stopped between a step and it."""
         if is_due(start, self.eval_steps, self.num_steps) and not self.metrics.evaluated(start):
             score = self.evaluate(start, state)
@@ -221,13 +237,15 @@ class Run:
     def evaluate(self, number: int, state) -> float | None:
         """Evaluates the validation split, writes what it finds and returns top-1; None where a signal came."""
         began = time.monotonic()
-        records, classes = self.splits["validation"], self.source.classes
-        self.line.busy(f"step {number}: evaluating {len(records):,} clips")
+        self.line.busy(f"step {number}: evaluating {len(self.splits['validation']):,} clips")
         variables = steps.eval_variables(state)
-        result = evaluating.evaluate(self.config, self.predict, variables, records, classes, self.mesh, stop=self.stop)
+        clips = {"records": self.splits["validation"], "classes": self.source.classes}
+        result = evaluating.evaluate(
+            self.config, **clips, predict=self.predict, variables=variables, mesh=self.mesh, stop=self.stop
+        )
         if result is None:
             return None
-        evaluating.write(self.request.workdir, "validation", number, result, records, classes, self.config)
+        evaluating.write(self.request.workdir, self.config, result, split="validation", step=number, **clips)
         self.metrics.write(number, result.scalars)
         evaluating.say("validation", number, result.scalars, self.source)
         self.leave_out(began)
