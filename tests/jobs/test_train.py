@@ -75,6 +75,19 @@ def evaluation(run):
     return json.loads((run / "evaluation/validation.json").read_text())
 
 
+def check_events(run):
+    """TensorBoard shows each step of metrics.jsonl once, with its value."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    events = EventAccumulator(str(run / "events")).Reload()
+    for name in ("train/loss", "train/learning_rate", "val/top1"):
+        wanted = [(row["step"], row[name]) for row in rows(run) if name in row]
+        found = [(e.step, float(make_ndarray(e.tensor_proto))) for e in events.Tensors(name)]
+        assert [step for step, _ in found] == [step for step, _ in wanted]
+        np.testing.assert_allclose([v for _, v in found], [v for _, v in wanted], rtol=1e-6)
+
+
 @pytest.fixture
 def copy(whole, tmp_path):
     """A copy of that run, to be broken."""
@@ -114,6 +127,7 @@ def test_killed_three_times_and_stopped_once_it_ends_with_the_same_bits(everythi
     process = start(["--workdir", run])  # the folder knows the config
     assert process.wait() == 0, process.communicate()[1]
     assert_same_run(run, whole)
+    check_events(run)
 
 
 def test_a_run_leaves_what_the_contract_says(whole, everything):
@@ -139,15 +153,7 @@ def test_a_run_leaves_what_the_contract_says(whole, everything):
 
 
 def test_tensorboard_events_hold_the_scalars(whole):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    from tensorboard.util.tensor_util import make_ndarray
-
-    events = EventAccumulator(str(whole / "events")).Reload()
-    for name in ("train/loss", "train/learning_rate", "val/top1"):
-        wanted = [(row["step"], row[name]) for row in rows(whole) if name in row]
-        found = [(e.step, float(make_ndarray(e.tensor_proto))) for e in events.Tensors(name)]
-        assert [step for step, _ in found] == [step for step, _ in wanted]
-        np.testing.assert_allclose([v for _, v in found], [v for _, v in wanted], rtol=1e-6)
+    check_events(whole)
 
 
 def test_best_and_latest_two_are_kept(whole):
@@ -159,7 +165,8 @@ def test_best_and_latest_two_are_kept(whole):
 def test_a_finished_run_does_no_step_and_renews_the_report(copy, everything, job, caplog):
     before = {p: p.stat().st_mtime_ns for p in copy.rglob("*") if p.is_file()}
     job([*everything, "--workdir", copy])
-    changed = {str(p.relative_to(copy)) for p, then in before.items() if p.stat().st_mtime_ns != then}
+    now = {p: p.stat().st_mtime_ns for p in copy.rglob("*") if p.is_file()}
+    changed = {str(p.relative_to(copy)) for p in {*before, *now} if before.get(p) != now.get(p)}
     assert "report.html" in changed
     assert not [p for p in changed if p.startswith(("checkpoints", "evaluation", "env.json"))]
     assert "has done its 40 steps" in (copy / "run.log").read_text()
