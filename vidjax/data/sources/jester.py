@@ -32,7 +32,7 @@ FRAME_FOLDERS = ("20bn-jester-v1", "20bnjester-v1", "frames", "rawframes")
 PART = re.compile(r"(20bn-?jester-v1)-\d\d$")
 HOW_TO_GET = (
     "Jester is free for research: see the official page (20BN/Qualcomm) 'Qualcomm AI datasets: Jester'.\n"
-    "Accept its licence there, put its parts and lists in one folder and give that as data.root."
+    "Accept its licence there, put its parts and lists in one folder and give it as --config.data.root=DIR."
 )
 
 
