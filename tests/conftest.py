@@ -1,6 +1,7 @@
 """What tests share: a folder for everything made once, a tiny data set, cheap settings, and the door as a function."""
 
 import fcntl
+import json
 import logging
 import os
 import subprocess
@@ -205,3 +206,21 @@ def start():
 
 def launch_words(argv):
     return [sys.executable, str(ROOT / "launch.py"), *(str(word) for word in argv)]
+
+
+@pytest.fixture(scope="session")
+def on_devices():
+    """Calls a function of a test file in a process with simulated devices; gives what it printed last, as JSON."""
+
+    def call(file, function, count):
+        file = Path(file)
+        setup = f"import jax; jax.config.update('jax_num_cpu_devices', {count})"
+        code = f"{setup}; import {file.stem} as test; test.{function}()"
+        path = os.pathsep.join([str(ROOT), str(file.parent)])
+        environment = os.environ | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+        words = [sys.executable, "-c", code]
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return call

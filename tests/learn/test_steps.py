@@ -2,10 +2,6 @@
 
 import functools
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import flax.linen as nn
 import jax
@@ -18,7 +14,6 @@ from vidjax.learn.augment import make_augment, normalise
 from vidjax.learn.losses import cross_entropy
 from vidjax.learn.optim import make_optimizer, make_schedule
 
-ROOT = Path(__file__).parents[2]
 NUM_CLASSES = 3
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
 NORMALISE = functools.partial(normalise, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
@@ -210,14 +205,8 @@ def on_many_devices():
     print(json.dumps({"deviation": deviation, "collectives": collectives}))
 
 
-def test_one_two_four_and_eight_devices_are_equal():
-    setup = "import jax; jax.config.update('jax_num_cpu_devices', 8)"
-    code = f"{setup}; import {Path(__file__).stem} as test; test.on_many_devices()"
-    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
-    environment = os.environ | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout.splitlines()[-1])
+def test_one_two_four_and_eight_devices_are_equal(on_devices):
+    result = on_devices(__file__, "on_many_devices", 8)
     assert set(result["deviation"]) == {"1", "2", "4", "8"}
     assert max(result["deviation"].values()) < 1e-5, result
     assert result["collectives"] == []  # each device augments its own clips

@@ -3,10 +3,6 @@
 import functools
 import itertools
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +11,6 @@ import pytest
 
 from vidjax.ops.conv import LOWERINGS, Conv, conv
 
-ROOT = Path(__file__).parents[2]
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
 ONE = (1, 1, 1)
 
@@ -228,12 +223,6 @@ def on_four_devices():
     print(json.dumps(errors))
 
 
-def test_a_batch_cut_over_four_devices():
-    setup = "import jax; jax.config.update('jax_num_cpu_devices', 4)"
-    code = f"{setup}; import {Path(__file__).stem} as test; test.on_four_devices()"
-    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
-    environment = os.environ | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    errors = json.loads(done.stdout.splitlines()[-1])
+def test_a_batch_cut_over_four_devices(on_devices):
+    errors = on_devices(__file__, "on_four_devices", 4)
     assert len(errors) == len(SOME) * len(LOWERINGS) and max(errors.values()) <= 1e-5, errors

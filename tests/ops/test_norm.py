@@ -1,10 +1,6 @@
 """Batch normalisation against its formula in float64: outputs, gradients, running statistics, and over devices."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +8,6 @@ import numpy as np
 
 from vidjax.ops.norm import BatchNorm
 
-ROOT = Path(__file__).parents[2]
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
 SHAPE = (4, 2, 3, 5, 6)  # [N, T, H, W, C]
 
@@ -106,12 +101,6 @@ def on_four_devices():
     print(json.dumps([float(np.abs(a - b).max()) for a, b in zip(got, expected, strict=True)]))
 
 
-def test_statistics_are_those_of_the_whole_batch_on_four_devices():
-    setup = "import jax; jax.config.update('jax_num_cpu_devices', 4)"
-    code = f"{setup}; import {Path(__file__).stem} as test; test.on_four_devices()"
-    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
-    environment = os.environ | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    deviations = json.loads(done.stdout.splitlines()[-1])
+def test_statistics_are_those_of_the_whole_batch_on_four_devices(on_devices):
+    deviations = on_devices(__file__, "on_four_devices", 4)
     assert len(deviations) == 6 and max(deviations) < 1e-4, deviations

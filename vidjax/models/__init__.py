@@ -4,7 +4,6 @@ The one file here that knows heads: `build` puts one on a backbone. Nothing is r
 """
 
 import dataclasses
-import difflib
 import importlib
 import pkgutil
 from types import ModuleType
@@ -33,7 +32,7 @@ def names() -> list[str]:
 def family(name: str) -> ModuleType:
     """The module of a family, with `Model` and `VARIANTS`. Raises ValueError, naming the nearest, for no such."""
     if name not in names():
-        raise ValueError(no_such("model", name, names()))
+        raise ValueError(heads.no_such("model", name, names()))
     return importlib.import_module(f"{__name__}.{name}")
 
 
@@ -55,16 +54,9 @@ def build(
     """
     module = family(name)
     if variant not in module.VARIANTS:
-        raise ValueError(no_such(f"variant of {name}", variant, list(module.VARIANTS)))
+        raise ValueError(heads.no_such(f"variant of {name}", variant, list(module.VARIANTS)))
     for field in fields:
         if field not in field_names(name):
-            raise ValueError(no_such(f"field of {name}", field, field_names(name)))
+            raise ValueError(heads.no_such(f"field of {name}", field, field_names(name)))
     row = {**module.VARIANTS[variant], **{key: value for key, value in fields.items() if value != ""}}
     return Classifier(module.Model(**row), heads.build(head, num_classes=num_classes, dropout=dropout))
-
-
-def no_such(what: str, name: str, known: list[str]) -> str:
-    """The sentence for a name that is not in a list: what it was, the nearest, and all of them."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f", did you mean {near[0]!r}?" if near else "."
-    return f"there is no {what} {name!r}{hint} There are: {', '.join(known)}"

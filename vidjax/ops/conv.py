@@ -39,7 +39,7 @@ def conv(
     if lowering not in LOWERINGS:
         raise ValueError(f"no lowering {lowering!r}; there are {', '.join(LOWERINGS)}")
     if lowering == "native":
-        return _native(x, kernel, stride, padding, groups)
+        return _convolve(x, kernel, stride, padding, groups)
     kt, kh, kw = kernel.shape[:3]
     if (kt, kh, kw) == (1, 1, 1) and not any(padding):  # a slice first: a strided gradient would fill in zeros
         x, stride = x[:, :: stride[0], :: stride[1], :: stride[2]], (1, 1, 1)
@@ -55,28 +55,19 @@ def conv(
             return _conv_time(x, kernel[:, 0, 0], stride[0], padding[0])
         return _fold_space(x, kernel[:, 0], stride[0], padding[0], groups)
     if lowering == "auto":
-        return _native(x, kernel, stride, padding, groups)
+        return _convolve(x, kernel, stride, padding, groups)
     return _sum_over_time(x, kernel, stride, padding, groups)
 
 
-def _native(x, kernel, stride, padding, groups):
+def _convolve(x, kernel, stride, padding, groups):
+    """The compiler's own convolution: x [N, H, W, C] or [N, T, H, W, C]."""
+    layouts = ("NHWC", "HWIO", "NHWC") if x.ndim == 4 else ("NDHWC", "DHWIO", "NDHWC")
     return lax.conv_general_dilated(
         x,
         kernel,
         tuple(stride),
         [(p, p) for p in padding],
-        dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
-        feature_group_count=groups,
-    )
-
-
-def _conv2d(x, kernel, stride, padding, groups):
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        tuple(stride),
-        [(p, p) for p in padding],
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        dimension_numbers=layouts,
         feature_group_count=groups,
     )
 
@@ -85,7 +76,7 @@ def _fold_time(x, kernel, stride, padding, groups):
     """Frame by frame: kernel [kh, kw, C, F]."""
     n, t = x.shape[:2]
     x = x.reshape(n * t, *x.shape[2:])  # [N*T, H, W, C]
-    y = _conv2d(x, kernel, stride, padding, groups)
+    y = _convolve(x, kernel, stride, padding, groups)
     return y.reshape(n, t, *y.shape[1:])
 
 
@@ -93,7 +84,7 @@ def _fold_space(x, kernel, stride, padding, groups):
     """Position by position: kernel [kt, 1, C, F]."""
     n, t, h, w, c = x.shape
     x = x.reshape(n, t, h * w, c)  # [N, T, H*W, C]
-    y = _conv2d(x, kernel, (stride, 1), (padding, 0), groups)
+    y = _convolve(x, kernel, (stride, 1), (padding, 0), groups)
     return y.reshape(n, y.shape[1], h, w, -1)
 
 
