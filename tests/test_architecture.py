@@ -26,7 +26,8 @@ ARROWS = {
     "report": {"report"},
     "ops": {"ops"},
     "learn": {"learn", "ops"},
-    "models": {"ops"},
+    "blocks": {"blocks", "ops"},
+    "models": {"blocks", "ops"},
     "models/__init__": {"heads"},  # `build` puts a head on a backbone
     "heads": {"ops"},
     "convert": {"convert", "models", "run"},

@@ -9,6 +9,7 @@ The 10-layer variants, one block a stage, are for small machines; they are not i
 import flax.linen as nn
 import jax
 
+from vidjax.blocks import conv_norm as blocks
 from vidjax.ops.conv import Conv
 from vidjax.ops.norm import BatchNorm
 
@@ -111,8 +112,7 @@ class BasicBlock(nn.Module):
         y = ConvNorm(self.features, self.kind, 3, midplanes=inner, name="conv2", **common)(nn.relu(y), train=train)
         if self.stride != (1, 1, 1) or x.shape[-1] != self.features:
             stride = (1, *self.stride[1:]) if self.kind == "2d" else self.stride
-            x = Conv(self.features, (1, 1, 1), stride, name="shortcut", **common)(x)
-            x = BatchNorm(dtype=self.dtype, name="shortcut_norm")(x, train=train)
+            x = blocks.ConvNorm(self.features, (1, 1, 1), stride, name="shortcut", **common)(x, train=train)
         return nn.relu(x + y)
 
 

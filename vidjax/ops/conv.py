@@ -18,7 +18,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from vidjax.ops.padding import Padding, pairs
+
 LOWERINGS = ("auto", "native", "folded")
+NONE = ((0, 0), (0, 0), (0, 0))  # no padding
 MIN_CHANNELS = 8  # with fewer, gathering the operand of the matrix product costs more than the convolution
 
 
@@ -27,29 +30,31 @@ def conv(
     kernel: jax.Array,
     *,
     stride: Sequence[int] = (1, 1, 1),
-    padding: Sequence[int] = (0, 0, 0),
+    padding: Padding = (0, 0, 0),
     groups: int = 1,
     lowering: str = "auto",
 ) -> jax.Array:
     """Cross-correlates [N, T, H, W, C] with a kernel [kt, kh, kw, C / groups, features].
 
     `padding` counts the zeros on each side of time, height and width, as PyTorch does, so that the output has
-    (size + 2 * padding - kernel) // stride + 1 positions. Raises ValueError for a lowering that is not in LOWERINGS.
+    (size + 2 * padding - kernel) // stride + 1 positions; an axis may have a pair (before, after), and "SAME" pads as
+    TensorFlow does, to ceil(size / stride) positions. Raises ValueError for a lowering that is not in LOWERINGS.
     """
     if lowering not in LOWERINGS:
         raise ValueError(f"no lowering {lowering!r}; there are {', '.join(LOWERINGS)}")
+    padding = pairs(padding, x.shape[1:4], kernel.shape[:3], stride)
     if lowering == "native":
         return _convolve(x, kernel, stride, padding, groups)
     kt, kh, kw = kernel.shape[:3]
-    if (kt, kh, kw) == (1, 1, 1) and not any(padding):  # a slice first: a strided gradient would fill in zeros
+    if (kt, kh, kw) == (1, 1, 1) and padding == NONE:  # a slice first: a strided gradient would fill in zeros
         x, stride = x[:, :: stride[0], :: stride[1], :: stride[2]], (1, 1, 1)
     own_gradient = groups == 1 and kernel.shape[3] >= MIN_CHANNELS and jax.default_backend() == "cpu"
-    if kt == 1 and padding[0] == 0:
+    if kt == 1 and padding[0] == (0, 0):
         x = x[:, :: stride[0]]
         if own_gradient:
-            return _conv_space(x, kernel[0], tuple(stride[1:]), tuple(padding[1:]))
+            return _conv_space(x, kernel[0], tuple(stride[1:]), padding[1:])
         return _fold_time(x, kernel[0], stride[1:], padding[1:], groups)
-    if kh == kw == 1 and padding[1] == padding[2] == 0:
+    if kh == kw == 1 and padding[1:] == NONE[1:]:
         x = x[:, :, :: stride[1], :: stride[2]]
         if own_gradient:
             return _conv_time(x, kernel[:, 0, 0], stride[0], padding[0])
@@ -66,7 +71,7 @@ def _convolve(x, kernel, stride, padding, groups):
         x,
         kernel,
         tuple(stride),
-        [(p, p) for p in padding],
+        padding,
         dimension_numbers=layouts,
         feature_group_count=groups,
     )
@@ -84,12 +89,12 @@ def _fold_space(x, kernel, stride, padding, groups):
     """Position by position: kernel [kt, 1, C, F]."""
     n, t, h, w, c = x.shape
     x = x.reshape(n, t, h * w, c)  # [N, T, H*W, C]
-    y = _convolve(x, kernel, (stride, 1), (padding, 0), groups)
+    y = _convolve(x, kernel, (stride, 1), (padding, (0, 0)), groups)
     return y.reshape(n, y.shape[1], h, w, -1)
 
 
 def _sum_over_time(x, kernel, stride, padding, groups):
-    x = jnp.pad(x, ((0, 0), (padding[0], padding[0]), (0, 0), (0, 0), (0, 0)))
+    x = jnp.pad(x, ((0, 0), padding[0], (0, 0), (0, 0), (0, 0)))
     last = x.shape[1] - kernel.shape[0]  # the first frame under the kernel's last position
     taps = [
         _fold_time(x[:, k : k + last + 1 : stride[0]], kernel[k], stride[1:], padding[1:], groups)
@@ -110,13 +115,13 @@ def _conv_space_forward(x, kernel, stride, padding):
 
 def _conv_space_backward(stride, padding, saved, dy):
     x, kernel = saved
-    (kh, kw, c, features), (sh, sw), (ph, pw) = kernel.shape, stride, padding
+    (kh, kw, c, features), (sh, sw) = kernel.shape, stride
     _, vjp = jax.vjp(lambda x: _fold_time(x, kernel, stride, padding, 1), x)
     ho, wo = dy.shape[2:4]
 
     def add_frame(t, total):
         frame = lax.dynamic_index_in_dim(x, t, axis=1, keepdims=False)  # [N, H, W, C]
-        frame = jnp.pad(frame, ((0, 0), (ph, ph), (pw, pw), (0, 0)))
+        frame = jnp.pad(frame, ((0, 0), *padding, (0, 0)))
         rows = [frame[:, i : i + sh * (ho - 1) + 1 : sh] for i in range(kh)]
         taps = [row[:, :, j : j + sw * (wo - 1) + 1 : sw] for row in rows for j in range(kw)]
         return total + _product(taps, lax.dynamic_index_in_dim(dy, t, axis=1, keepdims=False))
@@ -146,7 +151,7 @@ def _conv_time_backward(stride, padding, saved, dy):
 
     def add_row(h, total):
         row = lax.dynamic_index_in_dim(x, h, axis=2, keepdims=False)  # [N, T, W, C]
-        row = jnp.pad(row, ((0, 0), (padding, padding), (0, 0), (0, 0)))
+        row = jnp.pad(row, ((0, 0), padding, (0, 0), (0, 0)))
         taps = [row[:, k : k + last + 1 : stride] for k in range(kt)]
         return total + _product(taps, lax.dynamic_index_in_dim(dy, h, axis=2, keepdims=False))
 
@@ -172,7 +177,7 @@ class Conv(nn.Module):
     features: int
     kernel_size: tuple[int, int, int]
     stride: tuple[int, int, int] = (1, 1, 1)
-    padding: tuple[int, int, int] = (0, 0, 0)
+    padding: Padding = (0, 0, 0)
     groups: int = 1
     use_bias: bool = False
     dtype: str = "float32"

@@ -7,7 +7,6 @@ the convolution and `conv1.1` its normalisation, and the stem is one flat Sequen
 import itertools
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import flax.linen as nn
 import numpy as np
@@ -17,6 +16,7 @@ from vidjax.convert import leaves
 from vidjax.convert.errors import ConvertError
 
 STAGES = (1, 2, 3, 4)
+CLIP = (1, 2, 16, 16, 3)
 
 
 def recognises(source: Mapping[str, np.ndarray]) -> bool:
@@ -24,13 +24,25 @@ def recognises(source: Mapping[str, np.ndarray]) -> bool:
     return _has(source, "stem.") and any(re.match(r"layer\d\.\d+\.conv[12]\.[01]\.", name) for name in source)
 
 
-def load(source: Mapping[str, np.ndarray], model: nn.Module | None = None) -> tuple[nn.Module, dict[str, Any]]:
-    """The classifier and its variables; see `vidjax.convert.load`."""
+def network(source: Mapping[str, np.ndarray]) -> nn.Module:
+    """The classifier. Raises ConvertError for one that is no variant of resnet3d."""
+    fields = {"num_classes": _num_classes(source), **_midplanes(source)}
+    return models.build("resnet3d", variant=_variant(_depths(source), _kinds(source)), **fields)
+
+
+def entries(source: Mapping[str, np.ndarray]) -> list[leaves.Entry]:
+    """The table of names for the depths and kinds that the source shows."""
     depths, kinds = _depths(source), _kinds(source)
-    if model is None:
-        fields = {"num_classes": _num_classes(source), **_midplanes(source)}
-        model = models.build("resnet3d", variant=_variant(depths, kinds), **fields)
-    return model, leaves.variables(source, _layers(depths, kinds, source), model, (1, 2, 16, 16, 3))
+    found = _convolution(kinds[0], "stem", ("backbone", "stem"))
+    for stage, depth, kind in zip(STAGES, depths, kinds[1:], strict=True):
+        for block in range(depth):
+            theirs, ours = f"layer{stage}.{block}", ("backbone", f"stage{stage}_block{block + 1}")
+            for conv in ("conv1", "conv2"):
+                found += _convolution(kind, f"{theirs}.{conv}", (*ours, conv), nested=True)
+            if _has(source, f"{theirs}.downsample."):
+                found += leaves.conv(f"{theirs}.downsample.0", *ours, "shortcut", "conv")
+                found += leaves.norm(f"{theirs}.downsample.1", *ours, "shortcut", "norm")
+    return found + leaves.linear("fc", "head", "logits")
 
 
 def _depths(source) -> tuple[int, ...]:
@@ -76,29 +88,16 @@ def _midplanes(source) -> dict[str, str]:
     return {}
 
 
-def _layers(depths, kinds, source) -> list[leaves.Layer]:
-    layers = _convolution(kinds[0], "stem", ("backbone", "stem"))
-    for stage, depth, kind in zip(STAGES, depths, kinds[1:], strict=True):
-        for block in range(depth):
-            theirs, ours = f"layer{stage}.{block}", ("backbone", f"stage{stage}_block{block + 1}")
-            for conv in ("conv1", "conv2"):
-                layers += _convolution(kind, f"{theirs}.{conv}", (*ours, conv), nested=True)
-            if _has(source, f"{theirs}.downsample."):
-                layers.append(("conv", f"{theirs}.downsample.0", (*ours, "shortcut")))
-                layers.append(("norm", f"{theirs}.downsample.1", (*ours, "shortcut_norm")))
-    return [*layers, ("linear", "fc", ("head", "logits"))]
-
-
-def _convolution(kind, theirs, ours, *, nested=False) -> list[leaves.Layer]:
-    """The layers of one convolution and its normalisation; `nested` where the convolution is a module of its own."""
+def _convolution(kind, theirs, ours, *, nested=False) -> list[leaves.Entry]:
+    """The entries of one convolution and its normalisation; `nested` where the convolution is a module of its own."""
     if kind != "2plus1d":
-        return [("conv", f"{theirs}.0", (*ours, "conv")), ("norm", f"{theirs}.1", (*ours, "norm"))]
+        return leaves.conv(f"{theirs}.0", *ours, "conv") + leaves.norm(f"{theirs}.1", *ours, "norm")
     inner = f"{theirs}.0" if nested else theirs
     return [
-        ("conv", f"{inner}.0", (*ours, "conv", "spatial")),
-        ("norm", f"{inner}.1", (*ours, "conv", "norm")),
-        ("conv", f"{inner}.3", (*ours, "conv", "temporal")),
-        ("norm", f"{theirs}.1" if nested else f"{theirs}.4", (*ours, "norm")),
+        *leaves.conv(f"{inner}.0", *ours, "conv", "spatial"),
+        *leaves.norm(f"{inner}.1", *ours, "conv", "norm"),
+        *leaves.conv(f"{inner}.3", *ours, "conv", "temporal"),
+        *leaves.norm(f"{theirs}.1" if nested else f"{theirs}.4", *ours, "norm"),
     ]
 
 
