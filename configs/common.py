@@ -31,6 +31,8 @@ def defaults() -> ConfigDict:
     config.log_steps = 50  # steps from one line of metrics to the next
     config.eval_steps = 0  # steps from one evaluation to the next; 0: once an epoch
     config.checkpoint_steps = 0  # steps from one checkpoint to the next; 0: once an epoch
+    config.init_from = ""  # weights to start from: a work folder, or a file of a known code base; "": random
+    config.inflate = "copy"  # kernels of 2D weights over time: copy (all frames, divided by their number) or centre
     config.precision = "float32"  # of the network's arithmetic: float32 or bfloat16; parameters stay float32
     config.model = _model()
     config.head = ConfigDict({"name": "clip", "dropout": 0.2})
@@ -77,7 +79,8 @@ def _data() -> ConfigDict:
     data.std = (0.225, 0.225, 0.225)  # and what it is divided by
     data.max_bad = 0.0  # share of clips that may be unreadable before the run refuses to start
     data.decode_threads = 0  # 0: one a core
-    data.gestures = ConfigDict({"train_clips": 70, "validation_clips": 20, "seed": 0})  # clips a class, and their seed
+    # built-in set: clips a class, how many of Jester's classes, and the seed of the drawings
+    data.gestures = ConfigDict({"train_clips": 70, "validation_clips": 20, "num_classes": 27, "seed": 0})
     return data
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from configs import common
+from vidjax import models
 from vidjax.data.errors import DataError
 from vidjax.run.command import flat, load_config
 from vidjax.run.errors import UserError
@@ -34,8 +35,8 @@ def total(text, name):
 
 
 def table(text):
-    """The rows of endpoints: [name, shape, parameters, so far, multiply-adds in M, so far]."""
-    lines = text.split("\nnetwork:")[1].split("\nparameters")[0].splitlines()[2:]
+    """The rows of endpoints: [name, shape, stride, frames, pixels, parameters, so far, multiply-adds in M, so far]."""
+    lines = text.split("\nnetwork:")[1].split("\n  stride;")[0].splitlines()[2:]
     return [line.replace(" M", "").replace(",", "").split() for line in lines]
 
 
@@ -78,26 +79,27 @@ def test_counts_are_the_published(describe):
     assert total(text, "parameters") == 31313976
     assert total(text, "multiply-adds") == pytest.approx(40.5191e9, rel=1e-3)
     rows = table(text)
-    assert [row[:2] for row in rows] == [
-        ["stem", "16x56x56x64"],
-        ["stage1", "16x56x56x64"],
-        ["stage2", "8x28x28x128"],
-        ["stage3", "4x14x14x256"],
-        ["stage4", "2x7x7x512"],
-        ["features", "2x7x7x512"],
-        ["logits", "27"],
+    # fields by the formula: 4 convolutions a stage, each adds 2 steps of the stride so far
+    assert [row[:5] for row in rows] == [
+        ["stem", "16x56x56x64", "1x2x2", "3", "7x7"],
+        ["stage1", "16x56x56x64", "1x2x2", "11", "23x23"],
+        ["stage2", "8x28x28x128", "2x4x4", "25", "51x51"],
+        ["stage3", "4x14x14x256", "4x8x8", "53", "107x107"],
+        ["stage4", "2x7x7x512", "8x16x16", "109", "219x219"],
+        ["features", "2x7x7x512", "8x16x16", "109", "219x219"],
+        ["logits", "27", "-", "all", "all"],
     ]
-    assert sum(int(row[2]) for row in rows) == int(rows[-1][3]) == 31313976
-    assert int(rows[-1][2]) == 512 * 27 + 27
+    assert sum(int(row[5]) for row in rows) == int(rows[-1][6]) == 31313976
+    assert int(rows[-1][5]) == 512 * 27 + 27
     # by hand: 7x7 on 3 channels, then 3 frames on 45, at 16 frames of 56x56
-    assert float(rows[0][4]) == pytest.approx((49 * 3 * 45 + 3 * 45 * 64) * 16 * 56 * 56 / 1e6, abs=0.01)
+    assert float(rows[0][7]) == pytest.approx((49 * 3 * 45 + 3 * 45 * 64) * 16 * 56 * 56 / 1e6, abs=0.01)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 @pytest.mark.parametrize("preset", ["", ":jester"])
 def test_every_config_can_be_described(describe, name, preset):
     rows = table(describe(f"{CONFIGS / name}.py{preset}"))
-    assert rows[0][0] == "stem" and rows[-1][:2] == ["logits", "27"] and float(rows[-1][5]) > 10
+    assert rows[0][0] == "stem" and rows[-1][:2] == ["logits", "27"] and float(rows[-1][8]) > 10
 
 
 def test_without_data_the_rest_is_there(describe, tmp_path):
@@ -151,3 +153,37 @@ def test_what_cannot_be_run_is_refused(describe, capsys, flag, error, message):
         describe(R2P1D, flag)
     assert caught.value.exit_code == 2 and len(str(caught.value).splitlines()) <= 5
     assert capsys.readouterr().out == ""  # all of it or nothing
+
+
+def test_memory_is_told_when_asked_for(describe):
+    """A training step holds at least what the stem gives and what its kernel gradient is made of."""
+    settings = {"model.width": 0.05, "data.num_frames": 4, "data.size": 24, "batch_size": 32}
+    flags = [f"--config.{key}={value}" for key, value in settings.items()]
+    assert "memory          --memory tells it" in describe(TINY, *flags)
+    text = describe(TINY, "--memory", *flags)
+    held, count, each, given = re.search(
+        r"memory +([\d.]+) MiB for a training step of (\d+) clips, ([\d.]+) MiB a clip.* beside ([\d.]+) MiB",
+        text,
+        re.DOTALL,
+    ).groups()
+    rows = table(text)
+    frames, height, width, channels = map(int, rows[0][1].split("x"))
+    assert int(count) == 32 and float(held) / 32 == pytest.approx(float(each), abs=0.01)
+    assert float(held) > 32 * frames * height * width * channels * 4 / 2**20
+    assert float(given) > 32 * 4 * 24 * 24 * 3 / 2**20  # the batch, in bytes
+    assert "compiled in" in text
+
+
+def test_all_networks_at_once(job, capsys, monkeypatch):
+    """A page for the families that there are; progress goes elsewhere, and no config is needed."""
+    monkeypatch.setattr(models, "names", lambda: ["tiny3d"])
+    job(["--job", "describe", "--all"])
+    printed = capsys.readouterr()
+    assert printed.out.startswith("# The networks\n") and "\n## tiny3d\n" in printed.out
+    assert "| tiny3d | 27 |" in printed.out and "tiny3d tiny3d" in printed.err
+
+
+@pytest.mark.parametrize("flag", ["--all", "--memory"])
+def test_flags_of_describe_belong_to_it(job, flag):
+    with pytest.raises(UserError, match=f"{flag} goes with --job describe"):
+        job(["--config", TINY, flag])

@@ -1,25 +1,15 @@
 """The 3D residual networks against their published sizes, and what each of them makes of time."""
 
-import csv
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from vidjax import models
-from vidjax.experiment import counting
+from vidjax.experiment import counting, zoo
 from vidjax.models.resnet3d import VARIANTS, num_midplanes
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
-with open(Path(__file__).parents[1] / "golden" / "models.csv", newline="") as file:
-    PUBLISHED = list(csv.DictReader(file))
-
-
-def build(row, **fields):
-    fields |= {"midplanes": row["midplanes"]} if row["midplanes"] else {}
-    return models.build("resnet3d", variant=row["variant"], num_classes=int(row["num_classes"]), **fields)
 
 
 def abstract(module, shape):
@@ -28,21 +18,10 @@ def abstract(module, shape):
     return jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros(shape))), video
 
 
-@pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: f"{row['variant']}-{row['midplanes']}-{row['num_classes']}")
-def test_parameters_and_multiply_adds_are_the_published(row):
-    module = build(row)
-    variables, video = abstract(module, (1, *map(int, row["clip_txhxw"].split("x")), 3))
-    assert counting.num_parameters(variables) == int(row["params"])
-    if row["gmacs"]:
-        rows = counting.endpoints(module, variables, video)
-        assert sum(r.multiply_adds for r in rows) / 1e9 == pytest.approx(float(row["gmacs"]), rel=1e-3)
-        assert sum(r.num_parameters for r in rows) == int(row["params"])
-
-
 def test_every_18_layer_variant_has_a_published_row():
-    assert {name for name in VARIANTS if name.endswith("18")} == {
-        r["variant"] for r in PUBLISHED if "18" in r["variant"]
-    }
+    """tests/models/test_published.py compares them."""
+    rows = {row.variant for row in zoo.published() if row.family == "resnet3d" and row.num_parameters}
+    assert {name for name in VARIANTS if name.endswith("18")} <= rows
 
 
 @pytest.mark.parametrize(

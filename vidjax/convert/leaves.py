@@ -16,6 +16,7 @@ import numpy as np
 from vidjax.convert.errors import ConvertError
 
 Shape = tuple[int, ...]
+DROPPED = ()  # the place of what our networks have no place for, and a peer's file says so
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,11 @@ def same(array: np.ndarray) -> np.ndarray:
 
 
 def shapes(module: nn.Module, clip: Shape) -> dict[tuple[str, ...], jax.ShapeDtypeStruct]:
-    """Our variables' paths and shapes for a module that takes `clip`; nothing is computed."""
+    """Our variables' paths and shapes for a module that takes `clip`; nothing is computed.
+
+    A backbone that states its `in_channels` gets as many.
+    """
+    clip = (*clip[:-1], getattr(module.backbone, "in_channels", clip[-1]))
     tree = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros(clip), train=False))
     return flax.traverse_util.flatten_dict(tree)
 
@@ -93,6 +98,8 @@ def variables(
             expected.pop(entry.ours, None)
             continue
         left.discard(entry.theirs)
+        if entry.ours == DROPPED:
+            continue
         if entry.ours not in expected:
             faults.append(f"{entry.theirs} has no place in the model")
             continue

@@ -1,9 +1,10 @@
-"""What a network costs, told from its traced program: parameters and multiply-adds, endpoint by endpoint.
+"""What a network costs and sees, told from its traced program: parameters and multiply-adds, endpoint by endpoint.
 
 A multiply-add counts one, as in the tables of the field (often headed FLOPs there). Convolutions and matrix products
 count, normalisation and pooling do not; a zero that padding adds is a position like any other. Nothing is computed.
 """
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from typing import Any
 import flax.linen as nn
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+
+from vidjax.experiment import reach
+from vidjax.experiment.reach import Reach
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Endpoint:
     shapes: tuple[tuple[int, ...], ...]  # of its arrays (one, unless there are pathways), the batch axis included
     num_parameters: int
     multiply_adds: int
+    reaches: tuple[tuple[Reach | None, ...], ...]  # of its arrays, over the time, height and width of the video
 
 
 def endpoints(module: nn.Module, variables: Any, video: jax.ShapeDtypeStruct) -> list[Endpoint]:
@@ -39,6 +44,7 @@ def endpoints(module: nn.Module, variables: Any, video: jax.ShapeDtypeStruct) ->
 
     closed, shapes = jax.make_jaxpr(outputs, return_shape=True)(variables, video)
     sizes = dict(zip(closed.jaxpr.invars, _parameter_sizes(variables), strict=False))  # the last is the video
+    reaches = iter(reach.of_outputs(closed, len(closed.jaxpr.invars) - 1))
     rows, seen, left = [], set(), list(closed.jaxpr.outvars)
     for name, tree in zip(names, shapes, strict=True):
         leaves = jax.tree.leaves(tree)
@@ -47,7 +53,8 @@ def endpoints(module: nn.Module, variables: Any, video: jax.ShapeDtypeStruct) ->
         equations = [eqn for i, eqn in enumerate(closed.jaxpr.eqns) if i in own]
         num_parameters = sum(size for var, size in sizes.items() if var in own)
         shapes_of = tuple(leaf.shape for leaf in leaves)
-        rows.append(Endpoint(name, shapes_of, num_parameters, sum(map(_of_equation, equations))))
+        cost, seen_of = sum(map(_of_equation, equations)), tuple(itertools.islice(reaches, len(leaves)))
+        rows.append(Endpoint(name, shapes_of, num_parameters, cost, seen_of))
     return rows
 
 

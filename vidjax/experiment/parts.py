@@ -17,6 +17,7 @@ import optax
 from ml_collections import ConfigDict
 
 from vidjax import heads, models
+from vidjax.convert import transfer
 from vidjax.data import labels
 from vidjax.data.errors import DataError
 from vidjax.data.pipeline import ClipSpec
@@ -56,6 +57,8 @@ def check(config: ConfigDict) -> None:
     for key, allowed in ranges.items():
         if allowed is not True:
             raise UserError(f"config.{key} is {flat(config)[key]}; it is {allowed}.")
+    if config.inflate not in transfer.INFLATIONS:
+        raise UserError(f"config.inflate: {no_such('inflation', config.inflate, transfer.INFLATIONS)}")
     check_network(config)
     clip_spec(config)
     loss(config)

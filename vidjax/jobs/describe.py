@@ -1,41 +1,53 @@
 """describe: what a config asks for, without doing it: every key, the network's shapes and costs, the length of the run.
 
-No data is read beyond lists; nothing is rendered, compiled or written. What `train` would refuse in a config is refused
-here, too, but for a batch that the devices do not divide.
+No data is read beyond lists; nothing is rendered or written, and nothing is compiled unless `--memory` asks what a
+training step holds. What `train` would refuse in a config is refused here, too, but for a batch that the devices do not
+divide. With `--all` it is about no config: the table of all networks beside what is published of them, in Markdown.
 """
 
 import math
 import sys
+import time
 from itertools import accumulate
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
 from vidjax.data.errors import MissingData
-from vidjax.experiment import counting, parts, programs
+from vidjax.experiment import counting, parts, programs, reach, zoo
 from vidjax.run.command import Request, flat
 from vidjax.run.errors import UserError
 
 ASSUMED_CLASSES = 27  # where the data is not there to say: Jester's
+HOW_TO_MEMORY = "memory          --memory tells it: the training step is compiled for that (seconds; a minute if deep)"
+# The layout of buffers is the same at every level; code is not run here, so it need not be good.
+QUICK = {"xla_backend_optimization_level": 0}
+LEGEND = "stride; frames and pixels: how much of the video a position sees, some of it padding near the edges"
 
 
 def run(request: Request) -> None:
     """Prints it. Raises UserError, DataError for a config that cannot be run."""
+    jax.config.update("jax_platforms", "cpu")  # nothing is computed: a GPU stays with whoever trains on it
+    if request.zoo:
+        print(zoo.page(progress=lambda line: print(line, file=sys.stderr)), end="")
+        return
     config = request.config
     if config is None:
-        raise UserError("describe needs a config, e.g. --config configs/r2p1d.py.")
+        raise UserError("describe needs a config, e.g. --config configs/r2p1d.py, or --all for every network.")
     parts.check(config)
-    jax.config.update("jax_platforms", "cpu")  # nothing is computed: a GPU stays with whoever trains on it
     source = parts.source(config)
     classes = if_there(lambda: source.classes)
-    if classes is not None:
-        parts.augmentation(config, source)
+    augment = parts.augmentation(config, source) if classes is not None else None
     num_train = num_clips(source, "train")
+    num_classes = len(classes) if classes else 0
+    network = network_lines(config, num_classes)
+    memory = memory_lines(config, num_classes, augment) if request.memory else [HOW_TO_MEMORY]
     sections = (
         config_lines(config, defaults()),
-        network_lines(config, len(classes) if classes else 0),
+        [*network, *memory],
         data_lines(config, source, num_train),
         run_lines(config, num_train),
     )
@@ -94,28 +106,54 @@ def network_lines(config: ConfigDict, num_classes: int) -> list[str]:
     return [
         f"network: {config.model.name} {config.model.variant}, {_shape(shape)} [T, H, W, C], {classes}",
         *_table(rows),
+        f"  {LEGEND}",
         f"parameters      {total:,}",
         f"multiply-adds   {cost / 1e9:.4f} G for one clip ({cost:,}), of convolutions and linear layers",
     ]
 
 
 def _table(rows: list[counting.Endpoint]) -> list[str]:
-    cells = [("endpoint", "shape", "parameters", "so far", "multiply-adds", "so far")]
+    header = "endpoint", "shape", "stride", "frames", "pixels", "parameters", "so far", "multiply-adds", "so far"
+    cells = [header]
     sums = accumulate(row.num_parameters for row in rows), accumulate(row.multiply_adds for row in rows)
     for row, parameters, cost in zip(rows, *sums, strict=True):
-        shapes = " + ".join(map(_shape, row.shapes))
+        seen = zip(*(reach.in_words(*reaches) for reaches in row.reaches), strict=True)
         counts = (
             f"{row.num_parameters:,}",
             f"{parameters:,}",
             f"{row.multiply_adds / 1e6:,.2f} M",
             f"{cost / 1e6:,.2f} M",
         )
-        cells.append((row.name, shapes, *counts))
+        cells.append((row.name, "+".join(map(_shape, row.shapes)), *map("+".join, seen), *counts))
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    aligned = "<<>>>>"
+    aligned = "<<<>>>>>>"
     return [
         "  " + "  ".join(f"{c:{a}{w}}" for c, a, w in zip(line, aligned, widths, strict=True)).rstrip()
         for line in cells
+    ]
+
+
+def memory_lines(config: ConfigDict, num_classes: int, augment: Any) -> list[str]:
+    """What a training step of the config's batch holds on one device, by the compiled program."""
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("data",))
+    module = parts.network(config, num_classes or ASSUMED_CLASSES)
+    tx = parts.optimiser(config, parts.schedule(config, 1))
+    state = programs.checkpoint_shapes(config, module, tx=tx, mesh=mesh)
+    step = programs.make_train_step(config, module, tx=tx, augment=augment, mesh=mesh)
+    began, count = time.monotonic(), config.batch_size
+    batch = {
+        "video": jax.ShapeDtypeStruct((count, *programs.video_shape(config)[1:]), jnp.uint8),
+        "label": jax.ShapeDtypeStruct((count,), jnp.int32),
+        "mask": jax.ShapeDtypeStruct((count,), jnp.float32),
+        "draw": jax.ShapeDtypeStruct((count,), jnp.uint32),
+    }
+    compiled = step.lower(state["state"], state["window"], batch).compile(compiler_options=QUICK)
+    sizes, seconds = compiled.memory_analysis(), time.monotonic() - began
+    held, given = sizes.temp_size_in_bytes / 2**20, sizes.argument_size_in_bytes / 2**20
+    return [
+        f"memory          {held:,.1f} MiB for a training step of {count} clips, {held / count:,.2f} MiB a clip:",
+        f"                the most that activations and gradients take at one time, beside {given:,.1f} MiB of state",
+        f"                and batch, as laid out for this CPU (compiled in {seconds:.1f} s); other devices differ",
     ]
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,7 +19,7 @@ from ml_collections import ConfigDict
 
 from vidjax.data import pipeline, sampling
 from vidjax.data.sources import Record
-from vidjax.experiment import evaluating, parts, programs
+from vidjax.experiment import evaluating, parts, programs, weights
 from vidjax.experiment.data import load_split, settle_data
 from vidjax.learn import steps
 from vidjax.report import write_report
@@ -121,7 +122,10 @@ class Run:
         build = {"config": self.config, "module": self.module, "tx": tx, "mesh": self.mesh}
         found = self.checkpoints.restore(programs.checkpoint_shapes(**build))
         if found is None:
-            return programs.init_state(**build), programs.empty_window(self.mesh), 0
+            state = programs.init_state(**build)
+            if self.config.init_from:
+                state = weights.start_from(Path(self.config.init_from), self.config, state, self.mesh)
+            return state, programs.empty_window(self.mesh), 0
         start, tree = found
         self.checkpoints.drop_after(start)
         news = (

@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import pkgutil
 from types import ModuleType
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -40,6 +41,20 @@ def field_names(name: str) -> list[str]:
     """The fields that `build` takes for a family."""
     hidden = ("parent", "name")  # linen's own
     return [f.name for f in dataclasses.fields(family(name).Model) if f.name not in hidden]
+
+
+def identify(module: Classifier) -> tuple[str, str, dict[str, Any]]:
+    """(family, variant, fields that are not the variant's) of a classifier; of several variants the nearest one."""
+    name = type(module.backbone).__module__.rpartition(".")[2]
+    rows = family(name).VARIANTS
+    values = {key: getattr(module.backbone, key) for key in field_names(name)}
+
+    def other(row):
+        plain = family(name).Model(**row)
+        return {key: value for key, value in values.items() if value != getattr(plain, key)}
+
+    variant = min(rows, key=lambda v: len(other(rows[v])))  # the first of equals
+    return name, variant, other(rows[variant])
 
 
 def build(

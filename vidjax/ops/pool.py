@@ -12,10 +12,14 @@ from vidjax.ops.padding import Padding, pairs
 def max_pool(
     x: jax.Array, window: Sequence[int], stride: Sequence[int] | None = None, padding: Padding = (0, 0, 0)
 ) -> jax.Array:
-    """The largest value under a window [kt, kh, kw], which moves by `stride` (its own size by default)."""
+    """The largest value under a window [kt, kh, kw], which moves by `stride` (its own size by default).
+
+    A window larger than what there is, padding included, shrinks to it.
+    """
     stride = tuple(stride or window)
     pads = pairs(padding, x.shape[1:4], window, stride)
-    return nn.max_pool(x, tuple(window), stride, pads)
+    window = tuple(min(k, size + sum(pad)) for k, size, pad in zip(window, x.shape[1:4], pads, strict=True))
+    return nn.max_pool(x, window, stride, pads)
 
 
 def avg_pool(

@@ -14,6 +14,8 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from vidjax.run.devices import is_first_process
@@ -90,11 +92,26 @@ class Checkpoints:
         `like` is a tree of jax.ShapeDtypeStruct with shardings. Raises UserError for a step that is not there,
         StorageError where the wanted checkpoints exist and none is good.
         """
+        number = self._whole(step)
+        return None if number is None else (number, self._load(number, like))
+
+    def restore_as_saved(self, *, step: int | str = "latest") -> tuple[int, Any] | None:
+        """The same without a tree to compare with: dicts of NumPy arrays, under the names that they were saved by."""
+        number = self._whole(step)
+        if number is None:
+            return None
+        with ocp.PyTreeCheckpointer() as reader:
+            saved = reader.metadata(self._path(number)).item_metadata.tree
+            how = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), saved)
+            return number, reader.restore(self._path(number), ocp.args.PyTreeRestore(restore_args=how))
+
+    def _whole(self, step: int | str) -> int | None:
+        """The number of the first good step of those wanted; None where there is none. Raises as `restore` does."""
         wanted = self._wanted(step)
         for number in wanted:
             fault = self._fault(number)
             if not fault:
-                return number, self._load(number, like)
+                return number
             if wanted[1:]:
                 log.warning("checkpoint %d is damaged (%s): passed over", number, fault)
         if wanted[1:]:

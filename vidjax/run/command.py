@@ -27,6 +27,8 @@ EXAMPLES = """examples:
   python launch.py --config configs/r2p1d.py --job describe           what that would do, and all keys
   python launch.py --config configs/r2p1d.py:jester --config.data.root=DIR --workdir runs/first
   python launch.py --workdir runs/first --job evaluate --split train --checkpoint latest
+  python launch.py --config configs/r3d.py --job import_weights --from r3d_18.pth
+  python launch.py --config configs/r3d.py --config.init_from=weights/r3d_18 --config.model.variant=r3d_18
 
 exit codes: 0 done, 2 wrong use, 3 bad data, 4 loss not finite, 5 storage, 6 folder in use, 143 stopped and saved"""
 
@@ -40,7 +42,12 @@ class Request:
     workdir: Path
     split: str
     checkpoint: str
+    source: str  # --from: a file of weights
+    to: str  # --to: a file to write
+    overridden: tuple[str, ...]  # config keys that flags set
     line: str  # the command as typed
+    memory: bool = False  # --memory: describe what a training step holds
+    zoo: bool = False  # --all: describe every network
 
 
 def parse(argv: Sequence[str], jobs: Sequence[str]) -> Request:
@@ -49,13 +56,16 @@ def parse(argv: Sequence[str], jobs: Sequence[str]) -> Request:
     options = _parser(jobs).parse_args(rest)
     if options.job not in jobs:
         raise UserError(no_such("job", options.job, jobs))
-    if not options.config and not options.workdir:
+    for flag, given in (("--all", options.zoo), ("--memory", options.memory)):
+        if given and options.job != "describe":
+            raise UserError(f"{flag} goes with --job describe.")
+    if not options.config and not options.workdir and not options.source and not options.zoo:
         raise UserError(
             "Nothing to do. Name a config, e.g.\n  python launch.py --config configs/r2p1d.py\n"
             "or the work folder of a run with --workdir DIR. --help lists the flags."
         )
     path, _, preset = options.config.partition(":")
-    workdir = Path(options.workdir or Path("runs", f"{Path(path).stem}-{preset}" if preset else Path(path).stem))
+    workdir = Path(options.workdir or _default_workdir(options.job, path, preset, options.source))
     saved = workdir / "config.json"
     # A run is what its folder says: overrides need not be typed again to look at it or, without --config, to go on.
     looks = options.job in ("evaluate", "report") or not path
@@ -65,7 +75,27 @@ def parse(argv: Sequence[str], jobs: Sequence[str]) -> Request:
     if config is not None:
         config = override(config, overrides)
     line = shlex.join(["python", "launch.py", *argv])
-    return Request(options.job, config, workdir, options.split, options.checkpoint, line)
+    keys = tuple(_key(word) for word in overrides)
+    return Request(
+        options.job,
+        config,
+        workdir,
+        options.split,
+        options.checkpoint,
+        options.source,
+        options.to,
+        keys,
+        line,
+        memory=options.memory,
+        zoo=options.zoo,
+    )
+
+
+def _default_workdir(job: str, path: str, preset: str, source: str) -> Path:
+    """runs/<config>[-<preset>]; imported weights are no run of theirs and go to weights/<file>."""
+    if job == "import_weights":
+        return Path("weights", Path(source).stem or Path(path).stem)
+    return Path("runs", f"{Path(path).stem}-{preset}" if preset else Path(path).stem)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -88,6 +118,10 @@ def _parser(jobs: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--split", default="validation", help="evaluate, report: the split (default: validation)")
     parser.add_argument("--checkpoint", default="best", help="evaluate: best, latest, or a step (default: best)")
+    parser.add_argument("--from", default="", dest="source", metavar="FILE", help="import_weights: what to read")
+    parser.add_argument("--to", default="", metavar="FILE", help="import_weights: write safetensors, no work folder")
+    parser.add_argument("--memory", action="store_true", help="describe: what a training step holds; compiles it")
+    parser.add_argument("--all", action="store_true", dest="zoo", help="describe: every network, in Markdown")
     parser.add_argument("--trace", action="store_true", help="print the stack of an error")
     return parser
 
@@ -158,7 +192,7 @@ def _tuples(value):
 def override(config: ConfigDict, words: Sequence[str]) -> ConfigDict:
     """Applies `--config.key=value` words. Raises UserError for a key that is not there or a value of another type."""
     keys = flat(config)
-    given = [word[len(PREFIX) :].partition("=")[0] for word in words]
+    given = [_key(word) for word in words]
     for key, word in zip(given, words, strict=True):
         if key not in keys:
             raise UserError(_no_such_key(key, word, list(keys)))
@@ -176,6 +210,10 @@ def override(config: ConfigDict, words: Sequence[str]) -> ConfigDict:
         if isinstance(value, tuple) and _all_numbers(keys[key]) and not _all_numbers(value):
             raise UserError(_wrong_type(key, value, keys[key]))
     return config.lock()
+
+
+def _key(word: str) -> str:
+    return word[len(PREFIX) :].partition("=")[0]
 
 
 def _all_numbers(values: tuple) -> bool:

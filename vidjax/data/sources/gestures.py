@@ -25,17 +25,17 @@ from vidjax.data.sources.jester import Source as JesterSource
 class Source:
     """Synthetic clips of 27 gestures; the same fields give the same bytes. Rendered at records() or prepare().
 
-    `root` is not used: the set lies in a folder of its own under `cache_dir`, named by the other fields.
+    `root` is not used: the set lies in a folder of its own under `cache_dir`, named by clips a class and seed; a run of
+    fewer classes reads the same drawings.
     """
 
     root: str = ""
     cache_dir: str = ""
     train_clips: int = 70  # a class
     validation_clips: int = 20  # a class
+    num_classes: int = len(write.CLASSES)  # the first so many of Jester's
     seed: int = 0
     synthetic = True
-    classes = write.CLASSES
-    flip_swaps = SWAPS
 
     def __post_init__(self):
         if self.train_clips < 0 or self.validation_clips < 0 or self.train_clips + self.validation_clips == 0:
@@ -45,6 +45,21 @@ class Source:
             )
         if self.seed < 0:
             raise DataError(f"The synthetic gesture set needs a seed of 0 or more, not {self.seed}.")
+        if not 2 <= self.num_classes <= len(write.CLASSES):
+            raise DataError(f"The synthetic gesture set has 2 to {len(write.CLASSES)} classes, not {self.num_classes}.")
+        for pair in SWAPS:  # a mirrored clip of the one would have no label
+            if len({*pair} & {*self.classes}) == 1:
+                raise DataError(f"num_classes {self.num_classes} would part {pair[0]!r} from {pair[1]!r}; take one more.")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Labels in Jester's order."""
+        return write.CLASSES[: self.num_classes]
+
+    @property
+    def flip_swaps(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of labels that a mirror image swaps."""
+        return tuple(pair for pair in SWAPS if pair[0] in self.classes)
 
     @property
     def _counts(self) -> dict[str, int]:
@@ -57,9 +72,10 @@ class Source:
     @property
     def about(self) -> str:
         """One sentence, for `describe` and the report."""
+        of = "Jester's 27" if self.num_classes == 27 else f"{self.num_classes} of Jester's 27"
         return (
             f"The built-in synthetic gesture set: drawn hands, not people, {self.train_clips} training and "
-            f"{self.validation_clips} validation clips for each of Jester's 27 classes, seed {self.seed}."
+            f"{self.validation_clips} validation clips for each of {of} classes, seed {self.seed}."
         )
 
     @property
@@ -77,7 +93,7 @@ class Source:
     def records(self, split: str) -> list[Record]:
         """The clips of a split, rendered first where they are not there yet. Raises DataError."""
         self.num_records(split)
-        return self._jester.records(split)
+        return [record for record in self._jester.records(split) if record.label in self.classes]
 
     def quarantine(self, split: str) -> list[dict[str, str]]:
         """Clips that are listed and not there: none, unless somebody touched the cache."""

@@ -1,0 +1,41 @@
+"""Every network against what is published of it: parameters exactly, multiply-adds within half a per cent."""
+
+import pytest
+
+from vidjax import models
+from vidjax.experiment import zoo
+
+PUBLISHED = zoo.published()
+COUNTED = [row for row in PUBLISHED if row.family and row.num_parameters]
+# rows of no backbone, and why nothing here counts them
+NOT_BACKBONES = {
+    "trn_multiscale_r50 (8 segments; feature 256)": "a head over frames of a 2D network",
+    "gru_cell 256 on 512": "a cell of a recurrent head",
+    "lstm_cell 256 on 512": "a cell of a recurrent head",
+    "worked example: Conv 24 filters 2x2x2 on 3x7x100x100 with bias": "one convolution: 24 * (8 * 3 + 1)",
+}
+
+
+@pytest.mark.parametrize("row", COUNTED, ids=lambda row: f"{row.name}-{row.num_classes}-{row.clip[1]}")
+def test_counts_are_the_published(row):
+    if row.family not in models.names():
+        pytest.skip(f"there is no vidjax/models/{row.family}.py yet")
+    num_parameters, multiply_adds = zoo.count(row)
+    assert num_parameters == row.num_parameters
+    if row.multiply_adds:
+        assert multiply_adds == pytest.approx(row.multiply_adds, rel=0.005)
+
+
+def test_no_published_row_is_left_out():
+    """Each is of a variant that there is, or in the list above; three networks are published at 224 pixels, too."""
+    assert {row.variant for row in PUBLISHED if not row.family} == set(NOT_BACKBONES)
+    for row in PUBLISHED:
+        if row.family in models.names():
+            assert row.variant in models.family(row.family).VARIANTS, row
+    assert len(COUNTED) == 51 + 3 and len({(row.name, row.num_classes, row.clip) for row in COUNTED}) == len(COUNTED)
+
+
+def test_variants_have_one_family():
+    """A published name says which network it is."""
+    variants = [variant for name in models.names() for variant in models.family(name).VARIANTS]
+    assert len(variants) == len(set(variants))

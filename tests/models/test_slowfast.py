@@ -1,0 +1,143 @@
+"""SlowFast against its published sizes, how one clip becomes two pathways, and clips that alpha does not divide."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vidjax import models
+from vidjax.experiment import counting
+from vidjax.models.slowfast import VARIANTS, pathways, slow_frames
+
+QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
+
+
+def build(variant="slowfast_r14", num_classes=5, **fields):
+    return models.build("slowfast", variant=variant, num_classes=num_classes, **fields)
+
+
+def first_stage(module, variables, video):
+    """The slow pathway's stem and first stage."""
+    endpoints = module.apply(variables, video, method=lambda m, x: m.backbone(x, train=False))
+    return endpoints["stem"], endpoints["stage1"]
+
+
+def abstract(module, *shapes):
+    """(variables, video) as shapes, computing nothing; two shapes are the two pathways."""
+    video = tuple(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)
+    video = video if len(shapes) == 2 else video[0]
+    return jax.eval_shape(lambda video: module.init(jax.random.key(0), video, train=False), video), video
+
+
+@pytest.mark.parametrize(
+    "variant, num_classes, params",
+    [
+        ("slowfast_r50_4x16", 400, 34480216),
+        ("slowfast_r50_8x8", 400, 34566488),
+        ("slowfast_r101_8x8", 400, 62826968),
+        ("slowfast_r101_16x8", 400, 53774808),
+    ],
+)
+def test_parameters_are_the_published(variant, num_classes, params):
+    variables, _ = abstract(build(variant, num_classes), (1, 8, 16, 16, 3))
+    assert counting.num_parameters(variables) == params
+
+
+def test_multiply_adds_are_the_published():
+    module = build("slowfast_r50_8x8", 400)
+    rows = counting.endpoints(module, *abstract(module, (1, 32, 256, 256, 3)))
+    assert sum(row.multiply_adds for row in rows) / 1e9 == pytest.approx(65.712, rel=1e-3)
+
+
+def test_shapes_of_endpoints():
+    """Table 1 of the paper, 4 slow and 32 fast frames, at the size whose multiply-adds are published."""
+    module = build("slowfast_r50_4x16", 400)
+    rows = counting.endpoints(module, *abstract(module, (1, 32, 256, 256, 3)))
+    assert sum(row.multiply_adds for row in rows) / 1e9 == pytest.approx(36.099, rel=1e-3)
+    shapes = {row.name: row.shapes[0][1:] for row in rows}
+    names, sides = ("stem", "stage1", "stage2", "stage3", "stage4"), (64, 64, 32, 16, 8)
+    for name, side, channels in zip(names, sides, (64, 256, 512, 1024, 2048), strict=True):
+        assert shapes[name] == (4, side, side, channels)
+        assert shapes[f"{name}_fast"] == (32, side, side, channels // 8)
+    assert shapes["features"] == (1, 1, 1, 2304)
+
+
+@pytest.mark.parametrize(
+    "num_frames, alpha, expected",
+    [
+        (32, 4, [0, 4, 8, 13, 17, 22, 26, 31]),
+        (32, 8, [0, 10, 20, 31]),
+        (10, 4, [0, 9]),
+        (7, 4, [0]),
+        (3, 4, [0]),
+        (1, 8, [0]),
+        (3, 1, [0, 1, 2]),
+    ],
+)
+def test_frames_of_the_slow_pathway(num_frames, alpha, expected):
+    """torch.linspace(0, T - 1, T // alpha).long(), by hand; at least one frame."""
+    assert slow_frames(num_frames, alpha) == expected
+
+
+@pytest.mark.parametrize("num_frames, slow", [(8, [0, 7]), (10, [0, 9]), (1, [0])])
+def test_one_clip_is_cut_into_both_pathways(num_frames, slow):
+    clip = np.arange(num_frames * 2.0).reshape(1, num_frames, 1, 2, 1)
+    cut = pathways(jnp.asarray(clip), 4)
+    np.testing.assert_array_equal(cut[0], clip[:, slow])
+    np.testing.assert_array_equal(cut[1], clip)
+    assert [a.shape for a in pathways(cut, 4)] == [a.shape for a in cut]  # and goes through as it is
+
+
+def test_the_lateral_connection_carries_motion():
+    """What only the fast pathway sees changes the slow one's first stage, and not its stem."""
+    module = build(width=0.1)
+    clip = np.random.default_rng(0).standard_normal((1, 8, 16, 16, 3), np.float32)
+    other = np.array(clip)
+    other[:, 3] += 1  # between the slow frames 0 and 7
+    variables = jax.tree.map(lambda a: np.full(a.shape, 0.1, np.float32), abstract(module, clip.shape)[0])
+    run = jax.jit(lambda v, x: first_stage(module, v, x), compiler_options=QUICK)
+    (stem, stage1), (other_stem, other_stage1) = run(variables, clip), run(variables, other)
+    np.testing.assert_array_equal(stem, other_stem)
+    assert np.abs(stage1 - other_stage1).max() > 1e-3
+
+
+@pytest.mark.parametrize("slow", [2, 3])
+def test_slow_frames_may_be_as_many_as_lateral_ones(slow):
+    """Nine frames at a stride of four: pathways with two slow frames, as one clip has, or with three."""
+    module = build()
+    rows = counting.endpoints(module, *abstract(module, (1, slow, 16, 16, 3), (1, 9, 16, 16, 3)))
+    frames = {row.name: row.shapes[0][1] for row in rows}
+    assert frames["stage4"] == slow and frames["stage4_fast"] == 9
+
+
+@pytest.mark.parametrize(
+    "shapes, message",
+    [
+        (((1, 4, 16, 16, 3), (1, 9, 16, 16, 3)), "with alpha 4 the slow pathway has 2 frames of the same size"),
+        (((1, 2, 16, 16, 3), (1, 8, 16, 18, 3)), "do not go together"),
+        (((1, 2, 16, 16, 3), (2, 8, 16, 16, 3)), "do not go together"),
+    ],
+)
+def test_pathways_that_do_not_fit_are_refused(shapes, message):
+    with pytest.raises(ValueError, match=message):
+        abstract(build(), *shapes)
+
+
+def test_a_third_pathway_and_no_alpha_are_refused():
+    clip = jnp.zeros((1, 8, 16, 16, 3))
+    with pytest.raises(ValueError, match="there are 3 pathways"):
+        build().init(jax.random.key(0), (clip, clip, clip))
+    with pytest.raises(ValueError, match="alpha is 0; it is 1 or more"):
+        build(alpha=0).init(jax.random.key(0), clip)
+
+
+def test_width_and_beta_scale_the_pathways():
+    rows = counting.endpoints(module := build(width=0.5, beta=0.25), *abstract(module, (1, 8, 16, 16, 3)))
+    channels = {row.name: row.shapes[0][-1] for row in rows}
+    assert (channels["stem"], channels["stem_fast"], channels["stage4"], channels["stage4_fast"]) == (32, 8, 1024, 256)
+    assert channels["features"] == 1280
+
+
+def test_variants_differ():
+    rows = [sorted(row.items()) for row in VARIANTS.values()]
+    assert all(row not in rows[:i] for i, row in enumerate(rows))
