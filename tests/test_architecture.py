@@ -19,7 +19,8 @@ MAX_FILE, MAX_FUNCTION = 400, 60  # lines
 # room: the rooms it may import
 ARROWS = {
     "launch": {"jobs", "run"},
-    "jobs": {"jobs", "experiment", "run", "data", "learn", "models", "heads", "convert", "report"},
+    "jobs": {"jobs", "bench", "experiment", "run", "data", "learn", "models", "heads", "convert", "report"},
+    "bench": {"bench", "experiment", "run", "learn", "models", "ops", "report"},
     "experiment": {"experiment", "run", "data", "learn", "models", "heads", "convert"},
     "run": {"run"},
     "data": {"data"},
@@ -35,6 +36,7 @@ ARROWS = {
 TENSORFLOW = {"tensorflow", "tensorflow_datasets", "tensorboard", "clu"}  # clu's writers import it
 WITH_TENSORFLOW = ("vidjax/data/", "vidjax/run/", "vidjax/convert/tensorflow_checkpoint.py")  # inside functions
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax"}
+WITHOUT_JAX = tuple(f"vidjax/bench/torch_{name}.py" for name in ("worker", "programs", "networks", "layers"))
 IN_CONFIGS = {"configs.common", "ml_collections"}
 # Only their own room calls these, and the names of small helpers and of gestures say what a docstring would repeat.
 NAMES_SUFFICE = ("vidjax/report/", "vidjax/data/render/motions.py")
@@ -112,7 +114,10 @@ def is_registry(path: str, module: str) -> bool:
 
 
 def wrong_libraries(sources: Sources) -> list[str]:
-    """TensorFlow only inside functions of WITH_TENSORFLOW, PyTorch only inside those of jobs/; JAX never in data/."""
+    """TensorFlow only inside functions of WITH_TENSORFLOW, PyTorch only inside those of bench/.
+
+    JAX never in data/ and in WITHOUT_JAX.
+    """
     found = []
     for path, text in sources.items():
         if not path.startswith("vidjax/"):
@@ -121,8 +126,9 @@ def wrong_libraries(sources: Sources) -> list[str]:
         for module, line, top in imports(path, text):
             first = module.partition(".")[0]
             tensorflow = first in TENSORFLOW and (top or not path.startswith(WITH_TENSORFLOW))
-            torch = first in ("torch", "torchvision") and (top or room != "jobs")
-            if tensorflow or torch or (first in JAX and room == "data"):
+            torch = first in ("torch", "torchvision") and (top or room != "bench")
+            jax = first in JAX and (room == "data" or path.startswith(WITHOUT_JAX))
+            if tensorflow or torch or jax:
                 found.append(f"{path}:{line} imports {first}")
     return found
 
@@ -211,6 +217,9 @@ BREACHES = (
     (wrong_libraries, "vidjax/convert/tensorflow_checkpoint.py", "import tensorflow as tf", "imports tensorflow"),
     (wrong_libraries, "vidjax/data/x.py", "def f():\n    import jax.numpy as jnp", "imports jax"),
     (wrong_libraries, "vidjax/convert/x.py", "def f():\n    import torch", "imports torch"),
+    (wrong_libraries, "vidjax/jobs/x.py", "def f():\n    import torch", "imports torch"),
+    (wrong_libraries, "vidjax/bench/x.py", "import torch", "imports torch"),
+    (wrong_libraries, "vidjax/bench/torch_worker.py", "def f():\n    import jax", "imports jax"),
     (wrong_in_configs, "configs/x.py", "import jax", "imports jax"),
     (wrong_in_configs, "configs/x.py", "from configs import r2p1d", "imports configs.r2p1d"),
     (wrong_in_configs, "configs/x.py", "def get_config():\n    import vidjax.models", "imports vidjax.models"),
@@ -238,7 +247,8 @@ def test_what_the_rules_allow():
         "vidjax/data/x.py": '"""."""\ndef _f():\n    import tensorflow as tf\n    from vidjax.data import errors',
         "vidjax/run/x.py": '"""."""\ndef _f():\n    from clu import metric_writers',
         "vidjax/convert/tensorflow_checkpoint.py": '"""."""\ndef _f():\n    import tensorflow as tf',
-        "vidjax/jobs/x.py": '"""."""\nfrom vidjax.jobs.train import run\ndef _f():\n    import torch',
+        "vidjax/jobs/x.py": '"""."""\nfrom vidjax.jobs.train import run\nfrom vidjax.bench import timing',
+        "vidjax/bench/x.py": '"""."""\nimport jax\nfrom vidjax.experiment import counting\ndef _f():\n    import torch',
         "vidjax/convert/x.py": '"""."""\nfrom vidjax import models\nfrom vidjax.run import checkpoints',
         "configs/x.py": '"""."""\nfrom configs import common\nfrom ml_collections import ConfigDict',
         "tests/x.py": '"""."""\n' + "a = 1\n" * 399,
@@ -296,7 +306,7 @@ print(count, jax.eval_shape(lambda: module.init_with_output(jax.random.key(0), j
 
 
 def test_networks_work_without_tensorflow():
-    rooms = ("models", "heads", "ops", "learn", "convert")
+    rooms = ("models", "heads", "ops", "learn", "convert", "bench")
     files = sum(len(list((ROOT / "vidjax" / room).rglob("*.py"))) - 1 for room in rooms)
     assert python(WITHOUT_TENSORFLOW, *rooms).splitlines()[-1] == f"{files} (1, 3)"
 

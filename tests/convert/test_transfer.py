@@ -94,7 +94,7 @@ def test_a_2d_network_inflates_into_a_3d_one():
         return program(weights, video)
 
     one = features(flat, source, image)
-    # A border reaches 24 frames inwards: 3 by stem and stage 1, then 3, 6 and 12. Of 65 frames the middle is free of it.
+    # A border reaches 24 frames inwards: 3 by stem and stage 1, then 3, 6 and 12. The middle of 65 is free of it.
     many = features(deep, found.variables, np.repeat(image, 65, axis=1))
     for name, endpoint in one.items():
         middle = many[name][:, many[name].shape[1] // 2]

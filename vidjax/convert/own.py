@@ -1,4 +1,4 @@
-"""Our own variables as a flat table of arrays, for safetensors: `params/backbone/stem/conv/kernel`, and what they are of."""
+"""Our own variables as a flat table for safetensors: `params/backbone/stem/conv/kernel`, and what they are of."""
 
 import json
 from collections.abc import Mapping

@@ -104,7 +104,7 @@ def _of_equation(eqn: JaxprEqn) -> int:
         (contracted, _), _ = eqn.params["dimension_numbers"]
         shape = eqn.invars[0].aval.shape
         return math.prod(eqn.outvars[0].aval.shape) * math.prod(shape[axis] for axis in contracted)
-    inner = [multiply_adds(jaxpr) for value in eqn.params.values() for jaxpr in _programs(value)]
+    inner = [multiply_adds(jaxpr) for value in eqn.params.values() for jaxpr in programs_in(value)]
     if name == "scan":
         return eqn.params["length"] * sum(inner)
     return max(inner, default=0) if name == "cond" else sum(inner)
@@ -118,7 +118,7 @@ def _of_convolution(eqn: JaxprEqn) -> int:
     return math.prod(eqn.outvars[0].aval.shape) * taps // math.prod(eqn.params["lhs_dilation"])
 
 
-def _programs(value: Any) -> Iterator[Jaxpr]:
+def programs_in(value: Any) -> Iterator[Jaxpr]:
     """The programs in a parameter of an equation: alone, or in a tuple as those of a cond."""
     if isinstance(value, ClosedJaxpr):
         yield value.jaxpr
@@ -126,4 +126,4 @@ def _programs(value: Any) -> Iterator[Jaxpr]:
         yield value
     elif isinstance(value, tuple | list):
         for item in value:
-            yield from _programs(item)
+            yield from programs_in(item)

@@ -197,5 +197,3 @@ def _product(seen, dy):
     seen = seen[0] if len(seen) == 1 else jnp.concatenate(seen, axis=-1)
     left, right = seen.reshape(-1, seen.shape[-1]), dy.reshape(-1, dy.shape[-1])
     return jnp.dot(left.T, right, preferred_element_type=jnp.float32)
-
-

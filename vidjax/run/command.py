@@ -19,6 +19,8 @@ from absl import flags
 from ml_collections import ConfigDict
 from ml_collections.config_flags import config_flags
 
+from vidjax.run import bench_flags
+from vidjax.run.bench_flags import BenchFlags
 from vidjax.run.errors import UserError, no_such
 
 PREFIX = "--config."
@@ -28,6 +30,7 @@ EXAMPLES = """examples:
   python launch.py --config configs/r2p1d.py:jester --config.data.root=DIR --workdir runs/first
   python launch.py --workdir runs/first --job evaluate --split train --checkpoint latest
   python launch.py --config configs/r3d.py --job import_weights --from r3d_18.pth
+  python launch.py --job bench --networks r3d_18,r2plus1d_18 --clips 2x8x112x112
   python launch.py --config configs/r3d.py --config.init_from=weights/r3d_18 --config.model.variant=r3d_18
 
 exit codes: 0 done, 2 wrong use, 3 bad data, 4 loss not finite, 5 storage, 6 folder in use, 143 stopped and saved"""
@@ -48,6 +51,7 @@ class Request:
     line: str  # the command as typed
     memory: bool = False  # --memory: describe what a training step holds
     zoo: bool = False  # --all: describe every network
+    bench: BenchFlags = BenchFlags()
 
 
 def parse(argv: Sequence[str], jobs: Sequence[str]) -> Request:
@@ -59,7 +63,8 @@ def parse(argv: Sequence[str], jobs: Sequence[str]) -> Request:
     for flag, given in (("--all", options.zoo), ("--memory", options.memory)):
         if given and options.job != "describe":
             raise UserError(f"{flag} goes with --job describe.")
-    if not options.config and not options.workdir and not options.source and not options.zoo:
+    bench = bench_flags.read(options)
+    if not any((options.config, options.workdir, options.source, options.zoo, options.networks)):
         raise UserError(
             "Nothing to do. Name a config, e.g.\n  python launch.py --config configs/r2p1d.py\n"
             "or the work folder of a run with --workdir DIR. --help lists the flags."
@@ -88,11 +93,14 @@ def parse(argv: Sequence[str], jobs: Sequence[str]) -> Request:
         line,
         memory=options.memory,
         zoo=options.zoo,
+        bench=bench,
     )
 
 
 def _default_workdir(job: str, path: str, preset: str, source: str) -> Path:
-    """runs/<config>[-<preset>]; imported weights are no run of theirs and go to weights/<file>."""
+    """runs/<config>[-<preset>]; imported weights and a bench are no runs: weights/<file>, runs/bench."""
+    if job == "bench":
+        return Path("runs", "bench")
     if job == "import_weights":
         return Path("weights", Path(source).stem or Path(path).stem)
     return Path("runs", f"{Path(path).stem}-{preset}" if preset else Path(path).stem)
@@ -123,6 +131,7 @@ def _parser(jobs: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--memory", action="store_true", help="describe: what a training step holds; compiles it")
     parser.add_argument("--all", action="store_true", dest="zoo", help="describe: every network, in Markdown")
     parser.add_argument("--trace", action="store_true", help="print the stack of an error")
+    bench_flags.add_to(parser)
     return parser
 
 

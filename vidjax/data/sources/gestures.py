@@ -49,7 +49,8 @@ class Source:
             raise DataError(f"The synthetic gesture set has 2 to {len(write.CLASSES)} classes, not {self.num_classes}.")
         for pair in SWAPS:  # a mirrored clip of the one would have no label
             if len({*pair} & {*self.classes}) == 1:
-                raise DataError(f"num_classes {self.num_classes} would part {pair[0]!r} from {pair[1]!r}; take one more.")
+                more = f"{pair[0]!r} from {pair[1]!r}; take one more"
+                raise DataError(f"The synthetic gesture set: num_classes {self.num_classes} would part {more}.")
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -1,0 +1,125 @@
+"""The distinct convolutions of a network, found in its traced program, and each lowering of each as a contestant."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Jaxpr
+
+from vidjax.bench.targets import Target
+from vidjax.bench.timing import Contestant, make_turn
+from vidjax.experiment import counting
+from vidjax.ops import conv
+from vidjax.ops.conv_forms import Spec
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """x [N, T, H, W, C], kernel [kt, kh, kw, C / groups, F] and how it moves."""
+
+    x: tuple[int, ...]
+    kernel: tuple[int, ...]
+    spec: Spec
+
+    @property
+    def out(self) -> tuple[int, ...]:
+        """[N, T', H', W', F]."""
+        return (self.x[0], *self.spec.out_size(self.x[1:4], self.kernel[:3]), self.kernel[-1])
+
+    @property
+    def multiply_adds(self) -> int:
+        """Forward; each of the two gradients takes as many."""
+        return math.prod(self.out) * math.prod(self.kernel[:4])
+
+    def num_bytes(self, itemsize: int) -> int:
+        """What is read and written at least, forward."""
+        return itemsize * (math.prod(self.x) + math.prod(self.kernel) + math.prod(self.out))
+
+    @property
+    def name(self) -> str:
+        """What tells it from the others of a network: '8x56x56x64, 3x3x3 to 64, stride 1x2x2'."""
+        words = [_by(self.x[1:]), f"{_by(self.kernel[:3])} to {self.kernel[-1]}"]
+        if self.spec.stride != (1, 1, 1):
+            words.append(f"stride {_by(self.spec.stride)}")
+        if self.spec.dilation != (1, 1, 1):
+            words.append(f"dilation {_by(self.spec.dilation)}")
+        if self.spec.groups > 1:
+            words.append("depthwise" if self.kernel[3] == 1 else f"{self.spec.groups} groups")
+        return ", ".join(words)
+
+
+def _by(numbers):
+    return "x".join(map(str, numbers))
+
+
+def collect(target: Target) -> list[tuple[Convolution, int]]:
+    """(convolution, how often it is in the network), in the order of their first use."""
+    return list(Counter(_walk(target.program[0].jaxpr)).items())
+
+
+def _walk(jaxpr: Jaxpr) -> Iterator[Convolution]:
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name == "conv_general_dilated":
+            yield _read(eqn)
+            continue
+        if eqn.primitive.name in ("scan", "while", "cond") and any(map(_has_convolution, _inner(eqn))):
+            raise ValueError(f"a convolution inside a {eqn.primitive.name} is run as often as that decides")
+        for inner in _inner(eqn):
+            yield from _walk(inner)
+
+
+def _inner(eqn):
+    return [program for value in eqn.params.values() for program in counting.programs_in(value)]
+
+
+def _has_convolution(jaxpr):
+    return any(e.primitive.name == "conv_general_dilated" or any(map(_has_convolution, _inner(e))) for e in jaxpr.eqns)
+
+
+def _read(eqn) -> Convolution:
+    """All convolutions of ours that are lowered natively have three axes and channels last."""
+    x, kernel = (var.aval.shape for var in eqn.invars)
+    settings = eqn.params
+    padding = tuple(tuple(pair) for pair in settings["padding"])
+    stride, dilation = tuple(settings["window_strides"]), tuple(settings["rhs_dilation"])
+    return Convolution(x, kernel, Spec(stride, padding, dilation, settings["feature_group_count"]))
+
+
+def contestant(one: Convolution, lowering: str, *, precision: str, step: str) -> Contestant:
+    """A lowering of a convolution, forward, or with both gradients where `step` is "train"; compiled and run once."""
+    spec = one.spec
+    keys = jax.random.split(jax.random.key(0), 3)
+    shapes = (one.x, one.kernel, one.out)
+    x, kernel, dy = (jax.random.normal(key, shape, precision) for key, shape in zip(keys, shapes, strict=True))
+
+    def forward(x, kernel):
+        settings = {"stride": spec.stride, "padding": spec.padding, "dilation": spec.dilation, "groups": spec.groups}
+        return conv.conv(x, kernel, lowering=lowering, **settings)
+
+    def both(x, kernel, dy):
+        y, back = jax.vjp(forward, x, kernel)
+        return y, *back(dy)
+
+    args = (x, kernel, dy) if step == "train" else (x, kernel)
+    program = jax.jit(both if step == "train" else forward).lower(*args).compile()
+    jax.block_until_ready(program(*args))
+    form = conv.choose(jax.default_backend(), one.kernel, spec, lowering)
+    return Contestant(lowering, make_turn(lambda: program(*args)), {"form": form})
+
+
+def for_torch(one: Convolution) -> dict[str, Any] | None:
+    """The same in PyTorch's words; None where it pads one side more than the other, for which they have none."""
+    if any(before != after for before, after in one.spec.padding):
+        return None
+    padding = [before for before, _ in one.spec.padding]
+    words = {"stride": one.spec.stride, "padding": padding, "dilation": one.spec.dilation, "groups": one.spec.groups}
+    return {"x": one.x, "kernel": one.kernel, **words}
+
+
+def itemsize(precision: str) -> int:
+    """Bytes of a number."""
+    return jnp.dtype(precision).itemsize
