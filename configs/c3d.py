@@ -28,5 +28,4 @@ def get_config(preset=""):
     else:
         config.model.variant = "c3d_bn"
         config.model.width = 0.25
-        config.model.lowering = "folded"  # on a CPU three times as fast as 3D convolutions of few channels
     return config

@@ -23,7 +23,6 @@ def get_config(preset=""):
         _tutorial(config)
     else:
         config.model.width = 0.125
-        config.model.lowering = "folded"  # on a CPU five times as fast as 3D convolutions of few channels
         config.num_epochs = 8.0
         config.data.num_frames = 16  # the fewest, and nearly the smallest frames, that the network takes
         config.data.size = 80

@@ -24,5 +24,4 @@ def get_config(preset=""):
     else:
         config.model.variant = "csn_r14"
         config.model.width = 0.25
-        config.model.lowering = "folded"  # the gradients of depthwise 3x3x3 kernels are slow on a CPU otherwise
     return config

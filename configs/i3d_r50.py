@@ -22,5 +22,4 @@ def get_config(preset=""):
         config.head.dropout = 0.5
     else:
         config.model.width = 0.25
-        config.model.lowering = "folded"  # the gradients of the stem's 5x7x7 kernel are slow on a CPU otherwise
     return config

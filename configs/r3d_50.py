@@ -18,5 +18,4 @@ def get_config(preset=""):
     if not preset:
         config.model.variant = "r3d_10_hara"
         config.model.width = 0.25
-        config.model.lowering = "folded"  # the gradients of the stem's 7x7x7 kernel are slow on a CPU otherwise
     return config

@@ -261,6 +261,7 @@ def test_trace_shows_the_stack_and_keeps_the_code(door):
 def test_every_config_has_a_training_step_of_its_full_size(argument, squares):
     """Traced, not computed: shapes, optimiser, schedule, augmentation and loss of each preset fit together."""
     words = ["--config", argument, "--config.data.name=jester", f"--config.data.root={squares}"]
+    words.append("--config.model.lowering=native")  # the least to trace
     config = command.parse(words, ["train"]).config
     parts.check(config)
     source, mesh = parts.source(config), devices.make_mesh()

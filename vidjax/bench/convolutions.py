@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend.core import Jaxpr
 
 from vidjax.bench.targets import Target
@@ -92,9 +93,9 @@ def _read(eqn) -> Convolution:
 def contestant(one: Convolution, lowering: str, *, precision: str, step: str) -> Contestant:
     """A lowering of a convolution, forward, or with both gradients where `step` is "train"; compiled and run once."""
     spec = one.spec
-    keys = jax.random.split(jax.random.key(0), 3)
+    noise = np.random.default_rng(0)
     shapes = (one.x, one.kernel, one.out)
-    x, kernel, dy = (jax.random.normal(key, shape, precision) for key, shape in zip(keys, shapes, strict=True))
+    x, kernel, dy = (jnp.asarray(noise.standard_normal(shape, np.float32), precision) for shape in shapes)
 
     def forward(x, kernel):
         settings = {"stride": spec.stride, "padding": spec.padding, "dilation": spec.dilation, "groups": spec.groups}
@@ -107,8 +108,18 @@ def contestant(one: Convolution, lowering: str, *, precision: str, step: str) ->
     args = (x, kernel, dy) if step == "train" else (x, kernel)
     program = jax.jit(both if step == "train" else forward).lower(*args).compile()
     jax.block_until_ready(program(*args))
-    form = conv.choose(jax.default_backend(), one.kernel, spec, lowering)
-    return Contestant(lowering, make_turn(lambda: program(*args)), {"form": form})
+    return Contestant(lowering, make_turn(lambda: program(*args)))
+
+
+def picked(one: Convolution) -> str:
+    """The form that "auto" takes here."""
+    return conv.choose(jax.default_backend() == "cpu", one.kernel, one.spec)
+
+
+def same_as_picked(one: Convolution, step: str) -> str:
+    """The lowering whose program is the one of "auto"; "" where there is none: native with gradients of our own."""
+    own = step == "train" and jax.default_backend() == "cpu" and picked(one) == "native"
+    return "" if own else picked(one)
 
 
 def for_torch(one: Convolution) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vidjax.bench.timing import make_turn
 from vidjax.bench.torch_side import TorchError, TorchSide
@@ -25,7 +26,8 @@ def product_rate(precision: str, torch: TorchSide | None = None, device: str = "
     """Operations a second (two a multiply-add) of matrix products: the best of each library, by its name."""
     rates = {"jax": 0.0}
     for n in sizes(jax.default_backend()):
-        left, right = jax.random.normal(jax.random.key(0), (2, n, n), jnp.dtype(precision))
+        noise = np.random.default_rng(0).standard_normal((2, n, n), np.float32)
+        left, right = (jnp.asarray(matrix, precision) for matrix in noise)
         program = jax.jit(jnp.matmul)
         rates["jax"] = max(rates["jax"], 2 * n**3 / _best(make_turn(lambda p=program, a=left, b=right: p(a, b))))
         if torch is None:

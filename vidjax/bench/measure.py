@@ -90,6 +90,10 @@ def measure_network(bench: Bench, target: Target, step: str) -> list[Row]:
     bench.tell(f"{target.name} {target.size} {target.precision} {step}: {bench.rounds} rounds of {len(contestants)}")
     in_turn(contestants, rounds=bench.rounds)
     rows = [_row(bench, target, step, one, others) for one in contestants]
+    for one in contestants:
+        if not one.is_finite():
+            where = f"{target.name} {target.size} {target.precision} {step}"
+            bench.note(f"{where} by {one.name}: not all numbers are finite.")
     for one in others:
         one.close()
     return rows
@@ -154,10 +158,10 @@ def measure_convolutions(bench: Bench, target: Target, *, steps: Sequence[str], 
     for number, (one, count) in enumerate(found, start=1):
         bench.tell(f"{target.name} {target.size} {target.precision}: convolution {number} of {len(found)}, {one.name}")
         for step in steps if every else ("forward",):
-            contestants = [
-                convolutions.contestant(one, lowering, precision=target.precision, step=step)
-                for lowering in (("auto", *FORMS) if every else ("auto",))
-            ]
+            same = convolutions.same_as_picked(one, step)
+            lowerings = [*([] if same else ["auto"]), *(FORMS if every else [same])]
+            words = {"precision": target.precision, "step": step}
+            contestants = [convolutions.contestant(one, lowering, **words) for lowering in lowerings]
             others = _torch_convolutions(bench, one, target.precision, step) if every else []
             in_turn([*contestants, *others], rounds=bench.rounds, at_least=SHORT_TURN)
             rows.append(_convolution_row(bench, target, step, one, count, [*contestants, *others]))
@@ -182,7 +186,9 @@ def _torch_convolutions(bench, one, precision, step) -> list[Contestant]:
 
 
 def _convolution_row(bench, target, step, one, count, contestants) -> ConvolutionRow:
-    auto = contestants[0]
+    by_name = {c.name: c for c in contestants}
+    by_name = {"auto": by_name.get(convolutions.same_as_picked(one, step)) or by_name["auto"], **by_name}
+    auto = by_name["auto"]
     num_bytes = one.num_bytes(convolutions.itemsize(target.precision))
     by_memory = 2 * one.multiply_adds / num_bytes * bench.bytes_per_second
     return ConvolutionRow(
@@ -195,9 +201,9 @@ def _convolution_row(bench, target, step, one, count, contestants) -> Convolutio
         one,
         one.multiply_adds,
         num_bytes,
-        auto.facts["form"],
-        {c.name: c.seconds for c in contestants},
-        {c.name: c.samples for c in contestants},
+        convolutions.picked(one),
+        {name: c.seconds for name, c in by_name.items()},
+        {name: c.samples for name, c in by_name.items()},
         2 * PASSES[step] * one.multiply_adds / auto.seconds,
         min(bench.products[target.precision], by_memory),
     )

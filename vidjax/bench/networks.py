@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vidjax.bench import compiling
 from vidjax.bench.targets import NUM_CLASSES, Target
@@ -33,7 +34,7 @@ def make_batch(target: Target) -> dict[str, jax.Array]:
     """Normalised clips of noise, and labels."""
     n = target.clip[0]
     return {
-        "video": jax.random.normal(jax.random.key(1), target.clip),
+        "video": jnp.asarray(np.random.default_rng(0).standard_normal(target.clip, np.float32)),
         "label": jnp.arange(n, dtype=jnp.int32) % NUM_CLASSES,
         "mask": jnp.ones(n),
         "draw": jnp.zeros(n, jnp.uint32),
@@ -48,7 +49,11 @@ def contestant(name: str, target: Target, step: str, state: steps.State) -> Cont
     timed, call = make(module, jax.tree.map(jnp.copy, state), make_batch(target))
     jax.block_until_ready(call())
     facts = {"compile_cold": timed.cold, "compile_warm": timed.warm, **memory(timed, before)}
-    return Contestant(name, make_turn(call), facts)
+    return Contestant(name, make_turn(call), facts, is_finite=lambda: _all_finite(call()))
+
+
+def _all_finite(tree: Any) -> bool:
+    return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(tree))
 
 
 def _inference(module, state, batch) -> tuple[compiling.Timed, Callable[[], Any]]:

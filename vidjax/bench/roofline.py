@@ -2,7 +2,7 @@
 
 Williams et al., Roofline, Communications of the ACM 2009. To the right there is more arithmetic a byte; the slope is
 the memory's ceiling, the flat part that of matrix products. The area of a point is the convolution's share of the
-network's multiply-adds.
+network's multiply-adds. What stays in a cache from call to call can stand above the slope.
 """
 
 import math
@@ -18,8 +18,13 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 24, 34, 48
 AREA = 900  # square CSS pixels of a point that is the whole network
 
 
-def draw_roofline(rows: Sequence[ConvolutionRow], *, bytes_per_second: float, theme: Theme = LIGHT) -> bytes | None:
-    """PNG with a panel for each network, clip and precision, forward passes only; None without any."""
+def draw_roofline(
+    rows: Sequence[ConvolutionRow], *, products: dict[str, float], bytes_per_second: float, theme: Theme = LIGHT
+) -> bytes | None:
+    """PNG with a panel for each network, clip and precision, forward passes only; None without any.
+
+    `products` are the rates of a matrix product by precision, in operations a second.
+    """
     panels: dict[tuple[str, str, str], list[ConvolutionRow]] = {}
     for row in rows:
         if row.step == "forward":
@@ -37,13 +42,13 @@ def draw_roofline(rows: Sequence[ConvolutionRow], *, bytes_per_second: float, th
         sides = (WIDTH, height, WIDTH, height)
         axes = figure.add_axes([n / side for n, side in zip(box, sides, strict=True)], facecolor=theme.paper)
         put_text(figure, LEFT, top + 24, ", ".join(names), size=12.5, color=theme.ink, weight="bold")
-        draw_panel(axes, found, bytes_per_second, theme=theme)
+        draw_panel(axes, found, (products[names[2]], bytes_per_second), theme=theme)
     return to_png(figure, title=title)
 
 
-def draw_panel(axes: Axes, rows: Sequence[ConvolutionRow], bytes_per_second: float, *, theme: Theme) -> None:
+def draw_panel(axes: Axes, rows: Sequence[ConvolutionRow], ceilings: tuple[float, float], *, theme: Theme) -> None:
     """One network: both ceilings, and its convolutions as "auto", "native" and PyTorch run them, where they did."""
-    flat = max(row.ceiling for row in rows)  # where no convolution reaches the flat part, as far as the slope matters
+    flat, bytes_per_second = ceilings
     at = [2 * row.multiply_adds / row.num_bytes for row in rows]
     total = sum(row.count * row.multiply_adds for row in rows)
     areas = [points(1) ** 2 * max(30, AREA * row.count * row.multiply_adds / total) for row in rows]

@@ -14,7 +14,10 @@ momentum. MFU is the share of the best rate of a matrix product measured here. M
 temporary values, as the compiler plans them, or where there is a * the peak that the device reports. Compile times are
 of the first start, and of one with the program in the compilation cache. Flax is the same network with every
 convolution as `nn.Conv` lowers it."""
-OVER = "`/ PyTorch` is the time over that of PyTorch's best layout, round by round."
+CEILING = """The ceiling is that of matrix products or of memory, whichever is lower for the convolution; what stays in
+a cache from call to call can pass the memory's."""
+OVER = """`/ PyTorch` is the time over that of PyTorch's best layout, round by round; a network that works on images
+there has channels_last."""
 
 
 def page(about: dict[str, Any], rows: Sequence[Row], found: Sequence[ConvolutionRow]) -> str:
@@ -22,11 +25,13 @@ def page(about: dict[str, Any], rows: Sequence[Row], found: Sequence[Convolution
     parts = [machine_line(about), *(f"Note: {note}" for note in about["notes"])]
     if rows:
         parts += [network_table(rows), LEGEND + (f"\n{OVER}" if _with_torch(rows) else "")]
-    for key, table in _groups(found):
+    for key, table in _groups(found).items():
         network, clip, precision, step = key
         what = "forward" if step == "forward" else "forward and both gradients"
         parts.append(f"Convolutions of {network}, {clip}, {precision}, {what}: ms by lowering")
         parts.append(convolution_table(table))
+    if _groups(found):
+        parts.append(CEILING)
     return "\n\n".join(parts) + "\n"
 
 
@@ -34,7 +39,7 @@ def machine_line(about: dict[str, Any]) -> str:
     """Chip, cores, measured ceilings, versions, day."""
     machine = about["machine"]
     products = ", ".join(f"{p} {max(rates.values()) / 1e9:,.0f}" for p, rates in machine["products"].items())
-    count = f"{machine['devices']} x " if machine["devices"] > 1 else ""
+    count = f"one of {machine['devices']} x " if machine["devices"] > 1 else ""
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     return (
         f"{count}{machine['chip']}, {about['cores']} cores; matrix products in GFLOP/s: {products}; "
@@ -84,9 +89,9 @@ def _groups(found):
     """Rows of one network, clip, precision and step together, those without a choice of lowerings left out."""
     groups: dict[tuple, list[ConvolutionRow]] = {}
     for row in found:
-        if len(row.seconds) > 1:
+        if set(FORMS) <= set(row.seconds):
             groups.setdefault((row.network, row.clip, row.precision, row.step), []).append(row)
-    return groups.items()
+    return groups
 
 
 def markdown(header: Sequence[str], lines: Sequence[Sequence[str]], *, num_left: int) -> str:

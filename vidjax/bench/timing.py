@@ -23,6 +23,7 @@ class Contestant:
     turn: Callable[[int], float]
     facts: dict[str, Any] = field(default_factory=dict)  # what is known beside the time
     samples: list[float] = field(default_factory=list)  # seconds of one call, a round each
+    is_finite: Callable[[], bool] = lambda: True  # of what one more call gives
     close: Callable[[], None] = lambda: None
 
     @property

@@ -1,5 +1,6 @@
 """PyTorch as a contestant: a process beside this one, with an interpreter of its own where that is asked for."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -16,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 START = "import sys; sys.path.append(sys.argv.pop()); from vidjax.bench import torch_worker; torch_worker.main()"
 
 
-class TorchError(Exception):
+class TorchError(UserError):
     """What PyTorch's process answered instead of a result."""
 
 
@@ -44,7 +45,8 @@ class TorchSide:
         return self
 
     def __exit__(self, *_) -> None:
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # it may have ended by itself
+            self._process.stdin.close()
         try:
             self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
@@ -79,6 +81,7 @@ class TorchSide:
             name,
             turn=lambda calls: self.ask(do="turn", key=key, calls=calls)["seconds"],
             facts=facts,
+            is_finite=lambda: self.ask(do="check", key=key)["finite"],
             close=lambda: self.ask(do="drop", key=key) and None,
         )
 

@@ -2,7 +2,8 @@
 
 It reads a request a line from stdin and answers with a line on stdout, both JSON objects. In between it sleeps on its
 pipe and takes nothing from whoever is measured then. Requests by `do`: "hello" tells versions and device, "make" builds
-what `torch_programs.MAKERS` has under `what`, "turn" runs it `calls` times, "drop" forgets it, "counts" counts.
+what `torch_programs.MAKERS` has under `what`, "turn" runs it `calls` times, "check" looks at what it gives, "drop"
+forgets it, "counts" counts a network.
 """
 
 import json
@@ -77,6 +78,13 @@ def turn(ask, kept) -> dict[str, float]:
     return {"seconds": time.perf_counter() - began}
 
 
+def check(ask, kept) -> dict[str, bool]:
+    """Whether every number that a call gives is finite: some kernels' are not, whatever they are given."""
+    import torch
+
+    return {"finite": bool(torch.isfinite(kept[ask["key"]]["call"]()).all())}
+
+
 def drop(ask, kept) -> dict[str, Any]:
     """Forgets what was made under a key."""
     kept.pop(ask["key"], None)
@@ -96,7 +104,7 @@ def _wait(device):
         torch.cuda.synchronize()
 
 
-ANSWERS = {"hello": hello, "make": make, "turn": turn, "drop": drop, "counts": counts}
+ANSWERS = {"hello": hello, "make": make, "turn": turn, "check": check, "drop": drop, "counts": counts}
 
 if __name__ == "__main__":
     main()

@@ -100,7 +100,7 @@ def check_network(config: ConfigDict) -> None:
     """Raises UserError for a name or a field of a network that does not exist."""
     known = models.names()
     if config.model.name not in known:
-        raise UserError(f"config.model.name: {no_such('model', config.model.name, known)}")
+        raise UserError(f"config.model.name: {no_such('model', config.model.name, known, show=30)}")
     variants = list(models.family(config.model.name).VARIANTS)
     if config.model.variant not in variants:
         what = f"variant of {config.model.name}"

@@ -117,6 +117,9 @@ def _of_equation(eqn: JaxprEqn, values: list[Value]) -> list[Value]:
     ]
     if len(inner) == 1 and name not in LOOPS and len(inner[0].jaxpr.invars) == len(values):
         return follow(inner[0], values)
+    if name == "cond" and values[0] is not None:  # which platform it is, for one
+        branch = eqn.params["branches"][int(values[0])]
+        return follow(branch, values[1:])
     reaches = [_reach(value) if atom.aval.size else None for value, atom in zip(values, eqn.invars, strict=True)]
     if not any(reaches):
         return _computed(eqn, values)

@@ -53,7 +53,7 @@ def run(request: Request) -> None:
         rates = machine.describe(precisions, torch, device if torch else "cpu")
         bench = measure.Bench(
             rounds=flags.rounds,
-            products={precision: max(found.values()) for precision, found in rates["products"].items()},
+            products=best_products(rates),
             bytes_per_second=rates["bytes_per_second"],
             against=against,
             torch=torch,
@@ -66,6 +66,11 @@ def run(request: Request) -> None:
         found = [row for target in wanted for row in measure.measure_convolutions(bench, target, **each)]
         about = describe(request, rates, torch, bench.notes)
         write(request, about, rows, found)
+
+
+def best_products(rates: dict[str, Any]) -> dict[str, float]:
+    """By precision the rate of a matrix product, of whichever library has the best."""
+    return {precision: max(found.values()) for precision, found in rates["products"].items()}
 
 
 def start_torch(side: torch_side.TorchSide) -> tuple[torch_side.TorchSide | None, str, list[str]]:
@@ -159,7 +164,9 @@ def write(request: Request, about: dict[str, Any], rows: list, found: list) -> N
     workdir.write_json(folder / "bench.json", content)
     text = tables.page(about, rows, found)
     replace_file(folder / "bench.md", text.encode())
-    picture = roofline.draw_roofline(found, bytes_per_second=about["machine"]["bytes_per_second"])
+    rates = about["machine"]
+    ceilings = {"products": best_products(rates), "bytes_per_second": rates["bytes_per_second"]}
+    picture = roofline.draw_roofline(found, **ceilings)
     if picture:
         replace_file(folder / "roofline.png", picture)
     sys.stdout.write(text)

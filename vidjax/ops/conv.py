@@ -5,7 +5,7 @@ when a program is lowered for another one than this machine's; a form by its nam
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
@@ -17,7 +17,6 @@ from vidjax.ops.conv_forms import FORMS, Spec
 from vidjax.ops.padding import Padding, pairs
 
 LOWERINGS = ("auto", *FORMS)
-PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 ONEDNN = tuple(map(int, jaxlib.__version__.split(".")[:2])) >= (0, 11)  # a CPU's native 3D convolution is fast there
 
 
@@ -48,28 +47,27 @@ def conv(
     return _conv(x, kernel, spec, lowering)
 
 
-def choose(platform: str, kernel_shape: tuple[int, ...], spec: Spec, lowering: str = "auto") -> str:
-    """The name of the form that a convolution takes on a platform."""
+def choose(on_cpu: bool, kernel_shape: tuple[int, ...], spec: Spec, lowering: str = "auto") -> str:
+    """The name of the form that a convolution takes, on a CPU or on an accelerator."""
     if lowering != "auto":
         return lowering
-    if platform == "tpu":
-        return "native"
     if conv_forms.depthwise(kernel_shape, spec):
-        return "shifted" if platform == "cpu" else "native"
+        return "shifted" if on_cpu else "native"
     if conv_forms.pointwise(kernel_shape, spec):
         return "shifted"
     if conv_forms.spatial(kernel_shape, spec) or conv_forms.temporal(kernel_shape, spec):
         return "folded"
-    return "folded" if platform == "cpu" and not ONEDNN else "native"
+    return "folded" if on_cpu and not ONEDNN else "native"
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _conv(x, kernel, spec, lowering):
-    def on(platform):
-        form = FORMS[choose(platform, kernel.shape, spec, lowering)]
-        return lambda x, kernel: form(x, kernel, spec)
-
-    return _by_platform(on, x, kernel)
+    cpu, other = (FORMS[choose(on_cpu, kernel.shape, spec, lowering)] for on_cpu in (True, False))
+    if cpu is other:
+        return cpu(x, kernel, spec)
+    return lax.platform_dependent(
+        x, kernel, cpu=functools.partial(cpu, spec=spec), default=functools.partial(other, spec=spec)
+    )
 
 
 def _forward(x, kernel, spec, lowering):
@@ -77,28 +75,19 @@ def _forward(x, kernel, spec, lowering):
 
 
 def _backward(spec, lowering, saved, dy):
-    def on(platform):
-        form = FORMS[choose(platform, saved[1].shape, spec, lowering)]
-        own = platform == "cpu"
+    cpu, other = (FORMS[choose(on_cpu, saved[1].shape, spec, lowering)] for on_cpu in (True, False))
 
-        def gradients(x, kernel, dy):
-            if not own:
-                return jax.vjp(lambda x, kernel: form(x, kernel, spec), x, kernel)[1](dy)
-            dx = conv_gradients.input_gradient(dy, kernel, spec, x.shape[1:4], form)
-            return dx, conv_gradients.kernel_gradient(x, dy, spec, kernel.shape).astype(kernel.dtype)
+    def own(x, kernel, dy):
+        dx = conv_gradients.input_gradient(dy, kernel, spec, x.shape[1:4], cpu)
+        return dx, conv_gradients.kernel_gradient(x, dy, spec, kernel.shape).astype(kernel.dtype)
 
-        return gradients
+    def compilers(x, kernel, dy):
+        return jax.vjp(functools.partial(other, spec=spec), x, kernel)[1](dy)
 
-    return _by_platform(on, *saved, dy)
+    return lax.platform_dependent(*saved, dy, cpu=own, default=compilers)
 
 
 _conv.defvjp(_forward, _backward)
-
-
-def _by_platform(on: Callable[[str], Callable], *args: jax.Array):
-    """Calls on(platform)(*args) for the platform that the program is lowered for."""
-    table = {platform: on(platform) for platform in PLATFORMS}
-    return lax.platform_dependent(*args, **table)
 
 
 class Conv(nn.Module):
