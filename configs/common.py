@@ -34,6 +34,9 @@ def defaults() -> ConfigDict:
     config.init_from = ""  # weights to start from: a work folder, or a file of a known code base; "": random
     config.inflate = "copy"  # kernels of 2D weights over time: copy (all frames, divided by their number) or centre
     config.precision = "float32"  # of the network's arithmetic: float32 or bfloat16; parameters stay float32
+    # onednn: its convolutions, on a CPU with jaxlib 0.11 or later; cache: keep compiled programs in data.cache_dir;
+    # quick_init: compile initialisation at the cheap level, for the same bits
+    config.compile = ConfigDict({"onednn": True, "cache": True, "quick_init": True})
     config.model = _model()
     config.head = ConfigDict({"name": "clip", "dropout": 0.2})
     config.data = _data()
@@ -55,7 +58,7 @@ def _model() -> ConfigDict:
     model.name = "resnet3d"  # a file of vidjax/models
     model.variant = "r2plus1d_18"  # a row of its VARIANTS
     model.width = 1.0  # scales all channels
-    model.lowering = "auto"  # of convolutions: auto, native, folded, shifted
+    model.lowering = "auto"  # of convolutions: auto, native, folded, shifted, product
     return model
 
 

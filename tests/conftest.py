@@ -43,6 +43,12 @@ def shared(tmp_path_factory):
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
+@pytest.fixture(scope="session", name="once")
+def once_fixture():
+    """once(folder, make), for other test files."""
+    return once
+
+
 def once(folder, make):
     """Calls make(folder) unless another worker has; the other workers wait for it. Returns the folder."""
     with open(f"{folder}.lock", "w") as lock:

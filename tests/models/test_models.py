@@ -160,3 +160,11 @@ def test_dropout_is_of_training_only():
     by_hand = endpoints["features"].mean((1, 2, 3)) @ params["kernel"] + params["bias"]
     np.testing.assert_allclose(plain, by_hand, atol=1e-6)
     assert (dropped[0] == dropped[1]).all() and (dropped[0] != dropped[2]).any() and (dropped[0] != plain).any()
+
+
+def test_a_network_is_told_from_its_fields():
+    for name, variant in SWEEP:
+        module = models.build(name, variant=variant, num_classes=3)
+        assert models.identify(module, prefer=variant) == (name, variant, {})
+    module = models.build("x3d", variant="x3d_m", num_classes=3, width=0.5)
+    assert models.identify(module, prefer="x3d_s") == ("x3d", "x3d_s", {"width": 0.5})  # XS, S and M are one network

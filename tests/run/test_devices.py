@@ -15,37 +15,41 @@ NUM_CLIPS = 997  # a prime: no batch divides it
 
 
 @pytest.fixture(scope="module")
-def many(squares, tmp_path_factory):
+def many(squares, shared, once):
     """The squares with 997 validation clips: names for the same eleven folders."""
-    root = tmp_path_factory.mktemp("synthetic-many")
-    (root / "20bn-jester-v1").mkdir()
-    labels = dict(line.split(";") for line in (squares / "jester-v1-validation.csv").read_text().splitlines())
-    clips = list(labels)
-    lines = []
-    for i in range(NUM_CLIPS):
-        clip = clips[i % len(clips)]
-        os.symlink(squares / "20bn-jester-v1" / clip, root / "20bn-jester-v1" / str(5000 + i))
-        lines.append(f"{5000 + i};{labels[clip]}\n")
-    (root / "jester-v1-validation.csv").write_text("".join(lines))
-    for name in ("jester-v1-labels.csv", "jester-v1-train.csv"):
-        (root / name).write_bytes((squares / name).read_bytes())
-    for clip in (squares / "jester-v1-train.csv").read_text().splitlines():
-        os.symlink(squares / "20bn-jester-v1" / clip.split(";")[0], root / "20bn-jester-v1" / clip.split(";")[0])
-    return root
+
+    def make(root):
+        (root / "20bn-jester-v1").mkdir(parents=True)
+        labels = dict(line.split(";") for line in (squares / "jester-v1-validation.csv").read_text().splitlines())
+        clips = list(labels)
+        lines = []
+        for i in range(NUM_CLIPS):
+            clip = clips[i % len(clips)]
+            os.symlink(squares / "20bn-jester-v1" / clip, root / "20bn-jester-v1" / str(5000 + i))
+            lines.append(f"{5000 + i};{labels[clip]}\n")
+        (root / "jester-v1-validation.csv").write_text("".join(lines))
+        for name in ("jester-v1-labels.csv", "jester-v1-train.csv"):
+            (root / name).write_bytes((squares / name).read_bytes())
+        for clip in (squares / "jester-v1-train.csv").read_text().splitlines():
+            os.symlink(squares / "20bn-jester-v1" / clip.split(";")[0], root / "20bn-jester-v1" / clip.split(";")[0])
+
+    return once(shared / "synthetic-many", make)
 
 
 @pytest.fixture(scope="module")
-def runs(tiny, many, launch, tmp_path_factory):
+def runs(tiny, many, launch, shared, once):
     """Device count -> folder of a run of three steps and an evaluation of 997 clips."""
-    out = {}
-    for count in COUNTS:
-        out[count] = tmp_path_factory.mktemp("devices") / str(count)
-        words = [*tiny, f"--config.data.root={many}", "--config.num_steps=3", "--config.batch_size=104"]
+    words = [*tiny, f"--config.data.root={many}", "--config.num_steps=3", "--config.batch_size=104"]
+    words.append("--config.model.lowering=native")  # the least to compile
+
+    def make(folder):
         # each count is a program of its own, which is compiled quickly here and not well
+        count = folder.name.rpartition("-")[2]
         flags = f"--xla_force_host_platform_device_count={count} --xla_backend_optimization_level=0"
-        done = launch([*words, "--workdir", out[count]], XLA_FLAGS=flags)
+        done = launch([*words, "--workdir", folder], XLA_FLAGS=flags)
         assert done.returncode == 0, done.stderr
-    return out
+
+    return {count: once(shared / f"devices-{count}", make) for count in COUNTS}
 
 
 def rows(run):

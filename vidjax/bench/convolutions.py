@@ -113,13 +113,12 @@ def contestant(one: Convolution, lowering: str, *, precision: str, step: str) ->
 
 def picked(one: Convolution) -> str:
     """The form that "auto" takes here."""
-    return conv.choose(jax.default_backend() == "cpu", one.kernel, one.spec)
+    return conv.choose(jax.default_backend() == "cpu", one.kernel, one.spec, one.x[1:4])
 
 
 def same_as_picked(one: Convolution, step: str) -> str:
-    """The lowering whose program is the one of "auto"; "" where there is none: native with gradients of our own."""
-    own = step == "train" and jax.default_backend() == "cpu" and picked(one) == "native"
-    return "" if own else picked(one)
+    """The lowering whose program is the one of "auto"; "" where there is none, as each gradient picks for itself."""
+    return "" if step == "train" and jax.default_backend() == "cpu" else picked(one)
 
 
 def for_torch(one: Convolution) -> dict[str, Any] | None:

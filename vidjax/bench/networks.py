@@ -43,10 +43,11 @@ def make_batch(target: Target) -> dict[str, jax.Array]:
 
 def contestant(name: str, target: Target, step: str, state: steps.State) -> Contestant:
     """OURS or PLAIN at one of STEPS, compiled and run once; it works on a copy of the state."""
-    module = target.build(lowering="native") if name == PLAIN else target.build()
+    options = {} if name == PLAIN else devices.compiler_options()
+    module = target.build(lowering="native" if name == PLAIN else "onednn" if options else "auto")
     make = _training if step == "train" else _inference
     before = jax.local_devices()[0].memory_stats() or {}
-    timed, call = make(module, jax.tree.map(jnp.copy, state), make_batch(target))
+    timed, call = make(module, jax.tree.map(jnp.copy, state), make_batch(target), options)
     jax.block_until_ready(call())
     facts = {"compile_cold": timed.cold, "compile_warm": timed.warm, **memory(timed, before)}
     return Contestant(name, make_turn(call), facts, is_finite=lambda: _all_finite(call()))
@@ -56,20 +57,22 @@ def _all_finite(tree: Any) -> bool:
     return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(tree))
 
 
-def _inference(module, state, batch) -> tuple[compiling.Timed, Callable[[], Any]]:
+def _inference(module, state, batch, options) -> tuple[compiling.Timed, Callable[[], Any]]:
     variables, video = steps.eval_variables(state), batch["video"]
 
     def infer(variables, video):
         return module.apply(variables, video, train=False)
 
-    timed = compiling.compile_twice(lambda: jax.jit(infer).lower(variables, video))
+    timed = compiling.compile_twice(lambda: jax.jit(infer, compiler_options=options).lower(variables, video))
     return timed, lambda: timed.program(variables, video)
 
 
-def _training(module, state, batch) -> tuple[compiling.Timed, Callable[[], Any]]:
+def _training(module, state, batch, options) -> tuple[compiling.Timed, Callable[[], Any]]:
     """The step of a run, without augmentation."""
     step = steps.make_train_step(module, optimizer(), loss=losses.cross_entropy, normalise=lambda video: video)
-    timed = compiling.compile_twice(lambda: jax.jit(step, donate_argnums=0).lower(state, batch))
+    timed = compiling.compile_twice(
+        lambda: jax.jit(step, donate_argnums=0, compiler_options=options).lower(state, batch)
+    )
 
     def call():
         nonlocal state

@@ -23,6 +23,7 @@ from vidjax.data.errors import DataError
 from vidjax.data.pipeline import ClipSpec
 from vidjax.data.sources import open_source
 from vidjax.learn import augment, losses, optim
+from vidjax.run import devices
 from vidjax.run.command import flat
 from vidjax.run.errors import UserError, no_such
 
@@ -85,6 +86,8 @@ def network(config: ConfigDict, num_classes: int) -> models.Classifier:
     """The classifier of a config. Raises UserError for a name or a field that does not exist."""
     check_network(config)
     fields = {key: value for key, value in config.model.items() if key not in ("name", "variant")}
+    if fields.get("lowering") == "auto" and compiler_options(config):
+        fields["lowering"] = "onednn"
     return models.build(
         config.model.name,
         variant=config.model.variant,
@@ -94,6 +97,17 @@ def network(config: ConfigDict, num_classes: int) -> models.Classifier:
         dtype=config.precision,
         **fields,
     )
+
+
+def use_compilation_cache(config: ConfigDict) -> None:
+    """Keeps compiled programs beside what else is made once, unless the config says not to."""
+    if config.compile.cache:
+        devices.use_compilation_cache(cache_dir(config) / "programs")
+
+
+def compiler_options(config: ConfigDict) -> dict[str, Any]:
+    """What the config's programs are compiled with."""
+    return devices.compiler_options(onednn=config.compile.onednn)
 
 
 def check_network(config: ConfigDict) -> None:

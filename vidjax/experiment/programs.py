@@ -28,7 +28,9 @@ def _init(config: ConfigDict, module, tx) -> Callable[[jax.Array], steps.State]:
 def init_state(config: ConfigDict, module, *, tx, mesh: Mesh) -> steps.State:
     """The State of the config's seed, on every device."""
     program = jax.jit(
-        _init(config, module, tx), out_shardings=devices.replicated(mesh), compiler_options=devices.INIT_OPTIONS
+        _init(config, module, tx),
+        out_shardings=devices.replicated(mesh),
+        compiler_options=devices.INIT_OPTIONS if config.compile.quick_init else None,
     )
     return program(jax.random.key(config.seed))
 
@@ -63,7 +65,11 @@ def make_train_step(config: ConfigDict, module, *, tx, augment, mesh: Mesh) -> C
 
     same = devices.replicated(mesh)
     return jax.jit(
-        windowed, donate_argnums=0, in_shardings=(same, same, devices.sharded(mesh)), out_shardings=(same, same)
+        windowed,
+        donate_argnums=0,
+        in_shardings=(same, same, devices.sharded(mesh)),
+        out_shardings=(same, same),
+        compiler_options=parts.compiler_options(config),
     )
 
 
@@ -82,7 +88,8 @@ def make_predict_step(config: ConfigDict, module, mesh: Mesh) -> Callable:
     """step(variables, batch, sums) -> (sums, clips), see `learn.steps.make_predict_step`; all of it on every device."""
     step = steps.make_predict_step(module, loss=parts.loss(config), normalise=parts.normalisation(config))
     same = devices.replicated(mesh)
-    return jax.jit(step, in_shardings=(same, devices.sharded(mesh), same), out_shardings=(same, same))
+    shardings = {"in_shardings": (same, devices.sharded(mesh), same), "out_shardings": (same, same)}
+    return jax.jit(step, **shardings, compiler_options=parts.compiler_options(config))
 
 
 def device_batch(batch: dict[str, Any], mesh: Mesh) -> dict[str, jax.Array]:

@@ -36,16 +36,15 @@ class Weights:
         """Of the head."""
         return self.module.head.num_classes
 
-    @property
-    def fields(self) -> dict[str, Any]:
-        """The keys of `config.model` that make this network."""
-        name, variant, others = models.identify(self.module)
+    def fields(self, prefer: str = "") -> dict[str, Any]:
+        """The keys of `config.model` that make this network; of variants that are one network, `prefer`."""
+        name, variant, others = models.identify(self.module, prefer=prefer)
         others = {key: value for key, value in others.items() if key not in ("dtype", "lowering")}
         return {"name": name, "variant": variant, "width": 1.0, **others}
 
     def __str__(self) -> str:
         """'resnet3d r3d_18 with 400 classes'."""
-        fields = dict(self.fields)
+        fields = self.fields()
         name, variant, width = (fields.pop(key) for key in ("name", "variant", "width"))
         fields = {"width": width, **fields} if width != 1 else fields
         return f"{name} {variant}{''.join(f', {k}={v}' for k, v in fields.items())} with {self.num_classes} classes"
@@ -122,7 +121,8 @@ def differences(config: ConfigDict, weights: Weights) -> dict[str, Any]:
         value = config.model.get(key, "")
         return own.get(key, value) if value == "" else value
 
-    return {key: value for key, value in weights.fields.items() if asked(key) != value}
+    wanted = weights.fields(prefer=config.model.variant)
+    return {key: value for key, value in wanted.items() if asked(key) != value}
 
 
 def adopt(config: ConfigDict, weights: Weights, overridden: tuple[str, ...]) -> None:

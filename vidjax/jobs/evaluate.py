@@ -27,7 +27,7 @@ def run(request: Request) -> None:
     source = parts.source(config)
     module = parts.network(config, len(source.classes))
     with workdir.opened(request.workdir):
-        devices.use_compilation_cache(parts.cache_dir(config) / "programs")
+        parts.use_compilation_cache(config)
         mesh = devices.make_mesh()
         devices.check_batch(config.batch_size, mesh)
         log.info("%s", source.about)

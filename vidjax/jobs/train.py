@@ -50,7 +50,7 @@ def run(request: Request) -> None:
     with workdir.opened(request.workdir), signals.caught() as stop:
         mesh = devices.make_mesh()
         devices.check_batch(config.batch_size, mesh)
-        devices.use_compilation_cache(parts.cache_dir(config) / "programs")
+        parts.use_compilation_cache(config)
         workdir.settle_config(request.workdir, config)
         log.info("%s", source.about)
         splits = {split: load_split(source, split, config, request.workdir) for split in ("train", "validation")}

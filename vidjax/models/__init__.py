@@ -43,8 +43,8 @@ def field_names(name: str) -> list[str]:
     return [f.name for f in dataclasses.fields(family(name).Model) if f.name not in hidden]
 
 
-def identify(module: Classifier) -> tuple[str, str, dict[str, Any]]:
-    """(family, variant, fields that are not the variant's) of a classifier; of several variants the nearest one."""
+def identify(module: Classifier, *, prefer: str = "") -> tuple[str, str, dict[str, Any]]:
+    """(family, variant, fields that are not the variant's) of a classifier: the nearest variant, of equals `prefer`."""
     name = type(module.backbone).__module__.rpartition(".")[2]
     rows = family(name).VARIANTS
     values = {key: getattr(module.backbone, key) for key in field_names(name)}
@@ -53,7 +53,7 @@ def identify(module: Classifier) -> tuple[str, str, dict[str, Any]]:
         plain = family(name).Model(**row)
         return {key: value for key, value in values.items() if value != getattr(plain, key)}
 
-    variant = min(rows, key=lambda v: len(other(rows[v])))  # the first of equals
+    variant = min(rows, key=lambda v: (len(other(rows[v])), v != prefer))
     return name, variant, other(rows[variant])
 
 

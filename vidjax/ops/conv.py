@@ -9,15 +9,15 @@ from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
-import jaxlib
 from jax import lax
 
 from vidjax.ops import conv_forms, conv_gradients
 from vidjax.ops.conv_forms import FORMS, Spec
 from vidjax.ops.padding import Padding, pairs
 
-LOWERINGS = ("auto", *FORMS)
-ONEDNN = tuple(map(int, jaxlib.__version__.split(".")[:2])) >= (0, 11)  # a CPU's native 3D convolution is fast there
+LOWERINGS = ("auto", "onednn", *FORMS)
+FEATURES = 128  # of a CPU: with fewer, packing the operand of the compiler's convolution costs more than it saves
+POSITIONS = 64  # and on frames as small as this, turning the kernel does
 
 
 def conv(
@@ -35,7 +35,8 @@ def conv(
     `padding` counts the zeros on each side of time, height and width, as PyTorch does, so that the output has
     (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1 positions; an axis may have a pair (before, after),
     and "SAME" pads as TensorFlow does, to ceil(size / stride) positions. "native" can be differentiated in both modes,
-    the others in reverse. Raises ValueError for a lowering that is not in LOWERINGS.
+    the others in reverse. "onednn" is "auto" for a program that is compiled for a CPU with oneDNN, which jaxlib has
+    from 0.11 on (`run.devices.compiler_options`). Raises ValueError for a lowering that is not in LOWERINGS.
     """
     if lowering not in LOWERINGS:
         raise ValueError(f"no lowering {lowering!r}; there are {', '.join(LOWERINGS)}")
@@ -44,30 +45,44 @@ def conv(
     spec = Spec(stride, pairs(padding, x.shape[1:4], reach, stride), dilation, groups)
     if lowering == "native":
         return conv_forms.native(x, kernel, spec)
+    kernel, spec = conv_forms.trimmed(kernel, spec, x.shape[1:4])
     return _conv(x, kernel, spec, lowering)
 
 
-def choose(on_cpu: bool, kernel_shape: tuple[int, ...], spec: Spec, lowering: str = "auto") -> str:
-    """The name of the form that a convolution takes, on a CPU or on an accelerator."""
-    if lowering != "auto":
+def choose(
+    on_cpu: bool, kernel_shape: tuple[int, ...], spec: Spec, size: tuple[int, ...], lowering: str = "auto"
+) -> str:
+    """The name of the form that a convolution of a clip of `size` [T, H, W] takes, on a CPU or on an accelerator.
+
+    The limits are measured: docs/performance.md.
+    """
+    if lowering in FORMS:
         return lowering
+    if on_cpu and lowering == "onednn" and not conv_forms.pointwise(kernel_shape, spec):
+        return "native"
     if conv_forms.depthwise(kernel_shape, spec):
         return "shifted" if on_cpu else "native"
     if conv_forms.pointwise(kernel_shape, spec):
         return "shifted"
-    if conv_forms.spatial(kernel_shape, spec) or conv_forms.temporal(kernel_shape, spec):
+    factored = conv_forms.spatial(kernel_shape, spec) or conv_forms.temporal(kernel_shape, spec)
+    if not on_cpu or spec.groups > 1:
+        return "folded" if factored else "native"
+    if conv_forms.temporal(kernel_shape, spec):
         return "folded"
-    return "folded" if on_cpu and not ONEDNN else "native"
+    _, height, width = spec.out_size(size, kernel_shape[:3])
+    strided = spec.stride != (1, 1, 1) and not factored
+    few = kernel_shape[4] < FEATURES or height * width <= POSITIONS
+    return "product" if few or strided else "folded"
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _conv(x, kernel, spec, lowering):
-    cpu, other = (FORMS[choose(on_cpu, kernel.shape, spec, lowering)] for on_cpu in (True, False))
+    size = x.shape[1:4]
+    cpu, other = (FORMS[choose(on_cpu, kernel.shape, spec, size, lowering)] for on_cpu in (True, False))
     if cpu is other:
         return cpu(x, kernel, spec)
-    return lax.platform_dependent(
-        x, kernel, cpu=functools.partial(cpu, spec=spec), default=functools.partial(other, spec=spec)
-    )
+    forms = {"cpu": functools.partial(cpu, spec=spec), "default": functools.partial(other, spec=spec)}
+    return lax.platform_dependent(x, kernel, **forms)
 
 
 def _forward(x, kernel, spec, lowering):
@@ -75,14 +90,20 @@ def _forward(x, kernel, spec, lowering):
 
 
 def _backward(spec, lowering, saved, dy):
-    cpu, other = (FORMS[choose(on_cpu, saved[1].shape, spec, lowering)] for on_cpu in (True, False))
+    size = saved[0].shape[1:4]
+
+    def pick(kernel_shape, spec, size):
+        # oneDNN does not see a depthwise convolution where the compiler has drawn the turned kernel into it
+        plain = lowering == "onednn" and conv_forms.depthwise(kernel_shape, spec)
+        return FORMS[choose(True, kernel_shape, spec, size, "auto" if plain else lowering)]
 
     def own(x, kernel, dy):
-        dx = conv_gradients.input_gradient(dy, kernel, spec, x.shape[1:4], cpu)
+        dx = conv_gradients.input_gradient(dy, kernel, spec, size, pick)
         return dx, conv_gradients.kernel_gradient(x, dy, spec, kernel.shape).astype(kernel.dtype)
 
     def compilers(x, kernel, dy):
-        return jax.vjp(functools.partial(other, spec=spec), x, kernel)[1](dy)
+        form = FORMS[choose(False, kernel.shape, spec, size, lowering)]
+        return jax.vjp(functools.partial(form, spec=spec), x, kernel)[1](dy)
 
     return lax.platform_dependent(*saved, dy, cpu=own, default=compilers)
 

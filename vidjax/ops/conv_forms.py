@@ -5,7 +5,8 @@ Each takes x [N, T, H, W, C], a kernel [kt, kh, kw, C / groups, F] and a Spec.
 `native` is one 3D convolution of the compiler's. `folded` goes through 2D convolutions, which compilers treat better: a
 kernel without extent in time folds time into the batch, one without extent in space folds height and width into one
 axis, and any other is the sum over its taps in time of the first case. `shifted` is the sum over all taps of a slice
-times the tap: multiply-adds for a depthwise kernel, matrix products for any other, one of them for 1x1x1.
+times the tap: multiply-adds for a depthwise kernel, matrix products for any other, one of them for 1x1x1. `product`
+goes frame by frame and adds up matrix products of what the taps meet, so that all of it stays in a CPU's cache.
 """
 
 import itertools
@@ -15,6 +16,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+WHOLE = 2**21  # elements: what is gathered for a matrix product at once, and not frame by frame
+MANY = 128  # channels from which a tap is worth a matrix product of its own
+GATHERED = 576  # channels that taps of fewer are gathered to
 Pairs = tuple[tuple[int, int], ...]
 Size = tuple[int, int, int]
 
@@ -53,7 +57,7 @@ def folded(x: jax.Array, kernel: jax.Array, spec: Spec) -> jax.Array:
         y = _convolve(x.reshape(n, t, h * w, c), kernel[:, 0], *axis, spec.groups)  # [N, T, H*W, C]
         return y.reshape(n, y.shape[1], h, w, -1)
     x = pad(x, (spec.padding[0], (0, 0), (0, 0)))
-    taps = [_fold_time(frames, kernel[k], spec) for k, frames in enumerate(_slices(x, kernel.shape[0], spec, axis=0))]
+    taps = [_fold_time(frames, kernel[k], spec) for k, frames in enumerate(slices(x, kernel.shape[0], spec, axis=0))]
     return sum(taps[1:], taps[0])
 
 
@@ -67,7 +71,68 @@ def shifted(x: jax.Array, kernel: jax.Array, spec: Spec) -> jax.Array:
     return total.astype(x.dtype)
 
 
-FORMS = {"native": native, "folded": folded, "shifted": shifted}
+def product(x: jax.Array, kernel: jax.Array, spec: Spec, *, backward: bool = False) -> jax.Array:
+    """Matrix products frame by frame; grouped kernels are `shifted`.
+
+    With `backward` it is the transpose at stride 1: x [N, T, H, W, F] meets the kernel turned around, and C comes out.
+    """
+    if spec.groups > 1:
+        return shifted(x, turned(kernel, spec.groups) if backward else kernel, spec)
+    (kt, kh, kw), (n, _, h, w, c) = kernel.shape[:3], x.shape
+    to, ho, wo = out = spec.out_size(x.shape[1:4], kernel.shape[:3])
+    if backward:
+        kernel = [jnp.flip(kernel[-1 - k], (0, 1)).swapaxes(2, 3) for k in range(kt)]
+    features, plain_rows = kernel[0].shape[-1], spec.stride[1] == spec.dilation[1] == 1
+    together = _rows_together if plain_rows and features < MANY else _tap_by_tap
+
+    def meet(frames):  # a list of kt clips [..., H, W, C] -> [..., H', W', F]
+        return together(frames, kernel, spec, (ho, wo)).astype(x.dtype)
+
+    x = pad(x, (spec.padding[0], (0, 0), (0, 0)))
+    if kh * kw * c * n * to * ho * wo <= WHOLE:
+        return meet(list(slices(x, kt, spec, axis=0)))
+    frames = x.reshape(-1, h, w, c)
+
+    def one(_, place):
+        start = place // to * x.shape[1] + place % to * spec.stride[0]
+        near = [lax.dynamic_index_in_dim(frames, start + k * spec.dilation[0], keepdims=False) for k in range(kt)]
+        return None, meet(near)
+
+    return lax.scan(one, None, jnp.arange(n * to))[1].reshape(n, *out, -1)
+
+
+def _tap_by_tap(frames, kernel, spec, out_size):
+    """A matrix product for each tap, or for several side by side where channels are few: [..., H', W', F], float32."""
+    kh, kw, c, features = kernel[0].shape
+    seen = [window for frame in frames for row in in_space(frame, spec, (kh, kw), out_size) for window in row]
+    weights = [part[i, j] for part in kernel for i in range(kh) for j in range(kw)]
+    many = 1 if c >= MANY else max(1, GATHERED // c)
+    total = 0
+    for first in range(0, len(seen), many):
+        left, right = seen[first : first + many], weights[first : first + many]
+        left = (left[0] if len(left) == 1 else jnp.concatenate(left, axis=-1)).reshape(-1, len(left) * c)
+        right = right[0] if len(right) == 1 else jnp.concatenate(right)
+        total = total + jnp.dot(left, right, preferred_element_type=jnp.float32)
+    return total.reshape(*seen[0].shape[:-1], features)
+
+
+def _rows_together(frames, kernel, spec, out_size):
+    """A matrix product for each frame, whose columns are the rows of the kernel; then sums of its shifted rows.
+
+    What is gathered is a row of taps, not all of them: a third for a kernel of three. For a stride of 1 down the frame.
+    """
+    (kh, kw, c, features), (ho, wo) = kernel[0].shape, out_size
+    total = 0
+    for frame, part in zip(frames, kernel, strict=True):
+        (row,) = in_space(frame, spec, (1, kw), (ho + kh - 1, wo))
+        left = (row[0] if kw == 1 else jnp.concatenate(row, axis=-1)).reshape(-1, kw * c)
+        right = part.transpose(1, 2, 0, 3).reshape(kw * c, kh * features)
+        total = total + jnp.dot(left, right, preferred_element_type=jnp.float32)
+    total = total.reshape(*row[0].shape[:-1], kh * features)  # [..., H' + kh - 1, W', kh * F]
+    return sum(total[..., i : i + ho, :, i * features : (i + 1) * features] for i in range(kh))
+
+
+FORMS = {"native": native, "folded": folded, "shifted": shifted, "product": product}
 
 
 def spatial(kernel_shape: tuple[int, ...], spec: Spec) -> bool:
@@ -90,6 +155,41 @@ def depthwise(kernel_shape: tuple[int, ...], spec: Spec) -> bool:
     return kernel_shape[3] == 1 and spec.groups > 1
 
 
+def trimmed(kernel: jax.Array, spec: Spec, size: tuple[int, ...]) -> tuple[jax.Array, Spec]:
+    """The kernel without the taps at its ends that meet nothing but padding, wherever it stands; most often all of it.
+
+    In the last stage of a network one frame may be left, of which a kernel of three sees nothing but zeros twice.
+    """
+    parts, padding = [], list(spec.padding)
+    for axis, out in enumerate(spec.out_size(size, kernel.shape[:3])):
+        (lo, hi), step, hole = spec.padding[axis], spec.stride[axis], spec.dilation[axis]
+        count = kernel.shape[axis]
+        met = [k for k in range(count) if any(0 <= k * hole + o * step - lo < size[axis] for o in range(out))]
+        first, last = (met[0], met[-1]) if met else (0, count - 1)
+        parts.append(slice(first, last + 1))
+        padding[axis] = (lo - first * hole, hi - (count - 1 - last) * hole)
+    if tuple(padding) == spec.padding:
+        return kernel, spec
+    return kernel[tuple(parts)], spec._replace(padding=tuple(padding))
+
+
+def turned(kernel: jax.Array, groups: int) -> jax.Array:
+    """The kernel of the transposed convolution: taps in reverse, inputs and outputs of each group exchanged."""
+    size, (c, features) = kernel.shape[:3], kernel.shape[3:]
+    kernel = jnp.flip(kernel, (0, 1, 2)).reshape(*size, c, groups, features // groups)
+    return kernel.transpose(0, 1, 2, 5, 4, 3).reshape(*size, features // groups, groups * c)
+
+
+def in_space(clip: jax.Array, spec: Spec, kernel_size: tuple[int, int], out_size: tuple[int, int]):
+    """What the taps [kh, kw] meet in [..., H, W, C], which is padded here: for each row of taps a list of windows."""
+    if any(pair != (0, 0) for pair in spec.padding[1:]):
+        around = [(0, 0, 0)] * (clip.ndim - 3), [(lo, hi, 0) for lo, hi in spec.padding[1:]], [(0, 0, 0)]
+        clip = lax.pad(clip, jnp.zeros((), clip.dtype), sum(around, []))
+    (_, sh, sw), (_, dh, dw), (kh, kw), (ho, wo) = spec.stride, spec.dilation, kernel_size, out_size
+    rows = [clip[..., i * dh : i * dh + sh * (ho - 1) + 1 : sh, :, :] for i in range(kh)]
+    return [[row[..., j * dw : j * dw + sw * (wo - 1) + 1 : sw, :] for j in range(kw)] for row in rows]
+
+
 def taps(kernel_shape: tuple[int, ...]):
     """(i, j, k) of every tap, the last axis fastest."""
     return itertools.product(*map(range, kernel_shape[:3]))
@@ -97,9 +197,9 @@ def taps(kernel_shape: tuple[int, ...]):
 
 def windows(x: jax.Array, kernel_size: tuple[int, ...], spec: Spec):
     """For each tap what it meets in a padded clip, [N, T', H', W', C]."""
-    for frames in _slices(x, kernel_size[0], spec, axis=0):
-        for rows in _slices(frames, kernel_size[1], spec, axis=1):
-            yield from _slices(rows, kernel_size[2], spec, axis=2)
+    for frames in slices(x, kernel_size[0], spec, axis=0):
+        for rows in slices(frames, kernel_size[1], spec, axis=1):
+            yield from slices(rows, kernel_size[2], spec, axis=2)
 
 
 def times(window: jax.Array, tap: jax.Array, groups: int) -> jax.Array:
@@ -118,7 +218,7 @@ def times(window: jax.Array, tap: jax.Array, groups: int) -> jax.Array:
     return y.reshape(*y.shape[:-2], features)
 
 
-def _slices(x, k, spec, *, axis):
+def slices(x: jax.Array, k: int, spec: Spec, *, axis: int):
     """For each of k taps along an axis of (time, height, width), the positions that it meets."""
     stride, dilation = spec.stride[axis], spec.dilation[axis]
     last = x.shape[axis + 1] - (k - 1) * dilation - 1  # where the first tap stands at the kernel's last position
@@ -127,7 +227,7 @@ def _slices(x, k, spec, *, axis):
         yield lax.slice_in_dim(x, start, start + last + 1, stride, axis=axis + 1)
 
 
-def pad(x, padding):
+def pad(x: jax.Array, padding: Pairs) -> jax.Array:
     """Zeros on time, height and width; a negative number cuts."""
     if all(pair == (0, 0) for pair in padding):
         return x

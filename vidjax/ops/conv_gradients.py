@@ -7,23 +7,28 @@ phase of the stride.
 """
 
 import itertools
+import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from vidjax.ops import conv_forms as forms
-from vidjax.ops.conv_forms import Spec
+from vidjax.ops.conv_forms import WHOLE, Spec
 
-WHOLE = 2**21  # elements: what a matrix product gathers from less than this is gathered at once, not frame by frame
+MIN_WIDTH = 128  # channels of a matrix product for a row of taps
 
 
-def input_gradient(dy: jax.Array, kernel: jax.Array, spec: Spec, size: tuple[int, ...], form) -> jax.Array:
-    """dL/dx [N, T, H, W, C] of a clip of `size` (T, H, W), from dL/dy and by `form`, one of `conv_forms.FORMS`."""
+def input_gradient(dy: jax.Array, kernel: jax.Array, spec: Spec, size: tuple[int, ...], pick: Callable) -> jax.Array:
+    """dL/dx [N, T, H, W, C] of a clip of `size` (T, H, W), from dL/dy.
+
+    `pick(kernel_shape, spec, size)` names the form, one of `conv_forms.FORMS`, for each convolution that it is made of.
+    """
     kernel = _dilated(kernel, spec)
     phases = []
     for phase in itertools.product(*map(range, spec.stride)):
-        phases.append(_phase(dy, kernel, spec, size, phase, form))
+        phases.append(_phase(dy, kernel, spec, size, phase, pick))
     if spec.stride == (1, 1, 1):
         return phases[0]
     return _interleave(phases, spec, size)
@@ -37,11 +42,10 @@ def _dilated(kernel, spec):
     return lax.pad(kernel, jnp.zeros((), kernel.dtype), [*holes, (0, 0, 0), (0, 0, 0)])
 
 
-def _phase(dy, kernel, spec, size, phase, form):
+def _phase(dy, kernel, spec, size, phase, pick):
     """The gradient at every stride-th position of the padded clip from `phase` on."""
     sub = kernel[tuple(slice(r, None, s) for r, s in zip(phase, spec.stride, strict=True))]
-    n, features = dy.shape[0], dy.shape[-1]
-    groups, channels = spec.groups, kernel.shape[3]
+    n, groups, channels = dy.shape[0], spec.groups, kernel.shape[3]
     dilation = tuple(d if s == 1 else 1 for d, s in zip(spec.dilation, spec.stride, strict=True))
     padding, counts = [], []
     for axis in range(3):
@@ -56,9 +60,12 @@ def _phase(dy, kernel, spec, size, phase, form):
             counts.append(count)
     if 0 in sub.shape:
         return jnp.zeros((n, *counts, groups * channels), dy.dtype)
-    flipped = jnp.flip(sub, (0, 1, 2)).reshape(*sub.shape[:4], groups, features // groups)
-    flipped = flipped.transpose(0, 1, 2, 5, 4, 3).reshape(*sub.shape[:3], features // groups, groups * channels)
-    return form(dy, flipped, Spec((1, 1, 1), tuple(padding), dilation, groups))
+    back = Spec((1, 1, 1), tuple(padding), dilation, groups)
+    turned_shape = (*sub.shape[:3], dy.shape[-1] // groups, groups * channels)
+    form = pick(turned_shape, back, dy.shape[1:4])
+    if form is forms.product:  # it needs no turned copy of the kernel
+        return form(dy, sub, back, backward=True)
+    return form(dy, forms.turned(sub, groups), back)
 
 
 def _interleave(phases, spec, size):
@@ -90,21 +97,38 @@ def kernel_gradient(x: jax.Array, dy: jax.Array, spec: Spec, kernel_shape: tuple
 
 
 def _by_taps(x, dy, spec, kernel_shape):
-    """A sum over all positions for each tap: depthwise and grouped kernels."""
-    x = forms.pad(x, spec.padding)
-    c, features = kernel_shape[3:]
-    groups, copies = spec.groups, features // spec.groups
-    grads = []
-    for window in forms.windows(x, kernel_shape[:3], spec):
-        if c == 1:
-            window = jnp.repeat(window, copies, axis=-1) if copies > 1 else window
-            total = (window.astype(jnp.float32) * dy.astype(jnp.float32)).sum((0, 1, 2, 3))[None]
-        else:
-            left = window.reshape(-1, groups, c)
-            right = dy.reshape(-1, groups, copies)
-            total = jnp.einsum("mgc,mgf->cgf", left, right, preferred_element_type=jnp.float32).reshape(c, features)
-        grads.append(total)
-    return jnp.stack(grads).reshape(kernel_shape)
+    """A sum over positions for each tap: depthwise and grouped kernels, frame by frame where there is much of it."""
+    (kt, kh, kw, c, features), (n, to, ho, wo) = kernel_shape, dy.shape[:4]
+    x = forms.pad(x, (spec.padding[0], (0, 0), (0, 0)))
+
+    def add(clips, gradient):  # kt clips [..., H, W, C], gradient [..., H', W', F] -> [kt * kh * kw, C / groups, F]
+        seen = [w for clip in clips for row in forms.in_space(clip, spec, (kh, kw), (ho, wo)) for w in row]
+        return jnp.stack([_of_tap(window, gradient, spec.groups, c) for window in seen])
+
+    if math.prod(kernel_shape[:3]) * dy.size <= WHOLE:
+        clips = list(forms.slices(x, kt, spec, axis=0))
+        return add(clips, dy).reshape(kernel_shape)
+    frames, gradients = x.reshape(-1, *x.shape[2:]), dy.reshape(-1, ho, wo, features)
+
+    def one(place, total):
+        start = place // to * x.shape[1] + place % to * spec.stride[0]
+        near = [lax.dynamic_index_in_dim(frames, start + k * spec.dilation[0], keepdims=False) for k in range(kt)]
+        return total + add(near, lax.dynamic_index_in_dim(gradients, place, keepdims=False))
+
+    zero = jnp.zeros((kt * kh * kw, c, features), jnp.float32)
+    return lax.fori_loop(0, n * to, one, zero).reshape(kernel_shape)
+
+
+def _of_tap(window, dy, groups, c):
+    """[..., C] and [..., F] -> [C / groups, F]: within each group, sums over positions."""
+    copies = dy.shape[-1] // groups
+    if c == 1:
+        window = jnp.repeat(window, copies, axis=-1) if copies > 1 else window
+        product = window.astype(jnp.float32) * dy.astype(jnp.float32)
+        return product.sum(tuple(range(product.ndim - 1)))[None]
+    left, right = window.reshape(-1, groups, c), dy.reshape(-1, groups, copies)
+    total = jnp.einsum("mgc,mgf->cgf", left, right, preferred_element_type=jnp.float32)
+    return total.reshape(c, groups * copies)
 
 
 def _by_rows(x, dy, spec, kernel_shape):
@@ -121,79 +145,75 @@ def _by_rows(x, dy, spec, kernel_shape):
 
     def add_row(h, total):
         row = lax.dynamic_index_in_dim(x, h, axis=2, keepdims=False)  # [N, T, W, C]
-        return total + _product(seen(row), lax.dynamic_index_in_dim(dy, h, axis=2, keepdims=False))
+        gradient = lax.dynamic_index_in_dim(dy, h, axis=2, keepdims=False)
+        return total + _product([gradient], jnp.concatenate(seen(row), axis=-1))
 
-    zero = jnp.zeros((kt * kernel_shape[3], kernel_shape[4]), jnp.float32)
-    return lax.fori_loop(0, x.shape[2], add_row, zero).reshape(kernel_shape)
+    zero = jnp.zeros((kernel_shape[4], kt * kernel_shape[3]), jnp.float32)
+    return lax.fori_loop(0, x.shape[2], add_row, zero).T.reshape(kernel_shape)
 
 
 def _by_frames(x, dy, spec, kernel_shape):
-    """A matrix product for each frame of the clip and each phase of the stride in time."""
-    (kt, kh, kw, c, features), (st, _, _) = kernel_shape, spec.stride
+    """Matrix products for each frame of the clip, for each phase of the stride in time."""
+    kt, features, st = kernel_shape[0], kernel_shape[4], spec.stride[0]
     (lo, _), dt = spec.padding[0], spec.dilation[0]
-    frames, ho, wo = dy.shape[1:4]
-    grads = [None] * kt
+    grads = [jnp.zeros(kernel_shape[1:], jnp.float32)] * kt
     for phase in range(st):
         mine = [k for k in range(kt) if k * dt % st == phase]
         if not mine:
             continue
-        delays = [k * dt // st for k in mine]  # the frame of dy that tap k sends frame q of this phase to: q - delay
-        # Only frames of the clip itself: those of the padding add nothing.
+        # frame q of this phase meets tap k on the way to frame q - delay of dy
+        delays = [k * dt // st for k in mine]
+        # only frames of the clip itself: those of the padding add nothing
         first = max(0, -(-(lo - phase) // st))
-        end = min(-(-(x.shape[1] + lo - phase) // st), frames + max(delays))
+        end = min(-(-(x.shape[1] + lo - phase) // st), dy.shape[1] + max(delays))
+        if end <= first:
+            continue
         total = _phase_of_frames(x, dy, spec, kernel_shape, (first, end, phase - lo, delays))
-        total = total.reshape(kh, kw, c, len(mine), features)
         for place, k in enumerate(mine):
-            grads[k] = total[:, :, :, place]
+            grads[k] = total[..., place * features : (place + 1) * features]
     return jnp.stack(grads)
 
 
 def _phase_of_frames(x, dy, spec, kernel_shape, part):
-    """Sum over frames q in [first, end) of (what space sees of frame q)^T (the gradients it reaches)."""
+    """The sum over frames q in [first, end): [kh, kw, C, delays * F]."""
     kh, kw, c, features = kernel_shape[1:]
     first, end, offset, delays = part
-    st, ho, wo = spec.stride[0], *dy.shape[2:4]
-    width = len(delays) * features
-    ahead = max(delays)
-    behind = max(0, end - min(delays) - dy.shape[1])
-    padded = lax.pad(dy, jnp.zeros((), dy.dtype), [(0, 0, 0), (max(0, ahead - first), behind, 0), *((0, 0, 0),) * 3])
-    shift = max(0, ahead - first)
+    st, (n, t), (frames, ho, wo) = spec.stride[0], x.shape[:2], dy.shape[1:4]
+    # frames of dy before its first and after its last are zeros
+    before, after = max(0, max(delays) - first), max(0, end - min(delays) - frames)
+    padded = lax.pad(dy, jnp.zeros((), dy.dtype), [(0, 0, 0), (before, after, 0), *((0, 0, 0),) * 3])
 
-    def frames_at(q, count):
-        """What the taps of space see of `count` frames from q on, and the gradients of all taps in time."""
-        clip = lax.slice_in_dim(x, q * st + offset, (q + count - 1) * st + offset + 1, st, axis=1)
-        return _seen(clip, spec, (kh, kw), (ho, wo)), [
-            lax.slice_in_dim(padded, q - d + shift, q - d + shift + count, axis=1) for d in delays
-        ]
+    count, width = end - first, len(delays) * features
 
     def join(parts):
         return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=-1)
 
-    count = max(0, end - first)
-    if count == 0:
-        return jnp.zeros((kh * kw * c, width), jnp.float32)
-    if kh * kw * c * x.shape[0] * count * ho * wo <= WHOLE:
-        seen, gradients = frames_at(first, count)
-        return _product(seen, join(gradients))
+    if kh * kw * c * n * count * ho * wo <= WHOLE:
+        clip = lax.slice_in_dim(x, first * st + offset, (end - 1) * st + offset + 1, st, axis=1)
+        starts = [first - d + before for d in delays]
+        gradient = join([lax.slice_in_dim(padded, s, s + count, axis=1) for s in starts])
+        rows = forms.in_space(clip, spec, (kh, kw), (ho, wo))
+        return jnp.stack([_product([w], gradient) for row in rows for w in row]).reshape(kh, kw, c, width)
+    clips, gradients = x.reshape(n * t, *x.shape[2:]), padded.reshape(-1, *dy.shape[2:])
+    few = kw * c < MIN_WIDTH  # then all taps together, else row by row
 
-    def add_frame(q, total):
-        frame = lax.dynamic_slice_in_dim(x, q * st + offset, 1, axis=1)
-        gradients = [lax.dynamic_slice_in_dim(padded, q - d + shift, 1, axis=1) for d in delays]
-        return total + _product(_seen(frame, spec, (kh, kw), (ho, wo)), join(gradients))
+    def one(place, total):
+        sample, q = place // count, first + place % count
+        clip = lax.dynamic_index_in_dim(clips, sample * t + q * st + offset, keepdims=False)
+        starts = [sample * padded.shape[1] + q - d + before for d in delays]
+        gradient = join([lax.dynamic_index_in_dim(gradients, s, keepdims=False) for s in starts])
+        rows = forms.in_space(clip, spec, (kh, kw), (ho, wo))
+        rows = [sum(rows, [])] if few else rows
+        # the gradient on the left: the product that a CPU is quicker at
+        return tuple(sums + _product([gradient], join(row)) for sums, row in zip(total, rows, strict=True))
 
-    return lax.fori_loop(first, end, add_frame, jnp.zeros((kh * kw * c, width), jnp.float32))
-
-
-def _seen(clip, spec, kernel_size, out_size):
-    """For each tap in space what it meets: a list of [N, T, H', W', C]."""
-    clip = forms.pad(clip, ((0, 0), *spec.padding[1:]))
-    (_, sh, sw), (_, dh, dw), (kh, kw), (ho, wo) = spec.stride, spec.dilation, kernel_size, out_size
-    rows = [clip[:, :, i * dh : i * dh + sh * (ho - 1) + 1 : sh] for i in range(kh)]
-    return [row[:, :, :, j * dw : j * dw + sw * (wo - 1) + 1 : sw] for row in rows for j in range(kw)]
+    zero = (jnp.zeros((width, kh * kw * c if few else kw * c), jnp.float32),) * (1 if few else kh)
+    total = jnp.concatenate(lax.fori_loop(0, n * count, one, zero), axis=1)  # [delays * F, kh * kw * C]
+    return total.T.reshape(kh, kw, c, width)
 
 
 def _product(seen, dy):
     """Sum over positions of (what the taps met)^T (gradient): [..., C] each, [..., F] -> [taps * C, F], float32."""
     seen = seen[0] if len(seen) == 1 else jnp.concatenate(seen, axis=-1)
     left, right = seen.reshape(-1, seen.shape[-1]), dy.reshape(-1, dy.shape[-1])
-    return jnp.dot(left.T, right, preferred_element_type=jnp.float32)
+    return lax.dot_general(left, right, (((0,), (0,)), ((), ())), preferred_element_type=jnp.float32)

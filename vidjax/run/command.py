@@ -24,6 +24,8 @@ from vidjax.run.bench_flags import BenchFlags
 from vidjax.run.errors import UserError, no_such
 
 PREFIX = "--config."
+# keys that runs from before they existed lack, and what those runs did
+ADDED = {"init_from": "", "inflate": "copy", "compile": {"onednn": False, "cache": True, "quick_init": True}}
 EXAMPLES = """examples:
   python launch.py --config configs/r2p1d.py                          train on the built-in set, or go on with it
   python launch.py --config configs/r2p1d.py --job describe           what that would do, and all keys
@@ -186,7 +188,8 @@ def _short(error: Exception) -> str:
 def read_config(path: Path) -> ConfigDict:
     """The config of a work folder, locked. Raises UserError where it is damaged."""
     try:
-        return ConfigDict(_tuples(json.loads(path.read_text()))).lock()
+        values = _tuples(json.loads(path.read_text()))
+        return ConfigDict({**ADDED, **values}).lock()
     except ValueError as error:
         raise UserError(f"{path} is damaged: {error}. A run in a new work folder writes a new one.") from error
 

@@ -1,11 +1,13 @@
 """Devices: one mesh over all of them, how arrays lie on it, and how programs are compiled for it."""
 
 import os
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import jaxlib
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -14,6 +16,20 @@ from vidjax.run.errors import UserError
 # Initialisation runs once: random numbers take 20 s to compile at the usual level and half a second at this one, for
 # the same bits.
 INIT_OPTIONS = {"xla_backend_optimization_level": 1}
+
+
+ONEDNN = "xla_cpu_experimental_onednn_custom_call"
+
+
+def has_onednn() -> bool:
+    """Whether programs for this machine's CPU can use oneDNN's convolutions: jaxlib 0.11 and later, on x86."""
+    new = tuple(map(int, jaxlib.__version__.split(".")[:2])) >= (0, 11)
+    return new and jax.default_backend() == "cpu" and platform.machine() in ("x86_64", "AMD64")
+
+
+def compiler_options(*, onednn: bool = True) -> dict[str, bool]:
+    """What every program but initialisation is compiled with here."""
+    return {ONEDNN: True} if onednn and has_onednn() else {}
 
 
 def use_compilation_cache(folder: Path) -> None:

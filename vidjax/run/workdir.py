@@ -35,6 +35,8 @@ FREE_KEYS = (
     "data.root",
     "data.cache_dir",
     "data.decode_threads",
+    "compile.cache",
+    "compile.quick_init",
 )
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-cpu", "tensorflow", "clu")
 
