@@ -14,6 +14,7 @@ import pytest
 
 from vidjax import convert
 from vidjax.convert import peers
+from vidjax.ops.conv import LOWERINGS
 
 ROOT = Path(__file__).parents[2]
 HERE, SHARED = ROOT / "tests" / "golden", ROOT.parent / "shared" / "golden"
@@ -66,12 +67,13 @@ def compare(got, expected, name):
     assert error <= 1e-5, f"{name}: {error:.1e}"
 
 
-def check(path):
+def check(path, lowering="auto"):
     """Loads a golden file's weights without a word on what they are, and compares every output."""
     about, expected = read(path)
     source = golden.state_dict(about["state_dict"])
     assert len([name for name in peers.names() if peers.peer(name).recognises(source)]) == 1
     module, variables = convert.load(source)
+    module = module.clone(backbone=module.backbone.clone(lowering=lowering))
     program = jax.jit(lambda *args: module.apply(*args, method=forward), compiler_options=QUICK)
     got = program(variables, video(about["inputs"]))
     for name, value in expected.items():
@@ -107,3 +109,10 @@ def test_outputs_are_the_peers(path):
 @pytest.mark.parametrize("path", SHARED_FILES or [None], ids=name_of)
 def test_outputs_are_the_peers_in_the_larger_collection(path):
     check(path)
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("lowering", [name for name in LOWERINGS if name != "auto"])
+@pytest.mark.parametrize("path", OWN_FILES, ids=name_of)
+def test_each_lowering_gives_the_same(path, lowering):
+    check(path, lowering)

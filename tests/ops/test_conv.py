@@ -5,16 +5,19 @@ import itertools
 import json
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vidjax.ops.conv import LOWERINGS, Conv, conv
+from vidjax.ops import conv_forms
+from vidjax.ops.conv import LOWERINGS, Conv, choose, conv
+from vidjax.ops.conv_forms import FORMS, Spec
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
 ONE = (1, 1, 1)
 
-# name: video [T, H, W, C], kernel [kt, kh, kw], features, stride, padding, groups
+# name: video [T, H, W, C], kernel [kt, kh, kw], features, stride, padding, groups, and dilation where there is any
 CASES = {
     "pointwise": ((3, 5, 4, 9), ONE, 8, ONE, (0, 0, 0), 1),
     "pointwise strided": ((5, 6, 7, 3), ONE, 4, (2, 2, 2), (0, 0, 0), 1),
@@ -47,22 +50,32 @@ CASES = {
     "volume, even kernel": ((4, 5, 6, 3), (2, 2, 2), 4, ONE, (0, 0, 0), 1),
     "volume grouped": ((4, 5, 5, 8), (3, 3, 3), 6, (2, 2, 2), (1, 1, 1), 2),
     "volume depthwise": ((4, 5, 5, 4), (3, 3, 3), 8, ONE, (1, 1, 1), 4),
+    "volume, uneven zeros": ((4, 5, 6, 8), (3, 3, 2), 4, (2, 2, 1), ((0, 1), (1, 2), (2, 0)), 1),
+    "volume, zeros alone at the ends": ((1, 2, 2, 8), (3, 5, 5), 4, ONE, (1, 2, 2), 1),
+    "volume dilated": ((5, 9, 8, 8), (3, 3, 3), 4, ONE, (2, 1, 2), 1, (2, 1, 2)),
+    "volume dilated, strided": ((7, 9, 8, 3), (3, 3, 2), 4, (2, 1, 2), (2, 2, 0), 1, (2, 2, 1)),
+    "space dilated": ((2, 9, 8, 8), (1, 3, 3), 4, (1, 2, 1), (0, 2, 3), 1, (1, 2, 3)),
+    "time dilated": ((7, 3, 4, 8), (3, 1, 1), 5, (2, 1, 1), (2, 0, 0), 1, (2, 1, 1)),
+    "depthwise dilated": ((5, 6, 5, 4), (3, 3, 3), 4, (1, 2, 2), (2, 1, 1), 4, (2, 1, 1)),
+    "space, many channels": ((2, 4, 4, 130), (1, 3, 3), 8, ONE, (0, 1, 1), 1),
 }
 SOME = ("pointwise strided, wide", "space strided", "time strided", "volume strided", "volume depthwise")
 
 
-def reference(x, kernel, dy, stride, padding, groups):
+def reference(x, kernel, dy, stride, padding, groups, dilation=ONE):
     """(y, dx, dkernel) in float64, tap by tap: what each position of the kernel sees, times its numbers."""
     x, kernel = np.float64(x), np.float64(kernel)
-    pads = [(0, 0), *((p, p) for p in padding), (0, 0)]
+    pads = [(0, 0), *((p, p) if isinstance(p, int) else p for p in padding), (0, 0)]
     seen = np.pad(x, pads)
-    size = [(n - k) // s + 1 for n, k, s in zip(seen.shape[1:4], kernel.shape[:3], stride, strict=True)]
+    axes = zip(seen.shape[1:4], kernel.shape[:3], dilation, stride, strict=True)
+    size = [(n - (k - 1) * d - 1) // s + 1 for n, k, d, s in axes]
     y = np.zeros((len(x), *size, kernel.shape[-1]))
     dy = np.resize(np.float64(dy), y.shape)
     dx, dkernel = np.zeros_like(seen), np.zeros_like(kernel)
     c, f = kernel.shape[3], kernel.shape[4] // groups
     for tap in itertools.product(*map(range, kernel.shape[:3])):
-        where = tuple(slice(o, o + s * (n - 1) + 1, s) for o, s, n in zip(tap, stride, size, strict=True))
+        starts = [o * d for o, d in zip(tap, dilation, strict=True)]
+        where = tuple(slice(o, o + s * (n - 1) + 1, s) for o, s, n in zip(starts, stride, size, strict=True))
         for g in range(groups):
             channels, features = slice(g * c, (g + 1) * c), slice(g * f, (g + 1) * f)
             at = (slice(None), *where, channels)
@@ -74,10 +87,11 @@ def reference(x, kernel, dy, stride, padding, groups):
 
 def arrays(case, n=2, dtype=np.float32):
     """x, kernel, an endless dy for a case, and its settings."""
-    video, kernel, features, stride, padding, groups = CASES[case]
+    video, kernel, features, stride, padding, groups, *dilation = CASES[case]
     rng = np.random.default_rng(list(case.encode()))
     x, k = rng.standard_normal((n, *video)), rng.standard_normal((*kernel, video[-1] // groups, features))
     settings = {"stride": stride, "padding": padding, "groups": groups}
+    settings |= {"dilation": dilation[0]} if dilation else {}
     return *(np.asarray(jnp.asarray(a, dtype)) for a in (x, k, rng.standard_normal(2048))), settings
 
 
@@ -107,12 +121,51 @@ def test_every_lowering_is_the_direct_sum(case):
         assert_close(got, expected, 1e-5, name)
 
 
-def test_the_sweep_takes_every_path():
-    """The cases reach the gradients of our own and those of the compiler, in space and in time."""
-    wide = {c for c, (video, *_, groups) in CASES.items() if video[-1] >= 8 and groups == 1}
-    for kind in ("space", "time"):
-        cases = {c for c in CASES if c.startswith(kind)}
-        assert cases & wide and cases - wide
+LARGE = (*SOME[1:], "volume, stem", "volume dilated, strided", "time, rows skipped", "space, many channels")
+
+
+@pytest.mark.parametrize("case", LARGE)
+def test_large_clips_go_frame_by_frame(case, monkeypatch):
+    """The loops that only large clips take otherwise."""
+    monkeypatch.setattr(conv_forms, "WHOLE", 0)
+    x, kernel, dy, settings = arrays(case)
+
+    def each(x, kernel, dy):
+        return {name: with_gradients(x, kernel, dy, lowering=name, **settings) for name in ("auto", "product")}
+
+    program = str(jax.make_jaxpr(each)(x, kernel, dy))
+    assert "scan[" in program or "while[" in program
+    for name, got in jax.jit(each, compiler_options=QUICK)(x, kernel, dy).items():
+        assert_close(got, reference(x, kernel, dy, **settings), 1e-5, name)
+
+
+def test_what_is_chosen():
+    """A form for each kind of kernel; those of a CPU with oneDNN and of an accelerator are the compiler's own."""
+    space, time = Spec(padding=((0, 0), (1, 1), (1, 1))), Spec(padding=((1, 1), (0, 0), (0, 0)))
+    volume, size = Spec(padding=((1, 1),) * 3), (8, 56, 56)
+    cpu = {
+        "shifted": [((1, 1, 1, 64, 64), Spec()), ((3, 3, 3, 1, 64), volume._replace(groups=64))],
+        "folded": [((1, 3, 3, 64, 144), space), ((3, 1, 1, 144, 64), time), ((3, 3, 3, 128, 128), volume)],
+        "product": [((3, 3, 3, 64, 64), volume), ((3, 3, 3, 64, 128), volume._replace(stride=(2, 2, 2)))],
+    }
+    for form, cases in cpu.items():
+        assert [choose(True, *case, size) for case in cases] == [form] * len(cases)
+    kernel = (3, 3, 3, 64, 64)
+    assert choose(True, kernel, volume, size, "onednn") == choose(False, kernel, volume, size) == "native"
+    assert choose(False, (1, 3, 3, 64, 144), space, size) == "folded"
+    assert all(choose(True, kernel, volume, size, form) == form for form in FORMS)
+
+
+@pytest.mark.parametrize("case", ["volume", "volume depthwise", "space strided"])
+def test_export_for_other_platforms(case):
+    """Lowered here for all of them at once, with any number of clips, and run here."""
+    x, kernel, dy, settings = arrays(case)
+    (n,) = jax.export.symbolic_shape("n")
+    shapes = jax.ShapeDtypeStruct((n, *x.shape[1:]), x.dtype), jax.ShapeDtypeStruct(kernel.shape, x.dtype)
+    program = jax.jit(functools.partial(conv, **settings))
+    exported = jax.export.export(program, platforms=("cpu", "cuda", "tpu"))(*shapes)
+    y = jax.export.deserialize(exported.serialize()).call(x, kernel)
+    np.testing.assert_allclose(y, reference(x, kernel, dy, **settings)[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("case", SOME)
@@ -163,7 +216,7 @@ def test_under_vmap_and_remat(lowering):
 
 def test_an_unknown_lowering_is_refused():
     x, kernel, _, settings = arrays("space")
-    with pytest.raises(ValueError, match="no lowering 'fold'; there are auto, native, folded"):
+    with pytest.raises(ValueError, match="no lowering 'fold'; there are auto, onednn, native, folded, shifted"):
         conv(x, kernel, lowering="fold", **settings)
 
 

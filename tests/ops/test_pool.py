@@ -1,9 +1,11 @@
 """Pooling where it is more than the maximum of a full window: edges, padding, windows larger than what there is."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vidjax.ops.padding import pairs
 from vidjax.ops.pool import avg_pool, max_pool
 
 CLIP = -np.arange(1, 2 * 3 * 5 + 1, dtype=np.float32).reshape(1, 2, 3, 5, 1)  # below zero: padding must not count
@@ -32,3 +34,23 @@ def test_padding_counts_in_neither_sum_nor_number():
     np.testing.assert_allclose(got[0, 0, 0, 0, 0], CLIP[0, 0, :2, :2].mean(), rtol=1e-6)
     whole = avg_pool(jnp.asarray(CLIP), (9, 9, 9))
     np.testing.assert_allclose(whole, CLIP.mean(axis=(1, 2, 3), keepdims=True), rtol=1e-6)
+
+
+@pytest.mark.parametrize("window, stride, padding", [((1, 3, 3), (1, 2, 2), (0, 1, 1)), ((2, 2, 3), (2, 1, 2), "SAME")])
+def test_the_gradient_goes_to_the_first_maximum(window, stride, padding):
+    """Against a walk over all windows in float64, with ties."""
+    rng = np.random.default_rng(0)
+    x = np.float32(rng.integers(0, 4, (2, 4, 7, 6, 3)))
+    y, vjp = jax.vjp(lambda x: max_pool(x, window, stride, padding), jnp.asarray(x))
+    dy = np.float32(rng.standard_normal(y.shape))
+    pads = pairs(padding, x.shape[1:4], window, stride)
+    padded = np.pad(x, [(0, 0), *pads, (0, 0)], constant_values=-np.inf)
+    expected = np.zeros_like(padded, np.float64)
+    for n, t, h, w, c in np.ndindex(y.shape):
+        corner = [o * s for o, s in zip((t, h, w), stride, strict=True)]
+        where = tuple(slice(o, o + k) for o, k in zip(corner, window, strict=True))
+        best = np.unravel_index(np.argmax(padded[(n, *where, c)]), window)
+        assert padded[(n, *where, c)][best] == y[n, t, h, w, c]
+        expected[(n, *(o + k for o, k in zip(corner, best, strict=True)), c)] += dy[n, t, h, w, c]
+    inside = tuple(slice(lo, size - hi) for (lo, hi), size in zip(pads, padded.shape[1:4], strict=True))
+    np.testing.assert_allclose(vjp(dy)[0], expected[(slice(None), *inside)], atol=1e-5)

@@ -89,7 +89,7 @@ def product(x: jax.Array, kernel: jax.Array, spec: Spec, *, backward: bool = Fal
         return together(frames, kernel, spec, (ho, wo)).astype(x.dtype)
 
     x = pad(x, (spec.padding[0], (0, 0), (0, 0)))
-    if kh * kw * c * n * to * ho * wo <= WHOLE:
+    if is_small(kh * kw * c * n * to * ho * wo):
         return meet(list(slices(x, kt, spec, axis=0)))
     frames = x.reshape(-1, h, w, c)
 
@@ -133,6 +133,11 @@ def _rows_together(frames, kernel, spec, out_size):
 
 
 FORMS = {"native": native, "folded": folded, "shifted": shifted, "product": product}
+
+
+def is_small(count: int) -> bool:
+    """Whether so many elements are gathered at once; a number of clips that is not known yet is large."""
+    return isinstance(count, int) and count <= WHOLE
 
 
 def spatial(kernel_shape: tuple[int, ...], spec: Spec) -> bool:

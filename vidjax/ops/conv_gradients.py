@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from vidjax.ops import conv_forms as forms
-from vidjax.ops.conv_forms import WHOLE, Spec
+from vidjax.ops.conv_forms import Spec
 
 MIN_WIDTH = 128  # channels of a matrix product for a row of taps
 
@@ -105,7 +105,7 @@ def _by_taps(x, dy, spec, kernel_shape):
         seen = [w for clip in clips for row in forms.in_space(clip, spec, (kh, kw), (ho, wo)) for w in row]
         return jnp.stack([_of_tap(window, gradient, spec.groups, c) for window in seen])
 
-    if math.prod(kernel_shape[:3]) * dy.size <= WHOLE:
+    if forms.is_small(math.prod(kernel_shape[:3]) * dy.size):
         clips = list(forms.slices(x, kt, spec, axis=0))
         return add(clips, dy).reshape(kernel_shape)
     frames, gradients = x.reshape(-1, *x.shape[2:]), dy.reshape(-1, ho, wo, features)
@@ -140,7 +140,7 @@ def _by_rows(x, dy, spec, kernel_shape):
         row = lax.pad(row, jnp.zeros((), row.dtype), [(0, 0, 0), (*padding, 0), *((0, 0, 0),) * (row.ndim - 2)])
         return [row[:, k * dilation : k * dilation + last + 1 : stride] for k in range(kt)]
 
-    if kt * x.size <= WHOLE:
+    if forms.is_small(kt * x.size):
         return _product(seen(x), dy).reshape(kernel_shape)
 
     def add_row(h, total):
@@ -188,7 +188,7 @@ def _phase_of_frames(x, dy, spec, kernel_shape, part):
     def join(parts):
         return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=-1)
 
-    if kh * kw * c * n * count * ho * wo <= WHOLE:
+    if forms.is_small(kh * kw * c * n * count * ho * wo):
         clip = lax.slice_in_dim(x, first * st + offset, (end - 1) * st + offset + 1, st, axis=1)
         starts = [first - d + before for d in delays]
         gradient = join([lax.slice_in_dim(padded, s, s + count, axis=1) for s in starts])
