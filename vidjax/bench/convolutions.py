@@ -16,6 +16,7 @@ from vidjax.bench.timing import Contestant, make_turn
 from vidjax.experiment import counting
 from vidjax.ops import conv
 from vidjax.ops.conv_forms import Spec
+from vidjax.run import devices
 
 
 @dataclass(frozen=True)
@@ -99,21 +100,27 @@ def contestant(one: Convolution, lowering: str, *, precision: str, step: str) ->
 
     def forward(x, kernel):
         settings = {"stride": spec.stride, "padding": spec.padding, "dilation": spec.dilation, "groups": spec.groups}
-        return conv.conv(x, kernel, lowering=lowering, **settings)
+        return conv.conv(x, kernel, lowering=rule() if lowering == "auto" else lowering, **settings)
 
     def both(x, kernel, dy):
         y, back = jax.vjp(forward, x, kernel)
         return y, *back(dy)
 
     args = (x, kernel, dy) if step == "train" else (x, kernel)
-    program = jax.jit(both if step == "train" else forward).lower(*args).compile()
+    jitted = jax.jit(both if step == "train" else forward, compiler_options=devices.compiler_options())
+    program = jitted.lower(*args).compile()
     jax.block_until_ready(program(*args))
     return Contestant(lowering, make_turn(lambda: program(*args)))
 
 
 def picked(one: Convolution) -> str:
     """The form that "auto" takes here."""
-    return conv.choose(jax.default_backend() == "cpu", one.kernel, one.spec, one.x[1:4])
+    return conv.choose(jax.default_backend() == "cpu", one.kernel, one.spec, one.x[1:4], rule())
+
+
+def rule() -> str:
+    """What jobs make of "auto" here."""
+    return "onednn" if devices.has_onednn() else "auto"
 
 
 def same_as_picked(one: Convolution, step: str) -> str:
