@@ -69,7 +69,7 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
 def test_length_logging_and_places_may_change(key, tmp_path):
     bind(tmp_path, common.base())
     old = workdir.flat(common.base())[key]
-    new = changed(**{key: {str: "elsewhere", int: 7, float: 7.0}[type(old)]})
+    new = changed(**{key: {str: "elsewhere", int: 7, float: 7.0, bool: not old}[type(old)]})
     workdir.settle_config(tmp_path, new)
     assert workdir.flat(workdir.read_config(tmp_path / "config.json"))[key] != old
 
