@@ -35,6 +35,9 @@ def endpoints(module: nn.Module, variables: Any, video: jax.ShapeDtypeStruct) ->
     `variables` is what `jax.eval_shape` gives for `module.init`, `video` float [N, T, H, W, C]. An endpoint owns the
     operations and parameters that its value needs and that none before it needed.
     """
+    # Natively every convolution is in the program as such; other forms leave taps out, or compute a border.
+    if getattr(module.backbone, "lowering", "native") != "native":
+        module = module.clone(backbone=module.backbone.clone(lowering="native"))
     names = []
 
     def outputs(variables, video):
