@@ -100,8 +100,11 @@ def network(config: ConfigDict, num_classes: int) -> models.Classifier:
 
 
 def use_compilation_cache(config: ConfigDict) -> None:
-    """Keeps compiled programs beside what else is made once, unless the config says not to."""
-    if config.compile.cache:
+    """Keeps compiled programs beside what else is made once, unless the config says not to.
+
+    Programs with oneDNN's calls cannot be kept: jaxlib 0.12 fails to write them, and says so each time.
+    """
+    if config.compile.cache and not compiler_options(config):
         devices.use_compilation_cache(cache_dir(config) / "programs")
 
 
