@@ -34,8 +34,8 @@ def defaults() -> ConfigDict:
     config.init_from = ""  # weights to start from: a work folder, or a file of a known code base; "": random
     config.inflate = "copy"  # kernels of 2D weights over time: copy (all frames, divided by their number) or centre
     config.precision = "float32"  # of the network's arithmetic: float32 or bfloat16; parameters stay float32
-    # onednn: its convolutions, on a CPU with jaxlib 0.11 or later; cache: keep compiled programs in data.cache_dir, those
-    # without onednn; quick_init: compile initialisation at the cheap level, for the same bits
+    # onednn: its convolutions, on a CPU with jaxlib 0.11 or later; cache: keep compiled programs in data.cache_dir,
+    # those without onednn; quick_init: compile initialisation at the cheap level, for the same bits
     config.compile = ConfigDict({"onednn": True, "cache": True, "quick_init": True})
     config.model = _model()
     config.head = ConfigDict({"name": "clip", "dropout": 0.2})
