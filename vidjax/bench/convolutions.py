@@ -120,7 +120,7 @@ def picked(one: Convolution) -> str:
 
 def rule() -> str:
     """What jobs make of "auto" here."""
-    return "onednn" if devices.has_onednn() else "auto"
+    return devices.lowering(devices.compiler_options())
 
 
 def same_as_picked(one: Convolution, step: str) -> str:

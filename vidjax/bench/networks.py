@@ -44,7 +44,7 @@ def make_batch(target: Target) -> dict[str, jax.Array]:
 def contestant(name: str, target: Target, step: str, state: steps.State) -> Contestant:
     """OURS or PLAIN at one of STEPS, compiled and run once; it works on a copy of the state."""
     options = {} if name == PLAIN else devices.compiler_options()
-    module = target.build(lowering="native" if name == PLAIN else "onednn" if options else "auto")
+    module = target.build(lowering="native" if name == PLAIN else devices.lowering(options))
     make = _training if step == "train" else _inference
     before = jax.local_devices()[0].memory_stats() or {}
     timed, call = make(module, jax.tree.map(jnp.copy, state), make_batch(target), options)

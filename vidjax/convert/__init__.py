@@ -24,17 +24,25 @@ def load(
     With `model` the weights have to fit it; without, the network is recognised. Raises ConvertError that says what did
     not fit: no peer has such names, or entries that are missing, left over or of another shape, all listed together.
     """
+    return read(source, model)[:2]
+
+
+def read(
+    source: Mapping[str, np.ndarray] | str | os.PathLike, model: nn.Module | None = None
+) -> tuple[nn.Module, dict[str, Any], tuple[int, ...]]:
+    """What `load` gives, and a clip [N, T, H, W, C] that the network takes. Raises ConvertError."""
     if isinstance(source, str | os.PathLike):
         about, source = own.read_header(Path(source)), files.read(Path(source))
         if own.METADATA in about:
             module, clip = own.network(about)
             entries = [leaves.Entry(name, tuple(name.split("/")), leaves.same) for name in source]
-            return model or module, leaves.variables(source, entries, model or module, clip)
+            module = model or module
+            return module, leaves.variables(source, entries, module, clip), clip
     if not isinstance(source, Mapping):
         raise ConvertError(f"load takes a file or a mapping of names to arrays, not {type(source).__name__}.")
     peer = recognise(source)
     module = peer.network(source) if model is None else model
-    return module, leaves.variables(source, peer.entries(source), module, peer.CLIP)
+    return module, leaves.variables(source, peer.entries(source), module, peer.CLIP), peer.CLIP
 
 
 def recognise(source: Mapping[str, np.ndarray]) -> Any:
@@ -55,9 +63,3 @@ def save(path: str | os.PathLike, module: nn.Module, variables: Mapping[str, Any
     `clip` is a shape [N, T, H, W, C] that the module takes. Raises ConvertError where the file cannot be written.
     """
     files.write(Path(path), own.names(variables), own.header(module, clip))
-
-
-def clip_shape(path: str | os.PathLike) -> tuple[int, ...]:
-    """A clip [N, T, H, W, C] that the network in a file takes."""
-    about = own.read_header(Path(path))
-    return own.network(about)[1] if own.METADATA in about else recognise(files.read(Path(path))).CLIP

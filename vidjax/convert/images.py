@@ -3,14 +3,13 @@
 torchvision holds them as they are, other code bases inside something of their own: `prefix` is where.
 """
 
-import itertools
 import re
 from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import leaves
+from vidjax.convert import evidence, leaves
 from vidjax.convert.errors import ConvertError
 
 STAGES = (1, 2, 3, 4)
@@ -33,7 +32,7 @@ def resnet(source: Collection[str], prefix: str = "", shifted_every: int = 0) ->
             for i in convs:
                 net = ".net" if i == 1 and shifted_every and block % shifted_every == 0 else ""
                 found += conv_norm(f"{theirs}.conv{i}{net}", f"{theirs}.bn{i}", ours, f"conv{i}")
-            if has(source, f"{theirs}.downsample."):
+            if evidence.has(source, f"{theirs}.downsample."):
                 found += conv_norm(f"{theirs}.downsample.0", f"{theirs}.downsample.1", ours, "shortcut")
     return found
 
@@ -50,9 +49,7 @@ def resnet_variant(source: Collection[str], family: str, prefix: str = "") -> st
 
 def depths(source: Collection[str], prefix: str = "") -> tuple[int, ...]:
     """Blocks in each stage of a ResNet."""
-    layers = [f"{prefix}layer{stage}" for stage in STAGES]
-    counts = [itertools.takewhile(lambda b, of=layer: has(source, f"{of}.{b}."), itertools.count()) for layer in layers]
-    return tuple(len(list(blocks)) for blocks in counts)
+    return evidence.depths(source, [f"{prefix}layer{stage}.{{}}." for stage in STAGES])
 
 
 def is_bottleneck(source: Collection[str], prefix: str = "") -> bool:
@@ -74,17 +71,6 @@ def alpha(source: Mapping[str, np.ndarray], axes: Mapping[str, int]) -> float:
     return 1.0
 
 
-def num_classes(source: Mapping[str, np.ndarray], layer: str) -> int:
-    """The length of a linear layer; 1 where it is absent."""
-    shapes = [np.shape(source[name]) for name in (f"{layer}.weight", f"{layer}.bias") if name in source]
-    return max([shape[0] for shape in shapes if shape and shape[0]], default=1)
-
-
 def conv_norm(conv: str, norm: str, *ours: str) -> list[leaves.Entry]:
     """The entries of a convolution and its normalisation in the backbone."""
     return leaves.conv(conv, "backbone", *ours, "conv") + leaves.norm(norm, "backbone", *ours, "norm")
-
-
-def has(source: Collection[str], prefix: str) -> bool:
-    """Whether a name starts so."""
-    return any(name.startswith(prefix) for name in source)

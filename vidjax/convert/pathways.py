@@ -3,7 +3,6 @@
 PySlowFast and pytorchvideo hold the same networks under other names; `Names` is one code base's spelling.
 """
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import leaves
+from vidjax.convert import evidence, leaves
 from vidjax.convert.errors import ConvertError
 
 STAGES = (1, 2, 3, 4)
@@ -35,7 +34,7 @@ class Names:
     convolutions: tuple[Pair, Pair, Pair]
     head: str
 
-    def prefix(self, stage: int, pathway: int, block: int) -> str:
+    def prefix(self, stage: int, pathway: int, block: int | str) -> str:
         """What the names of one bottleneck start with."""
         return self.block.format(s=stage, next=stage + 1, p=pathway, b=block)
 
@@ -52,7 +51,7 @@ def entries(source: Source, names: Names, num_pathways: int) -> list[leaves.Entr
                 for i, pair in enumerate(names.convolutions, start=1):
                     found += _conv_norm(*(f"{prefix}.{name}" for name in pair), ours, f"conv{i}")
                 shortcut = [f"{prefix}.{name}" for name in names.shortcut]
-                if any(_has(source, f"{name}.") for name in shortcut):
+                if any(evidence.has(source, f"{name}.") for name in shortcut):
                     found += _conv_norm(*shortcut, ours, "shortcut")
     if num_pathways == 2:
         for stage, ours in enumerate(FUSIONS):
@@ -84,7 +83,7 @@ def slowfast(source: Source, names: Names) -> nn.Module:
         raise ConvertError(f"a SlowFast network of {depths} blocks with {kernel} is not a variant of slowfast.")
     best = max(near, key=lambda name: sum(rows[name][field] == value for field, value in told.items()))
     other = {field: value for field, value in told.items() if rows[best][field] != value}
-    return models.build("slowfast", variant=best, num_classes=num_classes(source, names), **other)
+    return models.build("slowfast", variant=best, num_classes=evidence.num_classes(source, names.head), **other)
 
 
 def depths(source: Source, names: Names) -> tuple[int, ...]:
@@ -105,12 +104,6 @@ def extent(source: Source, conv: str) -> int:
     return shape[2] if len(shape) == 5 else 0
 
 
-def num_classes(source: Source, names: Names) -> int:
-    """The length of the last layer; 1 where it is absent, which is then listed with all else that is."""
-    shapes = [np.shape(source[name]) for name in (f"{names.head}.weight", f"{names.head}.bias") if name in source]
-    return max([shape[0] for shape in shapes if shape and shape[0]], default=1)
-
-
 def _row(row) -> dict:
     """A variant's fields, those that it leaves to the defaults included."""
     module = models.family("slowfast").Model
@@ -118,12 +111,7 @@ def _row(row) -> dict:
 
 
 def _depths(source, names, pathway) -> tuple[int, ...]:
-    def there(stage):
-        return itertools.takewhile(
-            lambda block: _has(source, names.prefix(stage, pathway, block) + "."), itertools.count()
-        )
-
-    return tuple(len(list(there(stage))) for stage in STAGES)
+    return evidence.depths(source, [names.prefix(stage, pathway, "{}") + "." for stage in STAGES])
 
 
 def _temporal(source, names, pathway, depths) -> tuple[int, ...]:
@@ -140,7 +128,3 @@ def _temporal(source, names, pathway, depths) -> tuple[int, ...]:
 def _conv_norm(conv, norm, *ours) -> list[leaves.Entry]:
     """The entries of one convolution and its normalisation in a backbone."""
     return [*leaves.conv(conv, "backbone", *ours, "conv"), *leaves.norm(norm, "backbone", *ours, "norm")]
-
-
-def _has(source, prefix) -> bool:
-    return any(name.startswith(prefix) for name in source)

@@ -86,8 +86,8 @@ def network(config: ConfigDict, num_classes: int) -> models.Classifier:
     """The classifier of a config. Raises UserError for a name or a field that does not exist."""
     check_network(config)
     fields = {key: value for key, value in config.model.items() if key not in ("name", "variant")}
-    if fields.get("lowering") == "auto" and compiler_options(config):
-        fields["lowering"] = "onednn"
+    if fields.get("lowering") == "auto":
+        fields["lowering"] = devices.lowering(compiler_options(config))
     return models.build(
         config.model.name,
         variant=config.model.variant,

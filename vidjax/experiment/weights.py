@@ -59,8 +59,8 @@ def read(path: Path) -> Weights:
         return _of_run(path)
     if not path.exists() and not path.with_name(f"{path.name}.index").exists():  # TensorFlow names a prefix
         raise UserError(f"There are no weights at {path}. It is a work folder, or a file of a code base that is known.")
-    module, variables = convert.load(path)
-    return Weights(module, convert.clip_shape(path), variables)
+    module, variables, clip = convert.read(path)
+    return Weights(module, clip, variables)
 
 
 def _of_run(path: Path) -> Weights:

@@ -92,11 +92,9 @@ def network_lines(config: ConfigDict, num_classes: int) -> list[str]:
     shape = programs.video_shape(config)
     video = jax.ShapeDtypeStruct(shape, jnp.float32)
     module = parts.network(config, num_classes or ASSUMED_CLASSES)
-    # Lowered natively every convolution is in the program as such; the count is the same whatever computes it.
-    plain = parts.network(_with_lowering(config, "native"), num_classes or ASSUMED_CLASSES)
     try:
         variables = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros(shape), train=False))
-        rows = counting.endpoints(plain, variables, video)
+        rows = counting.endpoints(module, variables, video)
     except (ValueError, TypeError) as error:
         raise UserError(f"config.model: {str(error).splitlines()[0]}") from error
     total, cost = counting.num_parameters(variables), sum(row.multiply_adds for row in rows)
@@ -160,13 +158,6 @@ def memory_lines(config: ConfigDict, num_classes: int, augment: Any) -> list[str
 def _shape(shape: tuple[int, ...]) -> str:
     """Of one clip: the batch axis is left out."""
     return "x".join(map(str, shape[1:]))
-
-
-def _with_lowering(config: ConfigDict, lowering: str) -> ConfigDict:
-    other = ConfigDict(config.to_dict())
-    if "lowering" in other.model:
-        other.model.lowering = lowering
-    return other
 
 
 def data_lines(config: ConfigDict, source: Any, num_train: int | None) -> list[str]:

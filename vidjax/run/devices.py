@@ -32,6 +32,11 @@ def compiler_options(*, onednn: bool = True) -> dict[str, bool]:
     return {ONEDNN: True} if onednn and has_onednn() else {}
 
 
+def lowering(options: Mapping[str, bool]) -> str:
+    """The rule of `ops.conv` that goes with compiler options: what "auto" means for a program compiled with them."""
+    return "onednn" if options.get(ONEDNN) else "auto"
+
+
 def use_compilation_cache(folder: Path) -> None:
     """Keeps compiled programs in `folder`, so that the second start is quick."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import leaves
+from vidjax.convert import evidence, leaves
 
 CONVOLUTIONS = {
     "conv1": "stem",
@@ -33,7 +33,7 @@ def recognises(source: Mapping[str, np.ndarray]) -> bool:
 
 def network(source: Mapping[str, np.ndarray]) -> nn.Module:
     """The classifier: there is one variant, with any number of classes."""
-    return models.build("c3d", variant="c3d", num_classes=_num_classes(source))
+    return models.build("c3d", variant="c3d", num_classes=evidence.num_classes(source, "fc8"))
 
 
 def entries(source: Mapping[str, np.ndarray]) -> list[leaves.Entry]:
@@ -62,9 +62,3 @@ def _rows(channels: int) -> Callable[[np.ndarray], np.ndarray]:
         return array.transpose(2, 1, 0).reshape(rows, features)
 
     return change
-
-
-def _num_classes(source) -> int:
-    """The length of the last layer; 1 where it is absent, which is then listed."""
-    shapes = [np.shape(source[name]) for name in ("fc8.weight", "fc8.bias") if name in source]
-    return max([shape[0] for shape in shapes if shape and shape[0]], default=1)

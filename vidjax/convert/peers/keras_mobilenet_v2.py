@@ -12,7 +12,7 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import images, leaves
+from vidjax.convert import evidence, images, leaves
 from vidjax.convert.errors import ConvertError
 
 CLIP = (1, 1, 32, 32, 3)
@@ -42,7 +42,7 @@ def entries(source: Mapping[str, np.ndarray]) -> list[leaves.Entry]:
             found += _conv_norm(f"{theirs}_{name}", f"{theirs}_{name}_BN", block, name)
     found += _conv_norm("Conv_1", "Conv_1_bn", "last")
     found += [leaves.Entry(name, leaves.DROPPED, leaves.same) for name in DROPPED if name in source]
-    theirs, change = (f"{TOP}/{{}}", leaves.same) if images.has(source, f"{TOP}/") else ("", _zeros)
+    theirs, change = (f"{TOP}/{{}}", leaves.same) if evidence.has(source, f"{TOP}/") else ("", _zeros)
     logits = ("params", "head", "logits")
     return found + [leaves.Entry(theirs.format(name), (*logits, name), change) for name in ("kernel", "bias")]
 

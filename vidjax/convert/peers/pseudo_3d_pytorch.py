@@ -4,7 +4,6 @@ The last stage is made of 2D layers there, with 4-dimensional kernels. The kinds
 A, B and C in turn are taken, as in the networks it has weights for.
 """
 
-import itertools
 import re
 from collections.abc import Mapping
 
@@ -12,10 +11,11 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import leaves
+from vidjax.convert import evidence, leaves
 from vidjax.convert.errors import ConvertError
 
 STAGES = (1, 2, 3, 4)
+BLOCKS = tuple(f"layer{stage}.{{}}." for stage in STAGES)
 CLIP = (1, 2, 16, 16, 3)
 # a block's convolution and normalisation there, and our name: with kernels over time, and in the last stage
 PSEUDO_3D = (
@@ -36,35 +36,23 @@ def recognises(source: Mapping[str, np.ndarray]) -> bool:
 
 def network(source: Mapping[str, np.ndarray]) -> nn.Module:
     """The classifier. Raises ConvertError for depths that are no variant's."""
-    shapes = [np.shape(source[name]) for name in ("fc.weight", "fc.bias") if name in source]
-    num_classes = max([shape[0] for shape in shapes if shape and shape[0]], default=1)
-    depths = _depths(source)
+    depths = evidence.depths(source, BLOCKS)
     for name, row in models.family("p3d").VARIANTS.items():
         if row["depths"] == depths:
-            return models.build("p3d", variant=name, num_classes=num_classes)
+            return models.build("p3d", variant=name, num_classes=evidence.num_classes(source, "fc"))
     raise ConvertError(f"a P3D of {depths} blocks is not a variant of p3d.")
 
 
 def entries(source: Mapping[str, np.ndarray]) -> list[leaves.Entry]:
     """The table of names for the depths and shortcuts that the source shows."""
     found = leaves.conv("conv1_custom", "backbone", "stem", "conv") + leaves.norm("bn1", "backbone", "stem", "norm")
-    for stage, depth in zip(STAGES, _depths(source), strict=True):
+    for stage, depth in zip(STAGES, evidence.depths(source, BLOCKS), strict=True):
         for block in range(depth):
             theirs, ours = f"layer{stage}.{block}", ("backbone", f"stage{stage}_block{block + 1}")
             for conv, norm, name in FRAMES if stage == STAGES[-1] else PSEUDO_3D:
                 found += leaves.conv(f"{theirs}.{conv}", *ours, name, "conv")
                 found += leaves.norm(f"{theirs}.{norm}", *ours, name, "norm")
-            if _has(source, f"{theirs}.downsample."):
+            if evidence.has(source, f"{theirs}.downsample."):
                 found += leaves.conv(f"{theirs}.downsample.0", *ours, "shortcut", "conv")
                 found += leaves.norm(f"{theirs}.downsample.1", *ours, "shortcut", "norm")
     return found + leaves.linear("fc", "head", "logits")
-
-
-def _depths(source) -> tuple[int, ...]:
-    """Blocks in each stage."""
-    counts = (itertools.takewhile(lambda b, s=s: _has(source, f"layer{s}.{b}."), itertools.count()) for s in STAGES)
-    return tuple(len(list(blocks)) for blocks in counts)
-
-
-def _has(source, prefix) -> bool:
-    return any(name.startswith(prefix) for name in source)

@@ -11,7 +11,7 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import leaves, pathways
+from vidjax.convert import evidence, leaves, pathways
 from vidjax.convert.errors import ConvertError
 
 CLIP = (1, 8, 16, 16, 3)
@@ -48,7 +48,7 @@ def network(source: Mapping[str, np.ndarray]) -> nn.Module:
     if depths not in LAYERS:
         raise ConvertError(f"a network of one pathway with {depths} blocks is not a variant of resnet3d_50.")
     variant = f"{_kind(source)}_r{LAYERS[depths]}"
-    return models.build("resnet3d_50", variant=variant, num_classes=pathways.num_classes(source, NAMES))
+    return models.build("resnet3d_50", variant=variant, num_classes=evidence.num_classes(source, NAMES.head))
 
 
 def entries(source: Mapping[str, np.ndarray]) -> list[leaves.Entry]:

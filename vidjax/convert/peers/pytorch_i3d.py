@@ -11,7 +11,7 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import leaves
+from vidjax.convert import evidence, leaves
 from vidjax.convert.peers.deepmind_i3d import BLOCKS, STEM, UNITS, variant
 
 CLIP = (1, 2, 16, 16, 3)
@@ -29,9 +29,7 @@ def network(source: Mapping[str, np.ndarray]) -> nn.Module:
     """The classifier. Raises ConvertError for a number of input channels that no variant has."""
     kernel = np.shape(source.get(f"{STEM}.conv3d.weight", ()))
     channels = kernel[1] if len(kernel) == 5 else 3
-    shapes = [np.shape(source[f"{LOGITS}.{end}"]) for end in ("weight", "bias") if f"{LOGITS}.{end}" in source]
-    num_classes = max((shape[0] for shape in shapes if shape), default=1)  # 1: absent, to be told of
-    return models.build("i3d", variant=variant(channels), num_classes=num_classes)
+    return models.build("i3d", variant=variant(channels), num_classes=evidence.num_classes(source, LOGITS))
 
 
 def entries(source: Mapping[str, np.ndarray]) -> list[leaves.Entry]:

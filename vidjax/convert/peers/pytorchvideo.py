@@ -5,7 +5,6 @@ their later stages count one more; the last is the head. A block's `branch1` is 
 of convolutions a, b and c, of which b may be factored. SlowFast and X3D have files of their own.
 """
 
-import itertools
 import re
 from collections.abc import Mapping
 
@@ -13,7 +12,7 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import leaves
+from vidjax.convert import evidence, leaves
 from vidjax.convert.errors import ConvertError
 
 CLIP = (1, 2, 16, 16, 3)
@@ -82,12 +81,7 @@ def _stages(source) -> tuple[int, ...]:
 
 def _depths(source) -> tuple[int, ...]:
     """Blocks in each stage."""
-
-    def blocks(stage):
-        numbers = itertools.count()
-        return itertools.takewhile(lambda b: _any(source, rf"blocks\.{stage}\.res_blocks\.{b}\."), numbers)
-
-    return tuple(len(list(blocks(stage))) for stage in _stages(source))
+    return evidence.depths(source, [f"blocks.{stage}.res_blocks.{{}}." for stage in _stages(source)])
 
 
 def _is_factored(source) -> bool:

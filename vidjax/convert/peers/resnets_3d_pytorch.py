@@ -3,7 +3,6 @@
 The names are torchvision's of 2D ResNets (`conv1`, `layer1.0.bn2`, `layer2.0.downsample.0`); kernels have five axes.
 """
 
-import itertools
 import re
 from collections.abc import Mapping
 
@@ -11,10 +10,11 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import leaves
+from vidjax.convert import evidence, leaves
 from vidjax.convert.errors import ConvertError
 
 STAGES = (1, 2, 3, 4)
+BLOCKS = tuple(f"layer{stage}.{{}}." for stage in STAGES)
 CLIP = (1, 2, 16, 16, 3)
 # of pseudo-3D networks, which have blocks of the same names, and of a 2+1D one of this code base, which is not read
 FOREIGN = r"conv1_custom\.|layer\d\.\d+\.(conv|bn)(4|_normal)\.|conv1_[st]\.|layer\d\.\d+\.conv\d_[st]\."
@@ -29,12 +29,12 @@ def recognises(source: Mapping[str, np.ndarray]) -> bool:
 
 def network(source: Mapping[str, np.ndarray]) -> nn.Module:
     """The classifier. Raises ConvertError for one that is no variant of resnet3d_50, or has shortcut A."""
-    depths, basic = _depths(source), not _has(source, r"layer\d\.\d+\.(conv|bn)3\.")
+    depths, basic = evidence.depths(source, BLOCKS), not _has(source, r"layer\d\.\d+\.(conv|bn)3\.")
     if not _has(source, r"layer\d\.0\.downsample\."):
         raise ConvertError("this 3D ResNet has no weights in its shortcuts (type A); those of type B are read.")
     for name, row in models.family("resnet3d_50").VARIANTS.items():
         if name.endswith("_hara") and (row["depths"], row.get("basic", False)) == (depths, basic):
-            return models.build("resnet3d_50", variant=name, num_classes=_num_classes(source))
+            return models.build("resnet3d_50", variant=name, num_classes=evidence.num_classes(source, "fc"))
     kind = "two convolutions" if basic else "bottlenecks"
     raise ConvertError(f"a 3D ResNet of {depths} blocks of {kind} is not a variant of resnet3d_50.")
 
@@ -43,31 +43,16 @@ def entries(source: Mapping[str, np.ndarray]) -> list[leaves.Entry]:
     """The table of names for the stages and blocks that the source shows."""
     convs = (1, 2, 3) if _has(source, r"layer\d\.\d+\.(conv|bn)3\.") else (1, 2)
     found = leaves.conv("conv1", "backbone", "stem", "conv") + leaves.norm("bn1", "backbone", "stem", "norm")
-    for stage, depth in zip(STAGES, _depths(source), strict=True):
+    for stage, depth in zip(STAGES, evidence.depths(source, BLOCKS), strict=True):
         for block in range(depth):
             theirs, ours = f"layer{stage}.{block}", ("backbone", f"stage{stage}_block{block + 1}")
             for i in convs:
                 found += leaves.conv(f"{theirs}.conv{i}", *ours, f"conv{i}", "conv")
                 found += leaves.norm(f"{theirs}.bn{i}", *ours, f"conv{i}", "norm")
-            if _has(source, rf"layer{stage}\.{block}\.downsample\."):
+            if evidence.has(source, f"{theirs}.downsample."):
                 found += leaves.conv(f"{theirs}.downsample.0", *ours, "shortcut", "conv")
                 found += leaves.norm(f"{theirs}.downsample.1", *ours, "shortcut", "norm")
     return found + leaves.linear("fc", "head", "logits")
-
-
-def _depths(source) -> tuple[int, ...]:
-    """Blocks in each stage."""
-
-    def blocks(stage):
-        return itertools.takewhile(lambda b: _has(source, rf"layer{stage}\.{b}\."), itertools.count())
-
-    return tuple(len(list(blocks(stage))) for stage in STAGES)
-
-
-def _num_classes(source) -> int:
-    """The length of the last layer; 1 where it is absent, which is then listed with all else that is."""
-    shapes = [np.shape(source[name]) for name in ("fc.weight", "fc.bias") if name in source]
-    return max([shape[0] for shape in shapes if shape and shape[0]], default=1)
 
 
 def _has(source, pattern: str) -> bool:

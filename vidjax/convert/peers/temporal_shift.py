@@ -11,7 +11,7 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import images, leaves
+from vidjax.convert import evidence, images, leaves
 from vidjax.convert.errors import ConvertError
 
 CLIP = (1, 2, 32, 32, 3)
@@ -32,7 +32,7 @@ def network(source: Mapping[str, np.ndarray]) -> nn.Module:
     """The classifier. Raises ConvertError for one that is no variant of tsm."""
     if any(".nl." in name for name in source):
         raise ConvertError("this shift network has non-local blocks, which no variant of tsm has.")
-    classes = images.num_classes(source, _head(source))
+    classes = evidence.num_classes(source, _head(source))
     if not _is_mobilenet(source):
         return models.build("tsm", variant=images.resnet_variant(source, "tsm", PREFIX), num_classes=classes)
     return models.build("tsm", variant="tsm_mobilenet_v2_8f", num_classes=classes)
@@ -61,7 +61,7 @@ def _mobilenet() -> list[leaves.Entry]:
 def _head(source) -> str:
     """Their last layer stays in the 2D network only where that was trained without dropout."""
     inside = f"{PREFIX}{'classifier' if _is_mobilenet(source) else 'fc'}"
-    return inside if images.has(source, f"{inside}.") else "new_fc"
+    return inside if evidence.has(source, f"{inside}.") else "new_fc"
 
 
 def _is_mobilenet(source) -> bool:

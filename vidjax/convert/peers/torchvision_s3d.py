@@ -11,7 +11,7 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import leaves
+from vidjax.convert import evidence, leaves
 
 CLIP = (1, 2, 16, 16, 3)
 BLOCKS = {  # position in `features`; those between are pools
@@ -35,9 +35,7 @@ def recognises(source: Mapping[str, np.ndarray]) -> bool:
 
 def network(source: Mapping[str, np.ndarray]) -> nn.Module:
     """The classifier: there is one variant."""
-    shapes = [np.shape(source[f"{LOGITS}.{end}"]) for end in ("weight", "bias") if f"{LOGITS}.{end}" in source]
-    num_classes = max((shape[0] for shape in shapes if shape), default=1)  # 1: absent, to be told of
-    return models.build("s3d", variant="s3d", num_classes=num_classes)
+    return models.build("s3d", variant="s3d", num_classes=evidence.num_classes(source, LOGITS))
 
 
 def entries(source: Mapping[str, np.ndarray]) -> list[leaves.Entry]:

@@ -4,7 +4,6 @@ A factored convolution is a Sequential there (`.0` in space, `.1` normalisation,
 the convolution and `conv1.1` its normalisation, and the stem is one flat Sequential.
 """
 
-import itertools
 import re
 from collections.abc import Mapping
 
@@ -12,43 +11,38 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import leaves
+from vidjax.convert import evidence, leaves
 from vidjax.convert.errors import ConvertError
 
 STAGES = (1, 2, 3, 4)
+BLOCKS = tuple(f"layer{stage}.{{}}." for stage in STAGES)
 CLIP = (1, 2, 16, 16, 3)
 
 
 def recognises(source: Mapping[str, np.ndarray]) -> bool:
     """True for a mapping with the names of a torchvision video ResNet, whole or not."""
-    return _has(source, "stem.") and any(re.match(r"layer\d\.\d+\.conv[12]\.[01]\.", name) for name in source)
+    return evidence.has(source, "stem.") and any(re.match(r"layer\d\.\d+\.conv[12]\.[01]\.", name) for name in source)
 
 
 def network(source: Mapping[str, np.ndarray]) -> nn.Module:
     """The classifier. Raises ConvertError for one that is no variant of resnet3d."""
-    fields = {"num_classes": _num_classes(source), **_midplanes(source)}
-    return models.build("resnet3d", variant=_variant(_depths(source), _kinds(source)), **fields)
+    fields = {"num_classes": evidence.num_classes(source, "fc"), **_midplanes(source)}
+    return models.build("resnet3d", variant=_variant(evidence.depths(source, BLOCKS), _kinds(source)), **fields)
 
 
 def entries(source: Mapping[str, np.ndarray]) -> list[leaves.Entry]:
     """The table of names for the depths and kinds that the source shows."""
-    depths, kinds = _depths(source), _kinds(source)
+    depths, kinds = evidence.depths(source, BLOCKS), _kinds(source)
     found = _convolution(kinds[0], "stem", ("backbone", "stem"))
     for stage, depth, kind in zip(STAGES, depths, kinds[1:], strict=True):
         for block in range(depth):
             theirs, ours = f"layer{stage}.{block}", ("backbone", f"stage{stage}_block{block + 1}")
             for conv in ("conv1", "conv2"):
                 found += _convolution(kind, f"{theirs}.{conv}", (*ours, conv), nested=True)
-            if _has(source, f"{theirs}.downsample."):
+            if evidence.has(source, f"{theirs}.downsample."):
                 found += leaves.conv(f"{theirs}.downsample.0", *ours, "shortcut", "conv")
                 found += leaves.norm(f"{theirs}.downsample.1", *ours, "shortcut", "norm")
     return found + leaves.linear("fc", "head", "logits")
-
-
-def _depths(source) -> tuple[int, ...]:
-    """Blocks in each stage."""
-    counts = (itertools.takewhile(lambda b, s=s: _has(source, f"layer{s}.{b}."), itertools.count()) for s in STAGES)
-    return tuple(len(list(blocks)) for blocks in counts)
 
 
 def _kinds(source) -> tuple[str, ...]:
@@ -63,12 +57,6 @@ def _kind(source, factored: str, whole: str) -> str:
         return "2plus1d"
     kernels = [np.shape(source[name]) for name in source if re.fullmatch(rf"{whole}\.weight", name)]
     return "2d" if any(len(shape) == 5 and shape[2] == 1 for shape in kernels) else "3d"
-
-
-def _num_classes(source) -> int:
-    """The length of the last layer; 1 where it is absent, which is then listed with all else that is."""
-    shapes = [np.shape(source[name]) for name in ("fc.weight", "fc.bias") if name in source]
-    return max([shape[0] for shape in shapes if shape and shape[0]], default=1)
 
 
 def _variant(depths, kinds) -> str:
@@ -99,7 +87,3 @@ def _convolution(kind, theirs, ours, *, nested=False) -> list[leaves.Entry]:
         *leaves.conv(f"{inner}.3", *ours, "conv", "temporal"),
         *leaves.norm(f"{theirs}.1" if nested else f"{theirs}.4", *ours, "norm"),
     ]
-
-
-def _has(source, prefix) -> bool:
-    return any(name.startswith(prefix) for name in source)

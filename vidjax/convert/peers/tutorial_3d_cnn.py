@@ -10,7 +10,7 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import leaves
+from vidjax.convert import evidence, leaves
 from vidjax.convert.errors import ConvertError
 
 COLUMNS = ("stem", "stage1", "stage2", "stage3")
@@ -31,7 +31,7 @@ def network(source: Mapping[str, np.ndarray]) -> nn.Module:
     if any(name.startswith("conv_layer6.") for name in source) or kernels - {KERNEL}:
         raise ConvertError("of the tutorial's networks only ConvColumn5 and ConvColumn6 are variants of convcolumn.")
     variant = "conv_column_6" if _has_norm(source) else "conv_column_5"
-    return models.build("convcolumn", variant=variant, num_classes=_num_classes(source))
+    return models.build("convcolumn", variant=variant, num_classes=evidence.num_classes(source, "fc7"))
 
 
 def entries(source: Mapping[str, np.ndarray]) -> list[leaves.Entry]:
@@ -53,9 +53,3 @@ def entries(source: Mapping[str, np.ndarray]) -> list[leaves.Entry]:
 def _has_norm(source) -> bool:
     """Whether the columns are normalised: only then is there a second module with parameters behind the first."""
     return any(re.match(r"conv_layer[1-4]\.[134]\.", name) for name in source)
-
-
-def _num_classes(source) -> int:
-    """The length of the last layer; 1 where it is absent, which is then listed."""
-    shapes = [np.shape(source[name]) for name in ("fc7.weight", "fc7.bias") if name in source]
-    return max([shape[0] for shape in shapes if shape and shape[0]], default=1)
