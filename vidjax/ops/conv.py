@@ -98,7 +98,10 @@ def _backward(spec, lowering, saved, dy):
         return FORMS[choose(True, kernel_shape, spec, size, "auto" if plain else lowering)]
 
     def own(x, kernel, dy):
-        dx = conv_gradients.input_gradient(dy, kernel, spec, size, pick)
+        if lowering not in FORMS and conv_gradients.few_positions(dy.shape, kernel.shape, spec):
+            dx = conv_gradients.by_columns(dy, kernel, spec, size)
+        else:
+            dx = conv_gradients.input_gradient(dy, kernel, spec, size, pick)
         return dx, conv_gradients.kernel_gradient(x, dy, spec, kernel.shape).astype(kernel.dtype)
 
     def compilers(x, kernel, dy):

@@ -95,8 +95,7 @@ def product(x: jax.Array, kernel: jax.Array, spec: Spec, *, backward: bool = Fal
 
     def one(_, place):
         start = place // to * x.shape[1] + place % to * spec.stride[0]
-        near = [lax.dynamic_index_in_dim(frames, start + k * spec.dilation[0], keepdims=False) for k in range(kt)]
-        return None, meet(near)
+        return None, meet(frames_from(frames, start, kt, spec.dilation[0]))
 
     return lax.scan(one, None, jnp.arange(n * to))[1].reshape(n, *out, -1)
 
@@ -110,7 +109,7 @@ def _tap_by_tap(frames, kernel, spec, out_size):
     total = 0
     for first in range(0, len(seen), many):
         left, right = seen[first : first + many], weights[first : first + many]
-        left = (left[0] if len(left) == 1 else jnp.concatenate(left, axis=-1)).reshape(-1, len(left) * c)
+        left = beside(left).reshape(-1, len(left) * c)
         right = right[0] if len(right) == 1 else jnp.concatenate(right)
         total = total + jnp.dot(left, right, preferred_element_type=jnp.float32)
     return total.reshape(*seen[0].shape[:-1], features)
@@ -125,7 +124,7 @@ def _rows_together(frames, kernel, spec, out_size):
     total = 0
     for frame, part in zip(frames, kernel, strict=True):
         (row,) = in_space(frame, spec, (1, kw), (ho + kh - 1, wo))
-        left = (row[0] if kw == 1 else jnp.concatenate(row, axis=-1)).reshape(-1, kw * c)
+        left = beside(row).reshape(-1, kw * c)
         right = part.transpose(1, 2, 0, 3).reshape(kw * c, kh * features)
         total = total + jnp.dot(left, right, preferred_element_type=jnp.float32)
     total = total.reshape(*row[0].shape[:-1], kh * features)  # [..., H' + kh - 1, W', kh * F]
@@ -230,6 +229,16 @@ def slices(x: jax.Array, k: int, spec: Spec, *, axis: int):
     for tap in range(k):
         start = tap * dilation
         yield lax.slice_in_dim(x, start, start + last + 1, stride, axis=axis + 1)
+
+
+def frames_from(frames: jax.Array, start: jax.Array, count: int, step: int) -> list[jax.Array]:
+    """`count` of [M, H, W, C], every `step`-th from `start` on."""
+    return [lax.dynamic_index_in_dim(frames, start + k * step, keepdims=False) for k in range(count)]
+
+
+def beside(arrays: list[jax.Array]) -> jax.Array:
+    """Arrays [..., C] side by side in the channels."""
+    return arrays[0] if len(arrays) == 1 else jnp.concatenate(arrays, axis=-1)
 
 
 def pad(x: jax.Array, padding: Pairs) -> jax.Array:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from vidjax.ops import conv_forms as forms
+from vidjax.ops import phases
 from vidjax.ops.conv_forms import Spec
 
 MIN_WIDTH = 128  # channels of a matrix product for a row of taps
@@ -26,12 +27,10 @@ def input_gradient(dy: jax.Array, kernel: jax.Array, spec: Spec, size: tuple[int
     `pick(kernel_shape, spec, size)` names the form, one of `conv_forms.FORMS`, for each convolution that it is made of.
     """
     kernel = _dilated(kernel, spec)
-    phases = []
-    for phase in itertools.product(*map(range, spec.stride)):
-        phases.append(_phase(dy, kernel, spec, size, phase, pick))
-    if spec.stride == (1, 1, 1):
-        return phases[0]
-    return _interleave(phases, spec, size)
+    every = itertools.product(*map(range, spec.stride))
+    clips = [_phase(dy, kernel, spec, size, phase, pick) for phase in every]
+    starts = [lo if s > 1 else 0 for (lo, _), s in zip(spec.padding, spec.stride, strict=True)]
+    return phases.interleave(clips, spec.stride, starts, size)
 
 
 def _dilated(kernel, spec):
@@ -68,19 +67,29 @@ def _phase(dy, kernel, spec, size, phase, pick):
     return form(dy, forms.turned(sub, groups), back)
 
 
-def _interleave(phases, spec, size):
-    """Phases in the order of their product -> the clip without its padding."""
-    st, sh, sw = spec.stride
-    rows = [jnp.stack(phases[i : i + sw], axis=4) if sw > 1 else phases[i] for i in range(0, len(phases), sw)]
-    rows = [row.reshape(*row.shape[:3], -1, phases[0].shape[-1]) for row in rows]  # [N, Qt, Qh, Qw*sw, C]
-    frames = [jnp.stack(rows[i : i + sh], axis=3) if sh > 1 else rows[i] for i in range(0, len(rows), sh)]
-    frames = [f.reshape(*f.shape[:2], -1, *rows[0].shape[3:]) for f in frames]
-    clip = jnp.stack(frames, axis=2) if st > 1 else frames[0]
-    clip = clip.reshape(clip.shape[0], -1, *frames[0].shape[2:])
-    starts = [lo if s > 1 else 0 for (lo, _), s in zip(spec.padding, spec.stride, strict=True)]
-    for axis, (start, length) in enumerate(zip(starts, size, strict=True), start=1):
-        clip = lax.slice_in_dim(clip, start, start + length, axis=axis)
-    return clip
+def by_columns(dy: jax.Array, kernel: jax.Array, spec: Spec, size: tuple[int, ...]) -> jax.Array:
+    """`input_gradient` as one matrix product, whose columns are the taps, and a sum of what each tap passes back.
+
+    It reads the kernel as it lies in memory; to turn it around takes longer than the product where positions are few.
+    """
+    c, features = kernel.shape[3:]
+    columns = _dot(dy, kernel.reshape(-1, features), 4, 1)  # [N, T', H', W', taps * C]
+    total, none = None, jnp.zeros((), columns.dtype)
+    for number, tap in enumerate(forms.taps(kernel.shape)):
+        around = []
+        for axis, place in enumerate(tap):
+            before = place * spec.dilation[axis] - spec.padding[axis][0]
+            last = before + (dy.shape[axis + 1] - 1) * spec.stride[axis]
+            around.append((before, size[axis] - 1 - last, spec.stride[axis] - 1))
+        passed = columns[..., number * c : (number + 1) * c]
+        passed = lax.pad(passed, none, [(0, 0, 0), *around, (0, 0, 0)])
+        total = passed if total is None else total + passed
+    return total.astype(dy.dtype)
+
+
+def few_positions(dy_shape: tuple[int, ...], kernel_shape: tuple[int, ...], spec: Spec) -> bool:
+    """Whether `by_columns` is the way: fewer positions than channels; a number of clips not known yet is large."""
+    return spec.groups == 1 and isinstance(dy_shape[0], int) and math.prod(dy_shape[:4]) <= kernel_shape[3]
 
 
 def kernel_gradient(x: jax.Array, dy: jax.Array, spec: Spec, kernel_shape: tuple[int, ...]) -> jax.Array:
@@ -90,9 +99,6 @@ def kernel_gradient(x: jax.Array, dy: jax.Array, spec: Spec, kernel_shape: tuple
     if forms.pointwise(kernel_shape, spec):
         st, sh, sw = spec.stride
         return _product([x[:, ::st, ::sh, ::sw]], dy).reshape(kernel_shape)
-    if forms.temporal(kernel_shape, spec):
-        x = x[:, :, :: spec.stride[1], :: spec.stride[2]]
-        return _by_rows(x, dy, spec, kernel_shape)
     return _by_frames(x, dy, spec, kernel_shape)
 
 
@@ -112,7 +118,7 @@ def _by_taps(x, dy, spec, kernel_shape):
 
     def one(place, total):
         start = place // to * x.shape[1] + place % to * spec.stride[0]
-        near = [lax.dynamic_index_in_dim(frames, start + k * spec.dilation[0], keepdims=False) for k in range(kt)]
+        near = forms.frames_from(frames, start, kt, spec.dilation[0])
         return total + add(near, lax.dynamic_index_in_dim(gradients, place, keepdims=False))
 
     zero = jnp.zeros((kt * kh * kw, c, features), jnp.float32)
@@ -129,27 +135,6 @@ def _of_tap(window, dy, groups, c):
     left, right = window.reshape(-1, groups, c), dy.reshape(-1, groups, copies)
     total = jnp.einsum("mgc,mgf->cgf", left, right, preferred_element_type=jnp.float32)
     return total.reshape(c, groups * copies)
-
-
-def _by_rows(x, dy, spec, kernel_shape):
-    """A matrix product for each row of the frame: kernels of 1x1 in space."""
-    kt, (stride, padding, dilation) = kernel_shape[0], (spec.stride[0], spec.padding[0], spec.dilation[0])
-    last = stride * (dy.shape[1] - 1)
-
-    def seen(row):  # [N, T, ..., C] -> what each tap meets
-        row = lax.pad(row, jnp.zeros((), row.dtype), [(0, 0, 0), (*padding, 0), *((0, 0, 0),) * (row.ndim - 2)])
-        return [row[:, k * dilation : k * dilation + last + 1 : stride] for k in range(kt)]
-
-    if forms.is_small(kt * x.size):
-        return _product(seen(x), dy).reshape(kernel_shape)
-
-    def add_row(h, total):
-        row = lax.dynamic_index_in_dim(x, h, axis=2, keepdims=False)  # [N, T, W, C]
-        gradient = lax.dynamic_index_in_dim(dy, h, axis=2, keepdims=False)
-        return total + _product([gradient], jnp.concatenate(seen(row), axis=-1))
-
-    zero = jnp.zeros((kernel_shape[4], kt * kernel_shape[3]), jnp.float32)
-    return lax.fori_loop(0, x.shape[2], add_row, zero).T.reshape(kernel_shape)
 
 
 def _by_frames(x, dy, spec, kernel_shape):
@@ -185,13 +170,10 @@ def _phase_of_frames(x, dy, spec, kernel_shape, part):
 
     count, width = end - first, len(delays) * features
 
-    def join(parts):
-        return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=-1)
-
     if forms.is_small(kh * kw * c * n * count * ho * wo):
         clip = lax.slice_in_dim(x, first * st + offset, (end - 1) * st + offset + 1, st, axis=1)
         starts = [first - d + before for d in delays]
-        gradient = join([lax.slice_in_dim(padded, s, s + count, axis=1) for s in starts])
+        gradient = forms.beside([lax.slice_in_dim(padded, s, s + count, axis=1) for s in starts])
         rows = forms.in_space(clip, spec, (kh, kw), (ho, wo))
         return jnp.stack([_product([w], gradient) for row in rows for w in row]).reshape(kh, kw, c, width)
     clips, gradients = x.reshape(n * t, *x.shape[2:]), padded.reshape(-1, *dy.shape[2:])
@@ -201,11 +183,11 @@ def _phase_of_frames(x, dy, spec, kernel_shape, part):
         sample, q = place // count, first + place % count
         clip = lax.dynamic_index_in_dim(clips, sample * t + q * st + offset, keepdims=False)
         starts = [sample * padded.shape[1] + q - d + before for d in delays]
-        gradient = join([lax.dynamic_index_in_dim(gradients, s, keepdims=False) for s in starts])
+        gradient = forms.beside([lax.dynamic_index_in_dim(gradients, s, keepdims=False) for s in starts])
         rows = forms.in_space(clip, spec, (kh, kw), (ho, wo))
         rows = [sum(rows, [])] if few else rows
         # the gradient on the left: the product that a CPU is quicker at
-        return tuple(sums + _product([gradient], join(row)) for sums, row in zip(total, rows, strict=True))
+        return tuple(sums + _product([gradient], forms.beside(row)) for sums, row in zip(total, rows, strict=True))
 
     zero = (jnp.zeros((width, kh * kw * c if few else kw * c), jnp.float32),) * (1 if few else kh)
     total = jnp.concatenate(lax.fori_loop(0, n * count, one, zero), axis=1)  # [delays * F, kh * kw * C]
@@ -214,6 +196,11 @@ def _phase_of_frames(x, dy, spec, kernel_shape, part):
 
 def _product(seen, dy):
     """Sum over positions of (what the taps met)^T (gradient): [..., C] each, [..., F] -> [taps * C, F], float32."""
-    seen = seen[0] if len(seen) == 1 else jnp.concatenate(seen, axis=-1)
-    left, right = seen.reshape(-1, seen.shape[-1]), dy.reshape(-1, dy.shape[-1])
-    return lax.dot_general(left, right, (((0,), (0,)), ((), ())), preferred_element_type=jnp.float32)
+    seen = forms.beside(seen)
+    return _dot(seen.reshape(-1, seen.shape[-1]), dy.reshape(-1, dy.shape[-1]), 0, 0)
+
+
+def _dot(left, right, of_left, of_right):
+    """The product over one axis of each, float32."""
+    axes = ((of_left,), (of_right,)), ((), ())
+    return lax.dot_general(left, right, axes, preferred_element_type=jnp.float32)

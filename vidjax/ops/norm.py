@@ -29,17 +29,21 @@ def _forward(x, scale, bias, epsilon):
     mean = wide.mean(axes)
     variance = jnp.maximum((wide * wide).mean(axes) - mean * mean, 0)
     inverse = lax.rsqrt(variance + epsilon)
-    y = (wide - mean) * (inverse * scale) + bias
+    # One factor and one summand a channel, here and for dx: what is centred would be kept at full size.
+    factor = inverse * scale
+    y = wide * factor + (bias - mean * factor)
     return (y.astype(x.dtype), mean, variance), (x, scale, mean, inverse)
 
 
 def _backward(epsilon, saved, cotangents):
     x, scale, mean, inverse = saved
-    dy, centred = cotangents[0].astype(jnp.float32), x.astype(jnp.float32) - mean
+    wide, dy = x.astype(jnp.float32), cotangents[0].astype(jnp.float32)
     axes, count = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
     dbias = dy.sum(axes)
-    dscale = (dy * centred).sum(axes) * inverse
-    dx = (dy - dbias / count - centred * (inverse * dscale / count)) * (scale * inverse)
+    dscale = (dy * (wide - mean)).sum(axes) * inverse
+    factor = inverse * scale
+    slope = -factor * inverse * dscale / count
+    dx = dy * factor + wide * slope - (factor * dbias / count + slope * mean)
     return dx.astype(x.dtype), dscale, dbias
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -9,7 +10,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from vidjax.ops import phases
 from vidjax.ops.padding import Padding, pairs
+
+MANY = 64  # positions of a window from which its gradient is left to the compiler: here each is an operation
 
 
 def max_pool(
@@ -27,7 +31,16 @@ def max_pool(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
 def _max_pool(x, window, stride, pads):
-    return nn.max_pool(x, window, stride, pads)
+    def own(x):
+        """Axis by axis, the largest of as many slices as the window is long: the compiler's goes value by value."""
+        x = _lowest_around(x, pads)
+        for axis, (length, step) in enumerate(zip(window, stride, strict=True), start=1):
+            last = (x.shape[axis] - length) // step * step
+            slices = [lax.slice_in_dim(x, i, i + last + 1, step, axis=axis) for i in range(length)]
+            x = functools.reduce(jnp.maximum, slices)
+        return x
+
+    return lax.platform_dependent(x, cpu=own, default=lambda x: nn.max_pool(x, window, stride, pads))
 
 
 def _forward(x, window, stride, pads):
@@ -36,26 +49,40 @@ def _forward(x, window, stride, pads):
 
 
 def _backward(window, stride, pads, saved, dy):
-    def own(x, y, dy):
-        """For each tap, where it is the first that has the maximum. The compiler's scatter takes five times as long."""
-        low, none = jnp.array(-jnp.inf, x.dtype), jnp.zeros((), dy.dtype)
-        x = lax.pad(x, low, [(0, 0, 0), *((lo, hi, 0) for lo, hi in pads), (0, 0, 0)])
-        total, free = jnp.zeros_like(x), jnp.ones(y.shape, bool)
-        for tap in itertools.product(*map(range, window)):
-            ends = [o + s * (n - 1) + 1 for o, s, n in zip(tap, stride, y.shape[1:4], strict=True)]
-            i, j, k = (slice(o, end, s) for o, end, s in zip(tap, ends, stride, strict=True))
-            here = (x[:, i, j, k] == y) & free
-            free = free & ~here
-            axes = zip(tap, ends, stride, x.shape[1:4], strict=True)
-            spread = [(0, 0, 0), *((o, size - end, s - 1) for o, end, s, size in axes), (0, 0, 0)]
-            total = total + lax.pad(jnp.where(here, dy, none), none, spread)
-        i, j, k = (slice(lo, size - hi) for (lo, hi), size in zip(pads, x.shape[1:4], strict=True))
-        return total[:, i, j, k]
-
     def compilers(x, y, dy):
         return jax.vjp(lambda x: nn.max_pool(x, window, stride, pads), x)[1](dy)[0]
 
+    if math.prod(window) > MANY:
+        return (compilers(*saved, dy),)
+    own = functools.partial(_to_the_first, window=window, stride=stride, pads=pads)
     return (lax.platform_dependent(*saved, dy, cpu=own, default=compilers),)
+
+
+def _to_the_first(x, y, dy, window, stride, pads):
+    """dL/dx, to the first of equal values: phase by phase, where the compiler's scatter goes value by value."""
+    padded, taps = _lowest_around(x, pads), list(itertools.product(*map(range, window)))
+    first = jnp.full(y.shape, len(taps), jnp.uint8)  # the number of the tap that a value came from
+    for number, tap in reversed(list(enumerate(taps))):
+        places = zip(tap, stride, y.shape[1:4], strict=True)
+        i, j, k = (slice(start, start + step * (count - 1) + 1, step) for start, step, count in places)
+        first = jnp.where(padded[:, i, j, k] == y, jnp.uint8(number), first)
+    counts = [-(-size // step) for size, step in zip(padded.shape[1:4], stride, strict=True)]
+    none, clips = jnp.zeros((), dy.dtype), []
+    for phase in itertools.product(*map(range, stride)):
+        clip = jnp.zeros((x.shape[0], *counts, x.shape[4]), dy.dtype)
+        for number, tap in enumerate(taps):
+            if all(k % s == p for k, s, p in zip(tap, stride, phase, strict=True)):
+                befores = [k // s for k, s in zip(tap, stride, strict=True)]
+                around = [(lo, c - o - lo, 0) for lo, c, o in zip(befores, counts, y.shape[1:4], strict=True)]
+                clip = clip + lax.pad(jnp.where(first == number, dy, none), none, [(0, 0, 0), *around, (0, 0, 0)])
+        clips.append(clip)
+    return phases.interleave(clips, stride, [lo for lo, _ in pads], x.shape[1:4])
+
+
+def _lowest_around(x, pads):
+    if all(pad == (0, 0) for pad in pads):
+        return x
+    return lax.pad(x, jnp.array(-jnp.inf, x.dtype), [(0, 0, 0), *((lo, hi, 0) for lo, hi in pads), (0, 0, 0)])
 
 
 _max_pool.defvjp(_forward, _backward)
