@@ -35,8 +35,9 @@ def defaults() -> ConfigDict:
     config.inflate = "copy"  # kernels of 2D weights over time: copy (all frames, divided by their number) or centre
     config.precision = "float32"  # of the network's arithmetic: float32 or bfloat16; parameters stay float32
     # onednn: its convolutions, on a CPU with jaxlib 0.11 or later; cache: keep compiled programs in data.cache_dir,
-    # those without onednn; quick_init: compile initialisation at the cheap level, for the same bits
-    config.compile = ConfigDict({"onednn": True, "cache": True, "quick_init": True})
+    # those without onednn; quick_init: compile initialisation at the cheap level, for the same bits; huge_pages: ask
+    # Linux for memory in pages of 2 MiB, which saves a CPU up to a fifth of a step
+    config.compile = ConfigDict({"onednn": True, "cache": True, "quick_init": True, "huge_pages": True})
     config.model = _model()
     config.head = ConfigDict({"name": "clip", "dropout": 0.2})
     config.data = _data()

@@ -37,6 +37,7 @@ FREE_KEYS = (
     "data.decode_threads",
     "compile.cache",
     "compile.quick_init",
+    "compile.huge_pages",
 )
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-cpu", "tensorflow", "clu")
 
