@@ -37,8 +37,11 @@ class Contestant:
         return (max(self.samples) - min(self.samples)) / 2 / self.seconds
 
 
-def in_turn(contestants: Sequence[Contestant], *, rounds: int, at_least: float = 0.2) -> None:
-    """Fills `samples`: a warm-up each, then `rounds` turns each of `at_least` seconds, in an order that rotates."""
+def in_turn(contestants: Sequence[Contestant], *, rounds: int, at_least: float = 0.5) -> None:
+    """Fills `samples`: a warm-up each, then `rounds` turns each of `at_least` seconds, in an order that rotates.
+
+    A turn starts with a call that is not timed: it meets caches and memory as others left them, in a run as its own.
+    """
     calls = []
     for one in contestants:
         one.turn(1)
@@ -48,6 +51,7 @@ def in_turn(contestants: Sequence[Contestant], *, rounds: int, at_least: float =
         first = number % len(order) if order else 0
         for one, count in order[first:] + order[:first]:
             time.sleep(PAUSE)
+            one.turn(1)
             one.samples.append(one.turn(count) / count)
 
 
