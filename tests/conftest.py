@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from vidjax import jobs
+from vidjax.ops import conv
 from vidjax.run import command
 
 # every kind of randomness and of state; and saves that neither logging nor evaluation falls together with
@@ -34,6 +35,26 @@ ROOT = Path(__file__).parent.parent
 DIRECTIONS = {"Swiping Left": (-1, 0), "Swiping Right": (1, 0), "Sinking": (0, 1), "Rising": (0, -1)}
 CLIPS = {"train": 24, "validation": 11}  # 11: no batch divides it
 NUM_FRAMES, WIDTH, HEIGHT = 6, 28, 20
+
+
+def pytest_addoption(parser):
+    parser.addoption("--lowering", default="auto", help="what convolutions of their own choice take in this process")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forced_lowering(request):
+    """`--lowering native` and so on: every network's "auto" becomes that, but for the programs that tests start."""
+    wanted, usual = request.config.getoption("--lowering"), conv.conv
+    if wanted == "auto":
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+
+        def forced(x, kernel, *, lowering="auto", **settings):
+            return usual(x, kernel, lowering=wanted if lowering in ("auto", "onednn") else lowering, **settings)
+
+        patch.setattr(conv, "conv", forced)
+        yield
 
 
 @pytest.fixture(scope="session")

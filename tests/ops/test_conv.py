@@ -3,6 +3,7 @@
 import functools
 import itertools
 import json
+import math
 
 import jax
 import jax.export
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vidjax.ops import conv_forms
+from vidjax.ops import conv_forms, conv_gradients
 from vidjax.ops.conv import LOWERINGS, Conv, choose, conv
 from vidjax.ops.conv_forms import FORMS, Spec
 
@@ -57,6 +58,9 @@ CASES = {
     "space dilated": ((2, 9, 8, 8), (1, 3, 3), 4, (1, 2, 1), (0, 2, 3), 1, (1, 2, 3)),
     "time dilated": ((7, 3, 4, 8), (3, 1, 1), 5, (2, 1, 1), (2, 0, 0), 1, (2, 1, 1)),
     "depthwise dilated": ((5, 6, 5, 4), (3, 3, 3), 4, (1, 2, 2), (2, 1, 1), 4, (2, 1, 1)),
+    "few positions": ((1, 3, 2, 40), (3, 3, 3), 6, ONE, (1, 1, 1), 1),
+    "few positions, strided": ((5, 4, 3, 80), (3, 3, 2), 5, (2, 2, 1), ((0, 1), (1, 2), (2, 0)), 1),
+    "few positions, dilated": ((3, 5, 4, 70), (2, 3, 3), 5, (1, 2, 2), (1, 2, 1), 1, (2, 2, 1)),
     "space, many channels": ((2, 4, 4, 130), (1, 3, 3), 8, ONE, (0, 1, 1), 1),
 }
 SOME = ("pointwise strided, wide", "space strided", "time strided", "volume strided", "volume depthwise")
@@ -119,6 +123,21 @@ def test_every_lowering_is_the_direct_sum(case):
     expected = reference(x, kernel, dy, **settings)
     for name, got in results.items():
         assert_close(got, expected, 1e-5, name)
+
+
+@pytest.mark.parametrize("case", [name for name, case in CASES.items() if case[5] == 1])
+def test_the_input_gradient_by_columns_is_the_direct_sum(case):
+    """For any number of positions, and it is what few of them take."""
+    x, kernel, dy, settings = arrays(case)
+    y, dx, _ = reference(x, kernel, dy, **settings)
+    padding = tuple((p, p) if isinstance(p, int) else p for p in settings["padding"])
+    spec = Spec(**(settings | {"padding": padding}))
+    got = jax.jit(lambda dy, kernel: conv_gradients.by_columns(dy, kernel, spec, x.shape[1:4]))(
+        np.resize(dy, y.shape), kernel
+    )
+    assert np.linalg.norm(got - dx) <= 1e-5 * np.linalg.norm(dx)
+    assert conv_gradients.few_positions(y.shape, kernel.shape, spec) == (math.prod(y.shape[:4]) <= kernel.shape[3])
+    assert "few positions" not in case or conv_gradients.few_positions(y.shape, kernel.shape, spec)
 
 
 LARGE = (*SOME[1:], "volume, stem", "volume dilated, strided", "time, rows skipped", "space, many channels")

@@ -90,6 +90,9 @@ def product(x: jax.Array, kernel: jax.Array, spec: Spec, *, backward: bool = Fal
 
     x = pad(x, (spec.padding[0], (0, 0), (0, 0)))
     if is_small(kh * kw * c * n * to * ho * wo):
+        if not backward and n * to * ho * wo <= c:  # the kernel as it lies in memory: to cut it takes longer
+            seen = beside(list(windows(pad(x, ((0, 0), *spec.padding[1:])), (kt, kh, kw), spec)))
+            return jnp.dot(seen, kernel.reshape(-1, features), preferred_element_type=jnp.float32).astype(x.dtype)
         return meet(list(slices(x, kt, spec, axis=0)))
     frames = x.reshape(-1, h, w, c)
 
