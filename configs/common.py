@@ -34,6 +34,8 @@ def defaults() -> ConfigDict:
     config.init_from = ""  # weights to start from: a work folder, or a file of a known code base; "": random
     config.inflate = "copy"  # kernels of 2D weights over time: copy (all frames, divided by their number) or centre
     config.precision = "float32"  # of the network's arithmetic: float32 or bfloat16; parameters stay float32
+    # keep results of convolutions alone for the backward pass: less memory, more time; a CPU needs jaxlib 0.11 for it
+    config.remat = False
     # onednn: its convolutions, on a CPU with jaxlib 0.11 or later; cache: keep compiled programs in data.cache_dir,
     # those without onednn; quick_init: compile initialisation at the cheap level, for the same bits; huge_pages: ask
     # Linux for memory in pages of 2 MiB, which saves a CPU up to a fifth of a step

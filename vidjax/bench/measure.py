@@ -11,7 +11,7 @@ from vidjax.bench.timing import Contestant, in_turn, over_best
 from vidjax.bench.torch_side import TorchError, TorchSide, ways
 from vidjax.ops.conv_forms import FORMS
 
-PASSES = {"forward": 1, "train": 3}  # a training step takes two gradients, each as dear as the forward pass
+PASSES = {"forward": 1, "train": 3, "remat": 3}  # two gradients, each as dear as the forward pass
 SHORT_TURN = 0.05  # seconds: of a convolution
 
 
@@ -108,6 +108,7 @@ def _torch_networks(bench: Bench, target: Target, step: str) -> list[Contestant]
         bench.note(f"{target.name}: the bench has no PyTorch network of that kind.")
         return []
     words = {"variant": target.variant, "clip": target.clip, "num_classes": NUM_CLASSES}
+    asked = "forward" if step == "forward" else "train"  # it recomputes nothing
     found = []
     try:
         theirs = bench.torch.ask(do="counts", **words)
@@ -117,7 +118,7 @@ def _torch_networks(bench: Bench, target: Target, step: str) -> list[Contestant]
             return []
         for name, way in ways(bench.device):
             bench.tell(f"{target.name} {target.size} {target.precision} {step}: {name} starts")
-            one = bench.torch.contestant(name, "network", step=step, precision=target.precision, **words, **way)
+            one = bench.torch.contestant(name, "network", step=asked, precision=target.precision, **words, **way)
             if way["compiled"]:
                 one.facts["compile_cold"] = one.facts["first"]
             found.append(one)

@@ -1,5 +1,6 @@
 """Our networks as contestants: inference and a training step, compiled ahead, on arrays that lie on the device."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from vidjax.learn import losses, optim, steps
 from vidjax.run import devices
 
 MOMENTUM, RATE = 0.9, 1e-3
-STEPS = ("forward", "train")
+STEPS = ("forward", "train", "remat")  # the last is training that recomputes what lies between convolutions
 OURS, PLAIN = "vidjax", "Flax"  # the second has every convolution as `nn.Conv` lowers it
 
 
@@ -45,7 +46,7 @@ def contestant(name: str, target: Target, step: str, state: steps.State) -> Cont
     """OURS or PLAIN at one of STEPS, compiled and run once; it works on a copy of the state."""
     options = {} if name == PLAIN else devices.compiler_options()
     module = target.build(lowering="native" if name == PLAIN else devices.lowering(options))
-    make = _training if step == "train" else _inference
+    make = {"forward": _inference, "train": _training, "remat": functools.partial(_training, remat=True)}[step]
     before = jax.local_devices()[0].memory_stats() or {}
     timed, call = make(module, jax.tree.map(jnp.copy, state), make_batch(target), options)
     jax.block_until_ready(call())
@@ -67,9 +68,10 @@ def _inference(module, state, batch, options) -> tuple[compiling.Timed, Callable
     return timed, lambda: timed.program(variables, video)
 
 
-def _training(module, state, batch, options) -> tuple[compiling.Timed, Callable[[], Any]]:
+def _training(module, state, batch, options, remat=False) -> tuple[compiling.Timed, Callable[[], Any]]:
     """The step of a run, without augmentation."""
-    step = steps.make_train_step(module, optimizer(), loss=losses.cross_entropy, normalise=lambda video: video)
+    parts = {"loss": losses.cross_entropy, "normalise": lambda video: video, "remat": remat}
+    step = steps.make_train_step(module, optimizer(), **parts)
     timed = compiling.compile_twice(
         lambda: jax.jit(step, donate_argnums=0, compiler_options=options).lower(state, batch)
     )

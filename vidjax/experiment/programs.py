@@ -57,6 +57,7 @@ def make_train_step(config: ConfigDict, module, *, tx, augment, mesh: Mesh) -> C
         augment=augment,
         seed=config.seed,
         ema_decay=config.optim.ema_decay,
+        remat=config.remat,
     )
 
     def windowed(state, window, batch):

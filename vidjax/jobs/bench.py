@@ -62,7 +62,7 @@ def run(request: Request) -> None:
             notes=notes,
         )
         rows = [row for target in wanted for step in steps for row in measure.measure_network(bench, target, step)]
-        each = {"steps": steps, "every": flags.convolutions}
+        each = {"steps": [step for step in steps if step != "remat"], "every": flags.convolutions}
         found = [row for target in wanted for row in measure.measure_convolutions(bench, target, **each)]
         about = describe(request, rates, torch, bench.notes)
         write(request, about, rows, found)

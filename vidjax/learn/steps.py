@@ -17,6 +17,7 @@ import optax
 from vidjax.learn import metrics
 from vidjax.learn.augment import Augment
 from vidjax.learn.metrics import Sums
+from vidjax.ops import conv
 
 Batch = dict[str, jax.Array]  # video uint8 [N, T, H, W, C], label int32 [N], mask float32 [N], draw uint32 [N]
 Variables = dict[str, Any]  # {"params", "batch_stats"}
@@ -59,12 +60,15 @@ def make_train_step(
     augment: Augment | None = None,
     seed: int = 0,
     ema_decay: float = 0.0,
+    remat: bool = False,
 ) -> Callable[[State, Batch], tuple[State, Sums]]:
     """Builds step(state, batch) -> (state, sums).
 
     The sums are of the parameters before the update, on the augmented clips and labels: "loss" and "top1" over clips,
     and "finite", (1 or 0, 1): whether loss and gradient norm were finite. Add sums up on the device over as many steps
     as wanted; `all_finite` then tells on the host whether each of them was.
+    With `remat` the backward pass keeps what convolutions gave and recomputes what lies between them: the same update
+    with less memory and more time.
     A clip with mask 0 adds nothing to loss and gradient, but BatchNorm still sees it: train on full batches.
     """
 
@@ -83,6 +87,8 @@ def make_train_step(
             total, weight = metrics.weighted(loss(logits, label), mask)
             return total / jnp.maximum(weight, 1), (total, weight, logits, mutated.get("batch_stats", {}))
 
+        kept = jax.checkpoint_policies.save_only_these_names(conv.OUTPUT)
+        mean_loss = jax.checkpoint(mean_loss, policy=kept) if remat else mean_loss
         gradient, (total, weight, logits, batch_stats) = jax.grad(mean_loss, has_aux=True)(state.params)
         updates, opt_state = tx.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 
 from vidjax.ops import conv_forms, conv_gradients
 from vidjax.ops.conv_forms import FORMS, Spec
 from vidjax.ops.padding import Padding, pairs
 
 LOWERINGS = ("auto", "onednn", *FORMS)
+OUTPUT = "convolution"  # what `jax.checkpoint` policies know its results by
 FEATURES = 128  # of a CPU: with fewer, packing the operand of the compiler's convolution costs more than it saves
 POSITIONS = 64  # and on frames as small as this, turning the kernel does
 
@@ -143,6 +145,7 @@ class Conv(nn.Module):
             groups=self.groups,
             lowering=self.lowering,
         )
+        y = checkpoint_name(y, OUTPUT)
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
             y = y + bias.astype(self.dtype)

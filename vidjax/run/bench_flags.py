@@ -26,7 +26,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--networks", default="", metavar="NAMES", help="variants, e.g. r3d_18,x3d_s, or config files")
     group.add_argument("--clips", default="", metavar="SIZES", help="clips x frames x height x width, e.g. 2x8x112x112")
     group.add_argument("--precisions", default="", metavar="NAMES", help="float32, bfloat16")
-    group.add_argument("--steps", default=BenchFlags.steps, help="forward, train (default: both)")
+    group.add_argument("--steps", default=BenchFlags.steps, help="forward, train, remat (default: the first two)")
     group.add_argument("--against", default=BenchFlags.against, help="torch, flax, none (default: torch,flax)")
     group.add_argument("--rounds", type=int, default=BenchFlags.rounds, help="turns of each contestant (default: 5)")
     group.add_argument("--convolutions", action="store_true", help="every lowering of each convolution, too")

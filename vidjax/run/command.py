@@ -25,7 +25,7 @@ from vidjax.run.errors import UserError, no_such
 
 PREFIX = "--config."
 # keys that runs from before they existed lack, and what those runs did
-ADDED = {"init_from": "", "inflate": "copy"}
+ADDED = {"init_from": "", "inflate": "copy", "remat": False}
 ADDED_TO_COMPILE = {"onednn": False, "cache": True, "quick_init": True, "huge_pages": True}
 EXAMPLES = """examples:
   python launch.py --config configs/r2p1d.py                          train on the built-in set, or go on with it
