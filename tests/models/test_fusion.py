@@ -64,7 +64,9 @@ def test_frames_seen(arguments, expected):
     assert frames_seen(*arguments) == expected
 
 
-@pytest.mark.parametrize("variant", ["single_frame", "late_fusion", "slow_fusion_multires"])
+@pytest.mark.parametrize(
+    "variant", ["single_frame", "late_fusion", pytest.param("slow_fusion_multires", marks=pytest.mark.slow)]
+)
 def test_no_other_frame_changes_the_answer_and_each_of_these_does(variant):
     """A clip, and the same with each frame in turn replaced, in one batch."""
     rng, length = np.random.default_rng(0), 18

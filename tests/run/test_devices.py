@@ -10,7 +10,7 @@ import pytest
 from vidjax.run import devices
 from vidjax.run.errors import UserError
 
-COUNTS = (1, 2, 4, 8)
+COUNTS = [pytest.param(2, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow), 8]
 NUM_CLIPS = 997  # a prime: no batch divides it
 
 
@@ -38,7 +38,7 @@ def many(squares, shared, once):
 
 @pytest.fixture(scope="module")
 def runs(tiny, many, launch, shared, once):
-    """Device count -> folder of a run of three steps and an evaluation of 997 clips."""
+    """runs(device count) -> folder of a run of three steps and an evaluation of 997 clips."""
     words = [*tiny, f"--config.data.root={many}", "--config.num_steps=3", "--config.batch_size=104"]
     words.append("--config.model.lowering=native")  # the least to compile
 
@@ -49,41 +49,41 @@ def runs(tiny, many, launch, shared, once):
         done = launch([*words, "--workdir", folder], XLA_FLAGS=flags)
         assert done.returncode == 0, done.stderr
 
-    return {count: once(shared / f"devices-{count}", make) for count in COUNTS}
+    return lambda count: once(shared / f"devices-{count}", make)
 
 
 def rows(run):
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_the_clips_and_the_loss_are_the_same_on_any_number_of_devices(runs):
-    log = (runs[1] / "clips.log").read_bytes()
-    losses = [row["train/loss"] for row in rows(runs[1]) if "train/loss" in row]
+@pytest.mark.parametrize("count", COUNTS)
+def test_the_clips_and_the_loss_are_those_of_one_device(runs, count):
+    run, alone = runs(count), runs(1)
+    log = (alone / "clips.log").read_bytes()
+    losses, found = ([row["train/loss"] for row in rows(r) if "train/loss" in row] for r in (alone, run))
     assert log.count(b"\n") == 3 and len(losses) == 3
-    for count in COUNTS[1:]:
-        assert f"{count} x cpu" in json.loads((runs[count] / "env.json").read_text())["devices"][0]
-        assert (runs[count] / "clips.log").read_bytes() == log
-        found = [row["train/loss"] for row in rows(runs[count]) if "train/loss" in row]
-        np.testing.assert_allclose(found, losses, rtol=0, atol=1e-5)
+    assert f"{count} x cpu" in json.loads((run / "env.json").read_text())["devices"][0]
+    assert (run / "clips.log").read_bytes() == log
+    np.testing.assert_allclose(found, losses, rtol=0, atol=1e-5)
 
 
-def test_997_clips_are_997_on_any_number_of_devices(runs):
-    tables = {count: json.loads((runs[count] / "evaluation/validation.json").read_text()) for count in COUNTS}
-    for table in tables.values():
-        assert table["num_clips"] == NUM_CLIPS == len(table["clips"]) == sum(map(sum, table["confusion"]))
-        assert [clip["id"] for clip in table["clips"]] == [str(5000 + i) for i in range(NUM_CLIPS)]
-        assert table["loss"] == pytest.approx(tables[1]["loss"], abs=1e-5)
-        # clips of one folder have one answer, wherever they lay in a batch and on whichever device
-        answers = {}
-        for i, clip in enumerate(table["clips"]):
-            answers.setdefault(i % 11, set()).add(round(clip["loss"], 4))
-        assert all(len(answer) <= 2 for answer in answers.values())
+@pytest.mark.parametrize("count", [1, *COUNTS])
+def test_997_clips_are_997_on_any_number_of_devices(runs, count):
+    table, alone = (json.loads((runs(n) / "evaluation/validation.json").read_text()) for n in (count, 1))
+    assert table["num_clips"] == NUM_CLIPS == len(table["clips"]) == sum(map(sum, table["confusion"]))
+    assert [clip["id"] for clip in table["clips"]] == [str(5000 + i) for i in range(NUM_CLIPS)]
+    assert table["loss"] == pytest.approx(alone["loss"], abs=1e-5)
+    # clips of one folder have one answer, wherever they lay in a batch and on whichever device
+    answers = {}
+    for i, clip in enumerate(table["clips"]):
+        answers.setdefault(i % 11, set()).add(round(clip["loss"], 4))
+    assert all(len(answer) <= 2 for answer in answers.values())
 
 
 def test_a_checkpoint_of_eight_devices_is_evaluated_on_those_that_are_here(runs, job):
-    job(["--job", "evaluate", "--workdir", runs[8], "--checkpoint", "latest"])
-    table = json.loads((runs[8] / "evaluation/validation.json").read_text())
-    row = next(row for row in rows(runs[8]) if row["step"] == 3 and "val/loss" in row)
+    job(["--job", "evaluate", "--workdir", runs(8), "--checkpoint", "latest"])
+    table = json.loads((runs(8) / "evaluation/validation.json").read_text())
+    row = next(row for row in rows(runs(8)) if row["step"] == 3 and "val/loss" in row)
     assert table["num_clips"] == row["val/num_clips"] == NUM_CLIPS
     assert table["loss"] == pytest.approx(row["val/loss"], abs=1e-5)
 
