@@ -38,23 +38,21 @@ NUM_FRAMES, WIDTH, HEIGHT = 6, 28, 20
 
 
 def pytest_addoption(parser):
-    parser.addoption("--lowering", default="auto", help="what convolutions of their own choice take in this process")
+    parser.addoption("--lowering", default="auto", help="what networks take for auto")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def forced_lowering(request):
-    """`--lowering native` and so on: every network's "auto" becomes that, but for the programs that tests start."""
+    """`--lowering folded` and so on: what is "auto" elsewhere is that here, but in programs that tests start."""
     wanted, usual = request.config.getoption("--lowering"), conv.conv
-    if wanted == "auto":
-        yield
-        return
+
+    def forced(*arrays, lowering="auto", **settings):
+        return usual(*arrays, lowering=wanted if lowering in ("auto", "onednn") else lowering, **settings)
+
     with pytest.MonkeyPatch.context() as patch:
-
-        def forced(x, kernel, *, lowering="auto", **settings):
-            return usual(x, kernel, lowering=wanted if lowering in ("auto", "onednn") else lowering, **settings)
-
-        patch.setattr(conv, "conv", forced)
-        yield
+        if wanted != "auto":
+            patch.setattr(conv, "conv", forced)
+        yield wanted
 
 
 @pytest.fixture(scope="session")

@@ -127,11 +127,12 @@ LEARN = [pytest.param(name, marks=pytest.mark.slow) if name == "s3d" else name f
 
 
 @pytest.mark.parametrize("name", LEARN)
-def test_a_narrow_one_learns(name):
+def test_a_narrow_one_learns(name, forced_lowering):
     """Three updates on four clips: finite gradients for every parameter, a lower loss, statistics that move."""
     variant = TRAINED.get(name, next(iter(models.family(name).VARIANTS)))
     # native compiles soonest, but with QUICK it is slow on large clips
     lowering = "folded" if hasattr(models.family(name), "MIN_CLIP") else "native"
+    lowering = lowering if forced_lowering == "auto" else "auto"
     module = models.build(name, variant=variant, num_classes=4, width=0.1, lowering=lowering)
     shape, label = (4, *large_enough(name, LARGER.get(name, (4, 16, 16))), 3), np.arange(4)
     video = np.random.default_rng(0).standard_normal(shape, np.float32)
