@@ -14,7 +14,7 @@ import numpy as np
 from vidjax.bench.timing import make_turn
 from vidjax.bench.torch_side import TorchError, TorchSide
 
-REPEATS = 5
+REPEATS = 20  # a machine that has just begun to work is slow at first
 
 
 def sizes(backend: str) -> tuple[int, ...]:
