@@ -182,3 +182,13 @@ def test_a_damaged_config_of_a_folder_is_told(tmp_path):
     write_saved(tmp_path / "run")
     os.truncate(tmp_path / "run/config.json", 50)
     assert "config.json is damaged" in refusal("--workdir", tmp_path / "run")
+
+
+def test_a_config_from_before_some_keys_has_what_runs_did_then(tmp_path):
+    old = {"batch_size": 4, "compile": {"onednn": True, "cache": False, "quick_init": True}}
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    config = command.read_config(tmp_path / "config.json")
+    assert config.remat is False and config.init_from == "" and config.batch_size == 4
+    assert dict(config.compile) == {"onednn": True, "cache": False, "quick_init": True, "huge_pages": True}
+    (tmp_path / "config.json").write_text("{}")
+    assert command.read_config(tmp_path / "config.json").compile.onednn is False
