@@ -5,6 +5,7 @@ when a program is lowered for another one than this machine's; a form by its nam
 """
 
 import functools
+import math
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -100,7 +101,8 @@ def _backward(spec, lowering, saved, dy):
         return FORMS[choose(True, kernel_shape, spec, size, "auto" if plain else lowering)]
 
     def own(x, kernel, dy):
-        if lowering not in FORMS and conv_gradients.few_positions(dy.shape, kernel.shape, spec):
+        few = spec.groups == 1 and conv_forms.few_positions(math.prod(dy.shape[:4]), kernel.shape[3])
+        if few and lowering not in FORMS:
             dx = conv_gradients.by_columns(dy, kernel, spec, size)
         else:
             dx = conv_gradients.input_gradient(dy, kernel, spec, size, pick)

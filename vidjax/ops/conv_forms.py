@@ -90,7 +90,9 @@ def product(x: jax.Array, kernel: jax.Array, spec: Spec, *, backward: bool = Fal
 
     x = pad(x, (spec.padding[0], (0, 0), (0, 0)))
     if is_small(kh * kw * c * n * to * ho * wo):
-        if not backward and n * to * ho * wo <= c:  # the kernel as it lies in memory: to cut it takes longer
+        if not backward and few_positions(
+            n * to * ho * wo, c
+        ):  # the kernel as it lies in memory: to cut it takes longer
             seen = beside(list(windows(pad(x, ((0, 0), *spec.padding[1:])), (kt, kh, kw), spec)))
             return jnp.dot(seen, kernel.reshape(-1, features), preferred_element_type=jnp.float32).astype(x.dtype)
         return meet(list(slices(x, kt, spec, axis=0)))
@@ -140,6 +142,11 @@ FORMS = {"native": native, "folded": folded, "shifted": shifted, "product": prod
 def is_small(count: int) -> bool:
     """Whether so many elements are gathered at once; a number of clips that is not known yet is large."""
     return isinstance(count, int) and count <= WHOLE
+
+
+def few_positions(count: int, channels: int) -> bool:
+    """Whether to cut or turn the kernel takes longer than the product; a number of clips not known yet is large."""
+    return isinstance(count, int) and count <= channels
 
 
 def spatial(kernel_shape: tuple[int, ...], spec: Spec) -> bool:
@@ -244,11 +251,11 @@ def beside(arrays: list[jax.Array]) -> jax.Array:
     return arrays[0] if len(arrays) == 1 else jnp.concatenate(arrays, axis=-1)
 
 
-def pad(x: jax.Array, padding: Pairs) -> jax.Array:
-    """Zeros on time, height and width; a negative number cuts."""
+def pad(x: jax.Array, padding: Pairs, value: float = 0) -> jax.Array:
+    """Zeros, or another value, on time, height and width; a negative number cuts."""
     if all(pair == (0, 0) for pair in padding):
         return x
-    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((lo, hi, 0) for lo, hi in padding), (0, 0, 0)])
+    return lax.pad(x, jnp.array(value, x.dtype), [(0, 0, 0), *((lo, hi, 0) for lo, hi in padding), (0, 0, 0)])
 
 
 def _fold_time(x, kernel, spec):

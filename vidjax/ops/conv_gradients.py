@@ -87,11 +87,6 @@ def by_columns(dy: jax.Array, kernel: jax.Array, spec: Spec, size: tuple[int, ..
     return total.astype(dy.dtype)
 
 
-def few_positions(dy_shape: tuple[int, ...], kernel_shape: tuple[int, ...], spec: Spec) -> bool:
-    """Whether `by_columns` is the way: fewer positions than channels; a number of clips not known yet is large."""
-    return spec.groups == 1 and isinstance(dy_shape[0], int) and math.prod(dy_shape[:4]) <= kernel_shape[3]
-
-
 def kernel_gradient(x: jax.Array, dy: jax.Array, spec: Spec, kernel_shape: tuple[int, ...]) -> jax.Array:
     """dL/dkernel, float32, of the shape of the kernel."""
     if spec.groups > 1:

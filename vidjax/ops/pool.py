@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from vidjax.ops import phases
+from vidjax.ops import conv_forms, phases
+from vidjax.ops.conv_forms import Spec
 from vidjax.ops.padding import Padding, pairs
 
 MANY = 64  # positions of a window from which its gradient is left to the compiler: here each is an operation
@@ -33,11 +34,9 @@ def max_pool(
 def _max_pool(x, window, stride, pads):
     def own(x):
         """Axis by axis, the largest of as many slices as the window is long: the compiler's goes value by value."""
-        x = _lowest_around(x, pads)
-        for axis, (length, step) in enumerate(zip(window, stride, strict=True), start=1):
-            last = (x.shape[axis] - length) // step * step
-            slices = [lax.slice_in_dim(x, i, i + last + 1, step, axis=axis) for i in range(length)]
-            x = functools.reduce(jnp.maximum, slices)
+        x = conv_forms.pad(x, pads, -jnp.inf)
+        for axis, length in enumerate(window):
+            x = functools.reduce(jnp.maximum, conv_forms.slices(x, length, Spec(stride), axis=axis))
         return x
 
     return lax.platform_dependent(x, cpu=own, default=lambda x: nn.max_pool(x, window, stride, pads))
@@ -60,12 +59,10 @@ def _backward(window, stride, pads, saved, dy):
 
 def _to_the_first(x, y, dy, window, stride, pads):
     """dL/dx, to the first of equal values: phase by phase, where the compiler's scatter goes value by value."""
-    padded, taps = _lowest_around(x, pads), list(itertools.product(*map(range, window)))
+    padded, taps = conv_forms.pad(x, pads, -jnp.inf), list(conv_forms.taps(window))
     first = jnp.full(y.shape, len(taps), jnp.uint8)  # the number of the tap that a value came from
-    for number, tap in reversed(list(enumerate(taps))):
-        places = zip(tap, stride, y.shape[1:4], strict=True)
-        i, j, k = (slice(start, start + step * (count - 1) + 1, step) for start, step, count in places)
-        first = jnp.where(padded[:, i, j, k] == y, jnp.uint8(number), first)
+    for number, seen in reversed(list(enumerate(conv_forms.windows(padded, window, Spec(stride))))):
+        first = jnp.where(seen == y, jnp.uint8(number), first)
     counts = [-(-size // step) for size, step in zip(padded.shape[1:4], stride, strict=True)]
     none, clips = jnp.zeros((), dy.dtype), []
     for phase in itertools.product(*map(range, stride)):
@@ -77,12 +74,6 @@ def _to_the_first(x, y, dy, window, stride, pads):
                 clip = clip + lax.pad(jnp.where(first == number, dy, none), none, [(0, 0, 0), *around, (0, 0, 0)])
         clips.append(clip)
     return phases.interleave(clips, stride, [lo for lo, _ in pads], x.shape[1:4])
-
-
-def _lowest_around(x, pads):
-    if all(pad == (0, 0) for pad in pads):
-        return x
-    return lax.pad(x, jnp.array(-jnp.inf, x.dtype), [(0, 0, 0), *((lo, hi, 0) for lo, hi in pads), (0, 0, 0)])
 
 
 _max_pool.defvjp(_forward, _backward)

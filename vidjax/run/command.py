@@ -25,8 +25,12 @@ from vidjax.run.errors import UserError, no_such
 
 PREFIX = "--config."
 # keys that runs from before they existed lack, and what those runs did
-ADDED = {"init_from": "", "inflate": "copy", "remat": False}
-ADDED_TO_COMPILE = {"onednn": False, "cache": True, "quick_init": True, "huge_pages": True}
+ADDED = {
+    "init_from": "",
+    "inflate": "copy",
+    "remat": False,
+    "compile": {"onednn": False, "cache": True, "quick_init": True, "huge_pages": True},
+}
 EXAMPLES = """examples:
   python launch.py --config configs/r2p1d.py                          train on the built-in set, or go on with it
   python launch.py --config configs/r2p1d.py --job describe           what that would do, and all keys
@@ -189,9 +193,9 @@ def _short(error: Exception) -> str:
 def read_config(path: Path) -> ConfigDict:
     """The config of a work folder, locked. Raises UserError where it is damaged."""
     try:
-        values = _tuples(json.loads(path.read_text()))
-        values["compile"] = {**ADDED_TO_COMPILE, **values.get("compile", {})}
-        return ConfigDict({**ADDED, **values}).lock()
+        config = ConfigDict(ADDED)
+        config.update(_tuples(json.loads(path.read_text())))
+        return config.lock()
     except ValueError as error:
         raise UserError(f"{path} is damaged: {error}. A run in a new work folder writes a new one.") from error
 
