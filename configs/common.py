@@ -61,7 +61,7 @@ def _model() -> ConfigDict:
     model.name = "resnet3d"  # a file of vidjax/models
     model.variant = "r2plus1d_18"  # a row of its VARIANTS
     model.width = 1.0  # scales all channels
-    model.lowering = "auto"  # of convolutions: auto, native, folded, shifted, product
+    model.lowering = "auto"  # of convolutions: auto, native, folded, shifted, product, winograd
     return model
 
 

@@ -10,7 +10,8 @@ from PIL import Image
 from vidjax.bench import compiling, convolutions, measure, roofline, tables, targets, timing, torch_side
 from vidjax.bench.targets import Target
 from vidjax.bench.timing import Contestant
-from vidjax.ops.conv_forms import FORMS, Spec
+from vidjax.ops.conv_forms import Spec
+from vidjax.ops.conv_rule import FORMS
 from vidjax.run import devices
 
 
@@ -81,9 +82,9 @@ def test_every_lowering_runs(step):
     contestants = [convolutions.contestant(one, form, precision="bfloat16", step=step) for form in ("auto", *FORMS)]
     timing.in_turn(contestants, rounds=1, at_least=0)
     assert all(len(c.samples) == 1 and c.seconds > 0 for c in contestants)
-    assert convolutions.picked(one) == ("native" if devices.has_onednn() else "product")
-    same = convolutions.picked(one) if step == "forward" else ""  # each gradient picks for itself
-    assert convolutions.same_as_picked(one, step) == same
+    assert convolutions.picked(one, "bfloat16") == ("native" if devices.has_onednn() else "product")
+    same = convolutions.picked(one, "bfloat16") if step == "forward" else ""  # each gradient picks for itself
+    assert convolutions.same_as_picked(one, step, "bfloat16") == same
 
 
 def test_published_counts():
@@ -125,6 +126,7 @@ def test_tables_say_what_was_measured():
                 "folded": 1e-3,
                 "shifted": 4e-3,
                 "product": 5e-3,
+                "winograd": 6e-3,
                 "PyTorch contiguous": 3e-3,
             },
         )
@@ -143,7 +145,7 @@ def test_tables_say_what_was_measured():
     first = ["12.3", "5 %", "163", "1,234", "45.6 %", "3", "12.30", "0.45", "0.99"]
     assert lines[2] == [*common, "vidjax", *first]
     assert lines[3][-4:] == ["", "", "", "1.00"]
-    assert lines[6][1:] == ["3", "folded", "1", "2", "1", "4", "5", "3", "14.2", "25 %"]
+    assert lines[6][1:] == ["3", "folded", "1", "2", "1", "4", "5", "6", "3", "14.2", "25 %"]
     alone = tables.network_table([measure.Row(*common, "vidjax", 10, 20, *ours[:6], None, *ours[7:])])
     assert "PyTorch" not in alone and len({len(line) for line in alone.splitlines()}) == 1
 

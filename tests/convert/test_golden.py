@@ -14,7 +14,7 @@ import pytest
 
 from vidjax import convert
 from vidjax.convert import peers
-from vidjax.ops.conv import LOWERINGS
+from vidjax.ops.conv_rule import LOWERINGS
 
 ROOT = Path(__file__).parents[2]
 HERE, SHARED = ROOT / "tests" / "golden", ROOT.parent / "shared" / "golden"

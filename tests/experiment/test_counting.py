@@ -8,7 +8,7 @@ from jax import lax
 
 from vidjax import models
 from vidjax.experiment import counting
-from vidjax.ops.conv import LOWERINGS
+from vidjax.ops.conv_rule import LOWERINGS
 
 
 def count(function, *shapes):

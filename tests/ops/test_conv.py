@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vidjax.ops import conv_forms, conv_gradients
-from vidjax.ops.conv import LOWERINGS, Conv, choose, conv
-from vidjax.ops.conv_forms import FORMS, Spec
+from vidjax.ops import conv_forms, conv_gradients, conv_winograd
+from vidjax.ops.conv import Conv, conv
+from vidjax.ops.conv_forms import Spec
+from vidjax.ops.conv_rule import FORMS, LOWERINGS, choose, gradients_by_planes
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
 ONE = (1, 1, 1)
@@ -53,6 +54,9 @@ CASES = {
     "volume depthwise": ((4, 5, 5, 4), (3, 3, 3), 8, ONE, (1, 1, 1), 4),
     "volume, uneven zeros": ((4, 5, 6, 8), (3, 3, 2), 4, (2, 2, 1), ((0, 1), (1, 2), (2, 0)), 1),
     "volume, zeros alone at the ends": ((1, 2, 2, 8), (3, 5, 5), 4, ONE, (1, 2, 2), 1),
+    "volume, no zeros": ((5, 6, 7, 9), (3, 3, 3), 4, ONE, (0, 0, 0), 1),
+    "volume, one row": ((4, 5, 7, 8), (3, 1, 3), 4, ONE, ((0, 2), (1, 1), (2, 0)), 1),
+    "space, zeros on one side": ((3, 6, 7, 9), (1, 3, 3), 4, ONE, ((0, 0), (2, 0), (0, 1)), 1),
     "volume dilated": ((5, 9, 8, 8), (3, 3, 3), 4, ONE, (2, 1, 2), 1, (2, 1, 2)),
     "volume dilated, strided": ((7, 9, 8, 3), (3, 3, 2), 4, (2, 1, 2), (2, 2, 0), 1, (2, 2, 1)),
     "space dilated": ((2, 9, 8, 8), (1, 3, 3), 4, (1, 2, 1), (0, 2, 3), 1, (1, 2, 3)),
@@ -63,7 +67,7 @@ CASES = {
     "few positions, dilated": ((3, 5, 4, 70), (2, 3, 3), 5, (1, 2, 2), (1, 2, 1), 1, (2, 2, 1)),
     "space, many channels": ((2, 4, 4, 130), (1, 3, 3), 8, ONE, (0, 1, 1), 1),
 }
-SOME = ("pointwise strided, wide", "space strided", "time strided", "volume strided", "volume depthwise")
+SOME = ("pointwise strided, wide", "space strided", "time strided", "volume strided", "volume depthwise", "volume")
 
 
 def reference(x, kernel, dy, stride, padding, groups, dilation=ONE):
@@ -141,7 +145,7 @@ def test_the_input_gradient_by_columns_is_the_direct_sum(case):
     assert "few positions" not in case or few
 
 
-LARGE = (*SOME[1:], "volume, stem", "volume dilated, strided", "time, rows skipped", "space, many channels")
+LARGE = (*SOME[1:5], "volume, stem", "volume dilated, strided", "time, rows skipped", "space, many channels")
 
 
 @pytest.mark.parametrize("case", LARGE)
@@ -159,30 +163,87 @@ def test_large_clips_go_frame_by_frame(case, monkeypatch):
         assert_close(got, reference(x, kernel, dy, **settings), 1e-5, name)
 
 
+@pytest.mark.parametrize("together", [0, 1600])
+@pytest.mark.parametrize("case", ["space", "time", "volume", "volume, no zeros"])
+def test_planes_are_made_in_groups_of_frames(case, together, monkeypatch):
+    """One frame at a time, and as many as there may be and divide their number."""
+    monkeypatch.setattr(conv_winograd, "TOGETHER", together)
+    x, kernel, dy, settings = arrays(case)
+    one = functools.partial(with_gradients, lowering="winograd", **settings)
+    assert "scan[" in str(jax.make_jaxpr(one)(x, kernel, dy))
+    assert_close(jax.jit(one, compiler_options=QUICK)(x, kernel, dy), reference(x, kernel, dy, **settings), 1e-5)
+
+
+def test_how_many_frames_make_planes_together(monkeypatch):
+    monkeypatch.setattr(conv_winograd, "TOGETHER", 100)
+    assert [conv_winograd.together(count, 20) for count in (1, 4, 6, 7, 10)] == [1, 4, 3, 1, 5]
+    assert conv_winograd.together(3, 1000) == 1
+
+
+def test_minimal_filtering_is_as_near_as_a_direct_sum():
+    """On numbers with a mean, as after rectification, over many channels: within a few roundings of float32."""
+    rng = np.random.default_rng(0)
+    x, kernel = np.float32(rng.random((1, 4, 8, 8, 256))), np.float32(rng.standard_normal((3, 3, 3, 256, 16)))
+    dy, settings = np.float32(rng.standard_normal(2048)), {"stride": ONE, "padding": (1, 1, 1), "groups": 1}
+    run = jax.jit(functools.partial(with_gradients, lowering="winograd", **settings), compiler_options=QUICK)
+    assert_close(run(x, kernel, dy), reference(x, kernel, dy, **settings), 2e-6)
+
+
 def test_what_is_chosen():
     """A form for each kind of kernel; those of a CPU with oneDNN and of an accelerator are the compiler's own."""
     space, time = Spec(padding=((0, 0), (1, 1), (1, 1))), Spec(padding=((1, 1), (0, 0), (0, 0)))
     volume, size = Spec(padding=((1, 1),) * 3), (8, 56, 56)
+    narrow, wide = (3, 3, 3, 32, 32), (3, 3, 3, 64, 64)
     cpu = {
         "shifted": [((1, 1, 1, 64, 64), Spec()), ((3, 3, 3, 1, 64), volume._replace(groups=64))],
-        "folded": [((1, 3, 3, 64, 144), space), ((3, 1, 1, 144, 64), time), ((3, 3, 3, 128, 128), volume)],
-        "product": [((3, 3, 3, 64, 64), volume), ((3, 3, 3, 64, 128), volume._replace(stride=(2, 2, 2)))],
+        "folded": [((1, 7, 7, 64, 144), space), ((3, 1, 1, 144, 64), time), ((5, 5, 5, 128, 128), volume)],
+        "product": [(narrow, volume), ((3, 3, 3, 64, 128), volume._replace(stride=(2, 2, 2)))],
+        "winograd": [((1, 3, 3, 64, 144), space), (wide, volume)],
     }
     for form, cases in cpu.items():
         assert [choose(True, *case, size) for case in cases] == [form] * len(cases)
-    kernel = (3, 3, 3, 64, 64)
-    assert choose(True, kernel, volume, size, "onednn") == choose(False, kernel, volume, size) == "native"
+    assert choose(True, wide, volume, size, "onednn") == choose(False, wide, volume, size) == "native"
     assert choose(False, (1, 3, 3, 64, 144), space, size) == "folded"
-    assert all(choose(True, kernel, volume, size, form) == form for form in FORMS)
+    assert all(choose(True, wide, volume, size, form) == form for form in FORMS)
 
 
-@pytest.mark.parametrize("case", ["volume", "volume depthwise", "space strided"])
-def test_export_for_other_platforms(case):
+def test_what_is_chosen_beside_onednn():
+    """Its own convolution, but for many products in float32, or a kernel that takes long to turn around."""
+    space = Spec(padding=((0, 0), (1, 1), (1, 1)))
+    many, few, heavy = (1, 3, 3, 64, 144), (1, 3, 3, 64, 64), (1, 3, 3, 256, 256)
+    assert choose(True, many, space, (8, 56, 56), "onednn") == "winograd"
+    assert choose(True, many, space, (8, 56, 56), "onednn", "bfloat16") == "native"
+    assert choose(True, few, space, (8, 28, 28), "onednn", backward=True) == "native"
+    assert choose(True, heavy, space, (8, 7, 7), "onednn") == "native"
+    assert choose(True, heavy, space, (8, 7, 7), "onednn", backward=True) == "winograd"
+
+
+def test_what_the_gradients_of_a_kernel_are_taken_from():
+    space, volume = Spec(padding=((0, 0), (1, 1), (1, 1))), Spec(padding=((1, 1),) * 3)
+    cases = [
+        ((1, 3, 3, 64, 64), space, (8, 28, 28), True),
+        ((1, 3, 3, 32, 64), space, (8, 28, 28), False),
+        ((1, 3, 3, 512, 512), space, (1, 4, 4), False),  # the planes of the kernel would be most of the work
+        ((1, 3, 3, 64, 64), space._replace(stride=(1, 2, 2)), (8, 14, 14), False),
+        ((3, 3, 3, 64, 64), volume, (8, 56, 56), False),
+        ((3, 3, 3, 128, 128), volume, (4, 28, 28), True),
+    ]
+    for kernel, spec, out, expected in cases:
+        for lowering in LOWERINGS:
+            forced = {"winograd": conv_winograd.applies(kernel, spec)}.get(lowering, False)
+            assert gradients_by_planes(kernel, spec, out, lowering) == (forced if lowering in FORMS else expected)
+
+
+@pytest.mark.parametrize(
+    ("case", "lowering"),
+    [("volume", "auto"), ("volume", "winograd"), ("volume depthwise", "auto"), ("space strided", "auto")],
+)
+def test_export_for_other_platforms(case, lowering):
     """Lowered here for all of them at once, with any number of clips, and run here."""
     x, kernel, dy, settings = arrays(case)
     (n,) = jax.export.symbolic_shape("n")
     shapes = jax.ShapeDtypeStruct((n, *x.shape[1:]), x.dtype), jax.ShapeDtypeStruct(kernel.shape, x.dtype)
-    program = jax.jit(functools.partial(conv, **settings))
+    program = jax.jit(functools.partial(conv, lowering=lowering, **settings))
     exported = jax.export.export(program, platforms=("cpu", "cuda", "tpu"))(*shapes)
     y = jax.export.deserialize(exported.serialize()).call(x, kernel)
     np.testing.assert_allclose(y, reference(x, kernel, dy, **settings)[0], atol=1e-4)
@@ -206,7 +267,7 @@ def test_half_precision(case):
 def test_under_vmap_and_remat(lowering):
     """Over an axis of clips, and over an axis of clips and kernels; recomputed in the backward pass."""
     programs, inputs, expected = {}, {}, {}
-    for case in ("space strided", "time strided", "volume depthwise"):
+    for case in ("space strided", "time strided", "volume depthwise", "volume"):
         x, kernel, dy, settings = arrays(case, n=6)
         one = functools.partial(with_gradients, lowering=lowering, **settings)
         x, kernels = x.reshape(3, 2, *x.shape[1:]), np.stack([kernel, -kernel, 2 * kernel])

@@ -14,7 +14,7 @@ from jax.extend.core import Jaxpr
 from vidjax.bench.targets import Target
 from vidjax.bench.timing import Contestant, make_turn
 from vidjax.experiment import counting
-from vidjax.ops import conv
+from vidjax.ops import conv, conv_rule
 from vidjax.ops.conv_forms import Spec
 from vidjax.run import devices
 
@@ -113,9 +113,9 @@ def contestant(one: Convolution, lowering: str, *, precision: str, step: str) ->
     return Contestant(lowering, make_turn(lambda: program(*args)))
 
 
-def picked(one: Convolution) -> str:
+def picked(one: Convolution, precision: str) -> str:
     """The form that "auto" takes here."""
-    return conv.choose(jax.default_backend() == "cpu", one.kernel, one.spec, one.x[1:4], rule())
+    return conv_rule.choose(jax.default_backend() == "cpu", one.kernel, one.spec, one.x[1:4], rule(), precision)
 
 
 def rule() -> str:
@@ -123,9 +123,9 @@ def rule() -> str:
     return devices.lowering(devices.compiler_options())
 
 
-def same_as_picked(one: Convolution, step: str) -> str:
+def same_as_picked(one: Convolution, step: str, precision: str) -> str:
     """The lowering whose program is the one of "auto"; "" where there is none, as each gradient picks for itself."""
-    return "" if step == "train" and jax.default_backend() == "cpu" else picked(one)
+    return "" if step == "train" and jax.default_backend() == "cpu" else picked(one, precision)
 
 
 def for_torch(one: Convolution) -> dict[str, Any] | None:

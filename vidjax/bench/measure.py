@@ -9,7 +9,7 @@ from vidjax.bench.networks import OURS, PLAIN
 from vidjax.bench.targets import NUM_CLASSES, Target
 from vidjax.bench.timing import Contestant, in_turn, over_best
 from vidjax.bench.torch_side import TorchError, TorchSide, ways
-from vidjax.ops.conv_forms import FORMS
+from vidjax.ops.conv_rule import FORMS
 
 PASSES = {"forward": 1, "train": 3, "remat": 3}  # two gradients, each as dear as the forward pass
 SHORT_TURN = 0.05  # seconds: of a convolution
@@ -159,7 +159,7 @@ def measure_convolutions(bench: Bench, target: Target, *, steps: Sequence[str], 
     for number, (one, count) in enumerate(found, start=1):
         bench.tell(f"{target.name} {target.size} {target.precision}: convolution {number} of {len(found)}, {one.name}")
         for step in steps if every else ("forward",):
-            same = convolutions.same_as_picked(one, step)
+            same = convolutions.same_as_picked(one, step, target.precision)
             lowerings = [*([] if same else ["auto"]), *(FORMS if every else [same])]
             words = {"precision": target.precision, "step": step}
             contestants = [convolutions.contestant(one, lowering, **words) for lowering in lowerings]
@@ -188,7 +188,8 @@ def _torch_convolutions(bench, one, precision, step) -> list[Contestant]:
 
 def _convolution_row(bench, target, step, one, count, contestants) -> ConvolutionRow:
     by_name = {c.name: c for c in contestants}
-    by_name = {"auto": by_name.get(convolutions.same_as_picked(one, step)) or by_name["auto"], **by_name}
+    same = convolutions.same_as_picked(one, step, target.precision)
+    by_name = {"auto": by_name.get(same) or by_name["auto"], **by_name}
     auto = by_name["auto"]
     num_bytes = one.num_bytes(convolutions.itemsize(target.precision))
     by_memory = 2 * one.multiply_adds / num_bytes * bench.bytes_per_second
@@ -202,7 +203,7 @@ def _convolution_row(bench, target, step, one, count, contestants) -> Convolutio
         one,
         one.multiply_adds,
         num_bytes,
-        convolutions.picked(one),
+        convolutions.picked(one, target.precision),
         {name: c.seconds for name, c in by_name.items()},
         {name: c.samples for name, c in by_name.items()},
         2 * PASSES[step] * one.multiply_adds / auto.seconds,

@@ -5,7 +5,7 @@ from typing import Any
 
 from vidjax.bench.measure import ConvolutionRow, Row
 from vidjax.bench.targets import NUM_CLASSES
-from vidjax.ops.conv_forms import FORMS
+from vidjax.ops.conv_rule import FORMS
 
 LEGEND = f"""Of each network with {NUM_CLASSES} classes, on clips x frames x height x width. The contestants take turns
 within one run; ms is the median of the rounds, ± half of what lies between the extremes. A multiply-add is two

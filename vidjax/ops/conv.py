@@ -1,7 +1,8 @@
 """Convolution over clips: one meaning, [N, T, H, W, C] in and out, and several ways to lower it.
 
-`conv_forms` has the ways, `conv_gradients` the gradients that go with them on a CPU. "auto" picks by platform, also
-when a program is lowered for another one than this machine's; a form by its name forces it, forward and backward.
+`conv_forms` and `conv_winograd` have the ways, `conv_gradients` the gradients that go with them on a CPU. "auto" picks
+by platform, also when a program is lowered for another one than this machine's (`conv_rule`); a form by its name forces
+it, forward and backward.
 """
 
 import functools
@@ -13,14 +14,12 @@ import jax
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
-from vidjax.ops import conv_forms, conv_gradients
-from vidjax.ops.conv_forms import FORMS, Spec
+from vidjax.ops import conv_forms, conv_gradients, conv_winograd
+from vidjax.ops.conv_forms import Spec
+from vidjax.ops.conv_rule import FORMS, LOWERINGS, choose, gradients_by_planes
 from vidjax.ops.padding import Padding, pairs
 
-LOWERINGS = ("auto", "onednn", *FORMS)
 OUTPUT = "convolution"  # what `jax.checkpoint` policies know its results by
-FEATURES = 128  # of a CPU: with fewer, packing the operand of the compiler's convolution costs more than it saves
-POSITIONS = 64  # and on frames as small as this, turning the kernel does
 
 
 def conv(
@@ -52,36 +51,10 @@ def conv(
     return _conv(x, kernel, spec, lowering)
 
 
-def choose(
-    on_cpu: bool, kernel_shape: tuple[int, ...], spec: Spec, size: tuple[int, ...], lowering: str = "auto"
-) -> str:
-    """The name of the form that a convolution of a clip of `size` [T, H, W] takes, on a CPU or on an accelerator.
-
-    The limits are measured: docs/performance.md.
-    """
-    if lowering in FORMS:
-        return lowering
-    if on_cpu and lowering == "onednn" and not conv_forms.pointwise(kernel_shape, spec):
-        return "native"
-    if conv_forms.depthwise(kernel_shape, spec):
-        return "shifted" if on_cpu else "native"
-    if conv_forms.pointwise(kernel_shape, spec):
-        return "shifted"
-    factored = conv_forms.spatial(kernel_shape, spec) or conv_forms.temporal(kernel_shape, spec)
-    if not on_cpu or spec.groups > 1:
-        return "folded" if factored else "native"
-    if conv_forms.temporal(kernel_shape, spec):
-        return "folded"
-    _, height, width = spec.out_size(size, kernel_shape[:3])
-    strided = spec.stride != (1, 1, 1) and not factored
-    few = kernel_shape[4] < FEATURES or height * width <= POSITIONS
-    return "product" if few or strided else "folded"
-
-
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _conv(x, kernel, spec, lowering):
     size = x.shape[1:4]
-    cpu, other = (FORMS[choose(on_cpu, kernel.shape, spec, size, lowering)] for on_cpu in (True, False))
+    cpu, other = (FORMS[choose(on_cpu, kernel.shape, spec, size, lowering, x.dtype.name)] for on_cpu in (True, False))
     if cpu is other:
         return cpu(x, kernel, spec)
     forms = {"cpu": functools.partial(cpu, spec=spec), "default": functools.partial(other, spec=spec)}
@@ -98,15 +71,18 @@ def _backward(spec, lowering, saved, dy):
     def pick(kernel_shape, spec, size):
         # oneDNN does not see a depthwise convolution where the compiler has drawn the turned kernel into it
         plain = lowering == "onednn" and conv_forms.depthwise(kernel_shape, spec)
-        return FORMS[choose(True, kernel_shape, spec, size, "auto" if plain else lowering)]
+        rule = "auto" if plain else lowering
+        return FORMS[choose(True, kernel_shape, spec, size, rule, dy.dtype.name, backward=True)]
 
     def own(x, kernel, dy):
+        by_planes = gradients_by_planes(kernel.shape, spec, dy.shape[1:4], lowering)
         few = spec.groups == 1 and conv_forms.few_positions(math.prod(dy.shape[:4]), kernel.shape[3])
-        if few and lowering not in FORMS:
+        if few and lowering not in FORMS and not by_planes:
             dx = conv_gradients.by_columns(dy, kernel, spec, size)
         else:
             dx = conv_gradients.input_gradient(dy, kernel, spec, size, pick)
-        return dx, conv_gradients.kernel_gradient(x, dy, spec, kernel.shape).astype(kernel.dtype)
+        way = conv_winograd.kernel_gradient if by_planes else conv_gradients.kernel_gradient
+        return dx, way(x, dy, spec, kernel.shape).astype(kernel.dtype)
 
     def compilers(x, kernel, dy):
         form = FORMS[choose(False, kernel.shape, spec, size, lowering)]

@@ -136,9 +136,6 @@ def _rows_together(frames, kernel, spec, out_size):
     return sum(total[..., i : i + ho, :, i * features : (i + 1) * features] for i in range(kh))
 
 
-FORMS = {"native": native, "folded": folded, "shifted": shifted, "product": product}
-
-
 def is_small(count: int) -> bool:
     """Whether so many elements are gathered at once; a number of clips that is not known yet is large."""
     return isinstance(count, int) and count <= WHOLE

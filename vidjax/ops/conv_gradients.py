@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from vidjax.ops import conv_forms as forms
-from vidjax.ops import phases
+from vidjax.ops import conv_winograd, phases
 from vidjax.ops.conv_forms import Spec
 
 MIN_WIDTH = 128  # channels of a matrix product for a row of taps
@@ -24,7 +24,7 @@ MIN_WIDTH = 128  # channels of a matrix product for a row of taps
 def input_gradient(dy: jax.Array, kernel: jax.Array, spec: Spec, size: tuple[int, ...], pick: Callable) -> jax.Array:
     """dL/dx [N, T, H, W, C] of a clip of `size` (T, H, W), from dL/dy.
 
-    `pick(kernel_shape, spec, size)` names the form, one of `conv_forms.FORMS`, for each convolution that it is made of.
+    `pick(kernel_shape, spec, size)` gives the form for each convolution that it is made of.
     """
     kernel = _dilated(kernel, spec)
     every = itertools.product(*map(range, spec.stride))
@@ -62,7 +62,7 @@ def _phase(dy, kernel, spec, size, phase, pick):
     back = Spec((1, 1, 1), tuple(padding), dilation, groups)
     turned_shape = (*sub.shape[:3], dy.shape[-1] // groups, groups * channels)
     form = pick(turned_shape, back, dy.shape[1:4])
-    if form is forms.product:  # it needs no turned copy of the kernel
+    if form in (forms.product, conv_winograd.winograd):  # they need no turned copy of the kernel
         return form(dy, sub, back, backward=True)
     return form(dy, forms.turned(sub, groups), back)
 

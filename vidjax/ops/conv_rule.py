@@ -1,0 +1,89 @@
+"""Which form a convolution takes where none is asked for. The limits are measured: docs/performance.md."""
+
+import math
+from collections.abc import Callable, Sequence
+
+from vidjax.ops import conv_forms, conv_winograd
+from vidjax.ops.conv_forms import Spec
+
+FORMS: dict[str, Callable] = {
+    "native": conv_forms.native,
+    "folded": conv_forms.folded,
+    "shifted": conv_forms.shifted,
+    "product": conv_forms.product,
+    "winograd": conv_winograd.winograd,
+}
+LOWERINGS = ("auto", "onednn", *FORMS)
+
+# All of them of a CPU.
+FEATURES = 128  # with fewer, packing the operand of the compiler's convolution costs more than it saves
+POSITIONS = 64  # and on frames as small as this, turning the kernel does
+WEIGHTS = 1024  # channels x features from which planes cost less than the products that they save
+CHANNELS = 64  # and channels from which they do in time as well, or for the gradient of the kernel
+# Beside oneDNN's convolution, which is quicker and need not be compiled:
+ONEDNN_WEIGHTS = 8192  # the same,
+PRODUCTS = 5e8  # and multiplications a clip
+TURNED = 2**19  # or, where a kernel has to be turned, as many numbers in it
+
+
+def choose(
+    on_cpu: bool,
+    kernel_shape: tuple[int, ...],
+    spec: Spec,
+    size: tuple[int, ...],
+    lowering: str = "auto",
+    dtype: str = "float32",
+    *,
+    backward: bool = False,
+) -> str:
+    """The name of the form that a convolution of a clip of `size` [T, H, W] takes, on a CPU or on an accelerator.
+
+    `backward` is for the gradient of the input, whose kernel most forms have to turn around.
+    """
+    if lowering in FORMS:
+        return lowering
+    if on_cpu and lowering == "onednn" and not conv_forms.pointwise(kernel_shape, spec):
+        return "winograd" if _pays_beside_onednn(kernel_shape, spec, size, dtype, backward) else "native"
+    if conv_forms.depthwise(kernel_shape, spec):
+        return "shifted" if on_cpu else "native"
+    if conv_forms.pointwise(kernel_shape, spec):
+        return "shifted"
+    factored = conv_forms.spatial(kernel_shape, spec) or conv_forms.temporal(kernel_shape, spec)
+    if not on_cpu or spec.groups > 1:
+        return "folded" if factored else "native"
+    if conv_forms.temporal(kernel_shape, spec):
+        return "folded"
+    out = spec.out_size(size, kernel_shape[:3])
+    if _pays(kernel_shape, spec, out, WEIGHTS):
+        return "winograd"
+    strided = spec.stride != (1, 1, 1) and not factored
+    few = kernel_shape[4] < FEATURES or math.prod(out[1:]) <= POSITIONS
+    return "product" if few or strided else "folded"
+
+
+def gradients_by_planes(kernel_shape: tuple[int, ...], spec: Spec, out: Sequence[int], lowering: str) -> bool:
+    """Whether a CPU takes dL/dkernel over `out` [T', H', W'] positions from `conv_winograd`.
+
+    And dL/dx, where positions are so few that it would be taken by columns otherwise.
+    """
+    if lowering in FORMS:
+        return lowering == "winograd" and conv_winograd.applies(kernel_shape, spec)
+    least = CHANNELS * (2 if kernel_shape[0] == 3 else 1)
+    return min(kernel_shape[3:]) >= least and _pays(kernel_shape, spec, out, 0)
+
+
+def _pays(kernel_shape, spec, out, weights):
+    """Whether what `winograd` saves in products is more than its planes cost."""
+    if not conv_winograd.applies(kernel_shape, spec) or kernel_shape[1:3] == (1, 1):
+        return False
+    channels, features = kernel_shape[3:]
+    enough = channels * features >= weights and (kernel_shape[0] == 1 or channels >= CHANNELS)
+    return enough and 4 * math.prod(out) >= channels  # else the planes of the kernel are most of the work
+
+
+def _pays_beside_onednn(kernel_shape, spec, size, dtype, backward):
+    if dtype != "float32" or kernel_shape[0] == 3:
+        return False
+    out = spec.out_size(size, kernel_shape[:3])
+    many = math.prod(out) * math.prod(kernel_shape) >= PRODUCTS or backward and math.prod(kernel_shape) >= TURNED
+    return many and _pays(kernel_shape, spec, out, ONEDNN_WEIGHTS)
