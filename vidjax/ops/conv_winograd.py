@@ -57,9 +57,9 @@ def winograd(x: jax.Array, kernel: jax.Array, spec: Spec, *, backward: bool = Fa
     clip, kernel = x.astype(jnp.float32), kernel.astype(jnp.float32)
     if kernel.shape[0] == 1:
         clip = forms.pad(clip, (spec.padding[0], (0, 0), (0, 0)))
-        return _frames(clip, kernel, spec, size, backward).astype(x.dtype)
-    planes, kernels = jnp.stack(_over_time(clip, spec, size)), jnp.stack(_of_taps(kernel, 0))
-    products = lax.map(lambda pair: _frames(*pair, spec, size, backward), (planes, kernels))
+        (y,) = _frames([clip], [kernel], spec, size, backward)
+        return y.astype(x.dtype)
+    products = _frames(_over_time(clip, spec, size), _of_taps(kernel, 0), spec, size, backward)
     return phases.interleave(_positions(products), (2, 1, 1), (0, 0, 0), size).astype(x.dtype)
 
 
@@ -74,21 +74,29 @@ def kernel_gradient(x: jax.Array, dy: jax.Array, spec: Spec, kernel_shape: tuple
     return jnp.concatenate(_taps(products))
 
 
-def _frames(clip, kernel, spec, size, backward):
-    """Every frame by itself: a kernel [1, kh, kw, C, F] over [N, T', H, W, C] -> [N, T', H', W', F]."""
-    axes, out = _axes(kernel.shape), (1, *size[1:])
-    weights = [plane[0, 0, 0] for plane in _planes(_of_taps, [kernel], axes)]
+def _frames(clips, kernels, spec, size, backward):
+    """Frame by frame: for each clip [N, T', H, W, C] its kernel [1, kh, kw, C, F] -> [N, T', H', W', F]."""
+    axes, out = _axes(kernels[0].shape), (1, *size[1:])
 
-    def meet(frames):
+    def weights(kernel):
+        return [plane[0, 0, 0] for plane in _planes(_of_taps, [kernel], axes)]
+
+    def meet(frames, weights):
         planes = _in_space(frames, spec, axes, out)
         products = [_dot(plane, weight, 4, int(backward)) for plane, weight in zip(planes, weights, strict=True)]
         stride = tuple(2 if axis in axes else 1 for axis in range(3))
         return phases.interleave(_combined(_positions, products, axes), stride, (0, 0, 0), out)
 
-    frames = clip.reshape(-1, 1, *clip.shape[2:])
-    count = together(frames.shape[0], held(kernel.shape, out))
-    y = meet(frames) if count == frames.shape[0] else lax.map(meet, _in_groups(frames, count))
-    return y.reshape(*clip.shape[:2], *out[1:], -1)
+    n, t = clips[0].shape[:2]
+    count = together(n * t, held(kernels[0].shape, out))
+    groups = jnp.stack(clips).reshape(-1, count, 1, *clips[0].shape[2:])
+    if len(clips) == 1:
+        mine = weights(kernels[0])
+        y = meet(groups[0], mine) if count == n * t else lax.map(lambda frames: meet(frames, mine), groups)
+    else:
+        every, which = jnp.stack(kernels), jnp.arange(groups.shape[0]) // (n * t // count)
+        y = lax.map(lambda pair: meet(pair[0], weights(every[pair[1]])), (groups, which))
+    return y.reshape(len(clips), n, t, *size[1:], -1)
 
 
 def _of_frames(clip, dy, spec, kernel_shape):
