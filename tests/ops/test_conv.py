@@ -67,7 +67,7 @@ CASES = {
     "few positions, dilated": ((3, 5, 4, 70), (2, 3, 3), 5, (1, 2, 2), (1, 2, 1), 1, (2, 2, 1)),
     "space, many channels": ((2, 4, 4, 130), (1, 3, 3), 8, ONE, (0, 1, 1), 1),
 }
-SOME = ("pointwise strided, wide", "space strided", "time strided", "volume strided", "volume depthwise", "volume")
+SOME = ("pointwise strided, wide", "space strided", "time strided", "volume strided", "volume depthwise")
 
 
 def reference(x, kernel, dy, stride, padding, groups, dilation=ONE):
@@ -145,7 +145,7 @@ def test_the_input_gradient_by_columns_is_the_direct_sum(case):
     assert "few positions" not in case or few
 
 
-LARGE = (*SOME[1:5], "volume, stem", "volume dilated, strided", "time, rows skipped", "space, many channels")
+LARGE = (*SOME[1:], "volume, stem", "volume dilated, strided", "time, rows skipped", "space, many channels")
 
 
 @pytest.mark.parametrize("case", LARGE)
@@ -267,7 +267,7 @@ def test_half_precision(case):
 def test_under_vmap_and_remat(lowering):
     """Over an axis of clips, and over an axis of clips and kernels; recomputed in the backward pass."""
     programs, inputs, expected = {}, {}, {}
-    for case in ("space strided", "time strided", "volume depthwise", "volume"):
+    for case in ("volume",) if lowering == "winograd" else ("space strided", "time strided", "volume depthwise"):
         x, kernel, dy, settings = arrays(case, n=6)
         one = functools.partial(with_gradients, lowering=lowering, **settings)
         x, kernels = x.reshape(3, 2, *x.shape[1:]), np.stack([kernel, -kernel, 2 * kernel])
@@ -337,7 +337,7 @@ def on_four_devices():
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
     split, whole = NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
     inputs, settings, errors = {}, {}, {}
-    for case in SOME:
+    for case in (*SOME, "volume"):
         x, kernel, dy, settings[case] = arrays(case, n=8)
         inputs[case] = jax.device_put(x, split), *jax.device_put((kernel, dy), whole)
 
@@ -346,6 +346,7 @@ def on_four_devices():
             f"{case}, {name}": with_gradients(*args, lowering=name, **settings[case])
             for case, args in inputs.items()
             for name in LOWERINGS
+            if (name == "winograd") == (case == "volume")  # no other goes through it
         }
 
     for key, got in jax.jit(each, compiler_options=QUICK)(inputs).items():
@@ -359,4 +360,4 @@ def on_four_devices():
 
 def test_a_batch_cut_over_four_devices(on_devices):
     errors = on_devices(__file__, "on_four_devices", 4)
-    assert len(errors) == len(SOME) * len(LOWERINGS) and max(errors.values()) <= 1e-5, errors
+    assert len(errors) == len(SOME) * (len(LOWERINGS) - 1) + 1 and max(errors.values()) <= 1e-5, errors
