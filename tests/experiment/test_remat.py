@@ -15,7 +15,7 @@ from vidjax.learn.losses import cross_entropy
 @pytest.fixture(scope="module")
 def both():
     """For each value of `remat`: (state after an update, sums, bytes of temporary values)."""
-    module = models.build("resnet3d", variant="r3d_10", num_classes=5, width=0.1)
+    module = models.build("resnet3d", variant="r3d_10", num_classes=5, width=0.1, lowering="product")
     tx, shape = optax.sgd(0.1, momentum=0.9), (2, 8, 32, 32, 3)
     noise = np.random.default_rng(0).standard_normal(shape, np.float32)
     batch = {"video": noise, "label": jnp.arange(2), "mask": jnp.ones(2), "draw": jnp.zeros(2, jnp.uint32)}

@@ -77,7 +77,7 @@ def test_a_peers_file_becomes_a_run_that_can_be_started_from(mc3_18, launch, che
     train += ["--config.model.variant=mc3_18", "--config.model.width=1", f"--config.init_from={folder}"]
     # a rate of nothing: what the first step leaves is what it started from
     train += ["--config.optim.learning_rate=0", "--config.num_steps=1", "--config.schedule.name=constant"]
-    train += ["--config.optim.ema_decay=0", "--config.optim.weight_decay=0"]
+    train += ["--config.optim.ema_decay=0", "--config.optim.weight_decay=0", "--config.model.lowering=native"]
     done = launch(["--config", ROOT / "configs/mc.py", *train, "--workdir", run], **CHEAP)
     assert done.returncode == 0, done.stderr
     assert "its head of 400 classes is replaced by a new one of 10" in done.stderr
