@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from vidjax import jobs
-from vidjax.ops import conv
+from vidjax.ops import conv, conv_rule
 from vidjax.run import command
 
 # every kind of randomness and of state; and saves that neither logging nor evaluation falls together with
@@ -43,7 +43,7 @@ def pytest_addoption(parser):
 
 @pytest.fixture(scope="session", autouse=True)
 def forced_lowering(request):
-    """`--lowering folded` and so on: what is "auto" elsewhere is that here, but in programs that tests start."""
+    """`--lowering folded` and so on: what is "auto" elsewhere is that here, and in programs that tests start `cheap`."""
     wanted, usual = request.config.getoption("--lowering"), conv.conv
 
     def forced(*arrays, lowering="auto", **settings):
@@ -135,7 +135,7 @@ def draw_squares(root):
 
 
 @pytest.fixture(scope="session")
-def cheap(squares):
+def cheap(squares, forced_lowering):
     """Flags that make any config run on the squares in seconds; add after them what a test is about."""
     settings = {
         "data.name": "jester",
@@ -151,6 +151,8 @@ def cheap(squares):
         "schedule.warmup_steps": 1,
         "optim.learning_rate": 0.01,
     }
+    if forced_lowering in conv_rule.FORMS:
+        settings["model.lowering"] = forced_lowering
     return [f"--config.{key}={value}" for key, value in settings.items()]
 
 

@@ -180,7 +180,7 @@ class ResNet50(nn.Module):
                 stride = (1, 2, 2) if stage and not block else (1, 1, 1)
                 if self.strided == 1 and stride != (1, 1, 1):
                     x, stride = x[:, :, ::2, ::2], (1, 1, 1)
-                x = Bottleneck(4, 4, stride=stride)(x, train=train)
+                x = Bottleneck(4, 4, stride=stride, lowering="native")(x, train=train)
         return {"features": x}
 
 
