@@ -43,7 +43,7 @@ def pytest_addoption(parser):
 
 @pytest.fixture(scope="session", autouse=True)
 def forced_lowering(request):
-    """`--lowering folded` and so on: what is "auto" elsewhere is that here, and in programs that tests start `cheap`."""
+    """`--lowering folded` and so on: what is "auto" elsewhere is that here, also in programs started `cheap`."""
     wanted, usual = request.config.getoption("--lowering"), conv.conv
 
     def forced(*arrays, lowering="auto", **settings):
