@@ -10,10 +10,10 @@ from vidjax.ops.conv_rule import FORMS
 LEGEND = f"""Of each network with {NUM_CLASSES} classes, on clips x frames x height x width. The contestants take turns
 within one run; ms is the median of the rounds, ± half of what lies between the extremes. A multiply-add is two
 operations, and a training step counts three forward passes of them: forward, cross entropy, gradients, SGD with
-momentum. MFU is the share of the best rate of a matrix product measured here. Memory is that of arguments and
-temporary values, as the compiler plans them, or where there is a * the peak that the device reports. Compile times are
-of the first start, and of one with the program in the compilation cache. Flax is the same network with every
-convolution as `nn.Conv` lowers it."""
+momentum. They are those of direct sums, of which minimal filtering takes fewer. MFU is the share of the best rate of a
+matrix product measured here. Memory is that of arguments and temporary values, as the compiler plans them, or where
+there is a * the peak that the device reports. Compile times are of the first start, and of one with the program in the
+compilation cache. Flax is the same network with every convolution as `nn.Conv` lowers it."""
 CEILING = """The ceiling is that of matrix products or of memory, whichever is lower for the convolution; what stays in
 a cache from call to call can pass the memory's."""
 OVER = """`/ PyTorch` is the time over that of PyTorch's best layout, round by round; a network that works on images
