@@ -229,6 +229,12 @@ def times(window: jax.Array, tap: jax.Array, groups: int) -> jax.Array:
     return y.reshape(*y.shape[:-2], features)
 
 
+def dot(left: jax.Array, right: jax.Array, of_left: int, of_right: int) -> jax.Array:
+    """The product over one axis of each, float32."""
+    axes = ((of_left,), (of_right,)), ((), ())
+    return lax.dot_general(left, right, axes, preferred_element_type=jnp.float32)
+
+
 def slices(x: jax.Array, k: int, spec: Spec, *, axis: int):
     """For each of k taps along an axis of (time, height, width), the positions that it meets."""
     stride, dilation = spec.stride[axis], spec.dilation[axis]

@@ -73,7 +73,7 @@ def by_columns(dy: jax.Array, kernel: jax.Array, spec: Spec, size: tuple[int, ..
     It reads the kernel as it lies in memory; to turn it around takes longer than the product where positions are few.
     """
     c, features = kernel.shape[3:]
-    columns = _dot(dy, kernel.reshape(-1, features), 4, 1)  # [N, T', H', W', taps * C]
+    columns = forms.dot(dy, kernel.reshape(-1, features), 4, 1)  # [N, T', H', W', taps * C]
     total, none = None, jnp.zeros((), columns.dtype)
     for number, tap in enumerate(forms.taps(kernel.shape)):
         around = []
@@ -192,10 +192,4 @@ def _phase_of_frames(x, dy, spec, kernel_shape, part):
 def _product(seen, dy):
     """Sum over positions of (what the taps met)^T (gradient): [..., C] each, [..., F] -> [taps * C, F], float32."""
     seen = forms.beside(seen)
-    return _dot(seen.reshape(-1, seen.shape[-1]), dy.reshape(-1, dy.shape[-1]), 0, 0)
-
-
-def _dot(left, right, of_left, of_right):
-    """The product over one axis of each, float32."""
-    axes = ((of_left,), (of_right,)), ((), ())
-    return lax.dot_general(left, right, axes, preferred_element_type=jnp.float32)
+    return forms.dot(seen.reshape(-1, seen.shape[-1]), dy.reshape(-1, dy.shape[-1]), 0, 0)

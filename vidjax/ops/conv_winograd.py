@@ -83,7 +83,7 @@ def _frames(clips, kernels, spec, size, backward):
 
     def meet(frames, weights):
         planes = _in_space(frames, spec, axes, out)
-        products = [_dot(plane, weight, 4, int(backward)) for plane, weight in zip(planes, weights, strict=True)]
+        products = [forms.dot(plane, weight, 4, int(backward)) for plane, weight in zip(planes, weights, strict=True)]
         stride = tuple(2 if axis in axes else 1 for axis in range(3))
         return phases.interleave(_combined(_positions, products, axes), stride, (0, 0, 0), out)
 
@@ -107,7 +107,7 @@ def _of_frames(clip, dy, spec, kernel_shape):
     def meet(frames, gradients):
         planes = _in_space(frames, spec, axes, out)
         others = _planes(_of_gradient, [forms.pad(gradients, even)], axes)
-        return [_dot(_flat(left), _flat(right), 0, 0) for left, right in zip(planes, others, strict=True)]
+        return [forms.dot(_flat(left), _flat(right), 0, 0) for left, right in zip(planes, others, strict=True)]
 
     def add(total, group):
         return [sums + more for sums, more in zip(total, meet(*group), strict=True)], None
@@ -201,9 +201,3 @@ def _combined(combine, products, axes):
 
 def _every_other(x, axis, start, count):
     return lax.slice_in_dim(x, start, start + 2 * count - 1, 2, axis=axis)
-
-
-def _dot(left, right, of_left, of_right):
-    """The product over one axis of each, float32."""
-    axes = ((of_left,), (of_right,)), ((), ())
-    return lax.dot_general(left, right, axes, preferred_element_type=jnp.float32)
