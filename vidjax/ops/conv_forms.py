@@ -90,9 +90,8 @@ def product(x: jax.Array, kernel: jax.Array, spec: Spec, *, backward: bool = Fal
 
     x = pad(x, (spec.padding[0], (0, 0), (0, 0)))
     if is_small(kh * kw * c * n * to * ho * wo):
-        if not backward and few_positions(
-            n * to * ho * wo, c
-        ):  # the kernel as it lies in memory: to cut it takes longer
+        # the kernel as it lies in memory: to cut it takes longer
+        if not backward and few_positions(n * to * ho * wo, c):
             seen = beside(list(windows(pad(x, ((0, 0), *spec.padding[1:])), (kt, kh, kw), spec)))
             return jnp.dot(seen, kernel.reshape(-1, features), preferred_element_type=jnp.float32).astype(x.dtype)
         return meet(list(slices(x, kt, spec, axis=0)))
@@ -233,6 +232,11 @@ def dot(left: jax.Array, right: jax.Array, of_left: int, of_right: int) -> jax.A
     """The product over one axis of each, float32."""
     axes = ((of_left,), (of_right,)), ((), ())
     return lax.dot_general(left, right, axes, preferred_element_type=jnp.float32)
+
+
+def over_positions(left: jax.Array, right: jax.Array) -> jax.Array:
+    """Sum over positions of left^T right: [..., C] and [..., F] -> [C, F], float32."""
+    return dot(left.reshape(-1, left.shape[-1]), right.reshape(-1, right.shape[-1]), 0, 0)
 
 
 def slices(x: jax.Array, k: int, spec: Spec, *, axis: int):

@@ -93,7 +93,7 @@ def kernel_gradient(x: jax.Array, dy: jax.Array, spec: Spec, kernel_shape: tuple
         return _by_taps(x, dy, spec, kernel_shape)
     if forms.pointwise(kernel_shape, spec):
         st, sh, sw = spec.stride
-        return _product([x[:, ::st, ::sh, ::sw]], dy).reshape(kernel_shape)
+        return forms.over_positions(x[:, ::st, ::sh, ::sw], dy).reshape(kernel_shape)
     return _by_frames(x, dy, spec, kernel_shape)
 
 
@@ -170,7 +170,7 @@ def _phase_of_frames(x, dy, spec, kernel_shape, part):
         starts = [first - d + before for d in delays]
         gradient = forms.beside([lax.slice_in_dim(padded, s, s + count, axis=1) for s in starts])
         rows = forms.in_space(clip, spec, (kh, kw), (ho, wo))
-        return jnp.stack([_product([w], gradient) for row in rows for w in row]).reshape(kh, kw, c, width)
+        return jnp.stack([forms.over_positions(w, gradient) for row in rows for w in row]).reshape(kh, kw, c, width)
     clips, gradients = x.reshape(n * t, *x.shape[2:]), padded.reshape(-1, *dy.shape[2:])
     few = kw * c < MIN_WIDTH  # then all taps together, else row by row
 
@@ -182,14 +182,10 @@ def _phase_of_frames(x, dy, spec, kernel_shape, part):
         rows = forms.in_space(clip, spec, (kh, kw), (ho, wo))
         rows = [sum(rows, [])] if few else rows
         # the gradient on the left: the product that a CPU is quicker at
-        return tuple(sums + _product([gradient], forms.beside(row)) for sums, row in zip(total, rows, strict=True))
+        return tuple(
+            sums + forms.over_positions(gradient, forms.beside(row)) for sums, row in zip(total, rows, strict=True)
+        )
 
     zero = (jnp.zeros((width, kh * kw * c if few else kw * c), jnp.float32),) * (1 if few else kh)
     total = jnp.concatenate(lax.fori_loop(0, n * count, one, zero), axis=1)  # [delays * F, kh * kw * C]
     return total.T.reshape(kh, kw, c, width)
-
-
-def _product(seen, dy):
-    """Sum over positions of (what the taps met)^T (gradient): [..., C] each, [..., F] -> [taps * C, F], float32."""
-    seen = forms.beside(seen)
-    return forms.dot(seen.reshape(-1, seen.shape[-1]), dy.reshape(-1, dy.shape[-1]), 0, 0)

@@ -22,6 +22,7 @@ from vidjax.ops import conv_forms as forms
 from vidjax.ops import phases
 from vidjax.ops.conv_forms import Spec
 
+TWO = Spec(stride=(2, 2, 2))  # how tiles move
 TOGETHER = 7 * 2**20  # numbers of the planes that are made at once; with more of them they leave a CPU's cache
 
 
@@ -107,7 +108,7 @@ def _of_frames(clip, dy, spec, kernel_shape):
     def meet(frames, gradients):
         planes = _in_space(frames, spec, axes, out)
         others = _planes(_of_gradient, [forms.pad(gradients, even)], axes)
-        return [forms.dot(_flat(left), _flat(right), 0, 0) for left, right in zip(planes, others, strict=True)]
+        return [forms.over_positions(left, right) for left, right in zip(planes, others, strict=True)]
 
     def add(total, group):
         return [sums + more for sums, more in zip(total, meet(*group), strict=True)], None
@@ -131,11 +132,6 @@ def _in_groups(clips, count):
     return clips.reshape(-1, count, *clips.shape[1:])
 
 
-def _flat(plane):
-    """[..., C] -> [positions, C]."""
-    return plane.reshape(-1, plane.shape[-1])
-
-
 def _over_time(x, spec, size):
     """Four planes of a clip along time."""
     lo, hi = spec.padding[0]
@@ -157,8 +153,7 @@ def _planes(transform, arrays, axes):
 
 def _of_tiles(x, axis):
     """Four planes of a clip, whose tiles overlap by two."""
-    tiles = (x.shape[axis + 1] - 2) // 2
-    a, b, c, d = (_every_other(x, axis + 1, start, tiles) for start in range(4))
+    a, b, c, d = forms.slices(x, 4, TWO, axis=axis)
     return a - c, b + c, c - b, b - d
 
 
@@ -171,8 +166,7 @@ def _of_taps(kernel, axis):
 
 def _of_gradient(dy, axis):
     """Four planes of the gradient at two positions: the transpose of `_positions`."""
-    tiles = dy.shape[axis + 1] // 2
-    a, b = (_every_other(dy, axis + 1, start, tiles) for start in range(2))
+    a, b = forms.slices(dy, 2, TWO, axis=axis)
     return a, a + b, a - b, -b
 
 
@@ -197,7 +191,3 @@ def _combined(combine, products, axes):
     quarters = [_combined(combine, products[i * quarter : (i + 1) * quarter], axes[1:]) for i in range(4)]
     results = [combine(four) for four in zip(*quarters, strict=True)]
     return [array for same in zip(*results, strict=True) for array in same]
-
-
-def _every_other(x, axis, start, count):
-    return lax.slice_in_dim(x, start, start + 2 * count - 1, 2, axis=axis)
