@@ -145,7 +145,15 @@ def test_the_input_gradient_by_columns_is_the_direct_sum(case):
     assert "few positions" not in case or few
 
 
-LARGE = (*SOME[1:], "volume, stem", "volume dilated, strided", "time, rows skipped", "space, many channels")
+LARGE = (
+    *SOME[1:],
+    "volume, stem",
+    "volume, no zeros",
+    "volume, one row",
+    "volume dilated, strided",
+    "time, rows skipped",
+    "space, many channels",
+)
 
 
 @pytest.mark.parametrize("case", LARGE)

@@ -36,11 +36,20 @@ def test_padding_counts_in_neither_sum_nor_number():
     np.testing.assert_allclose(whole, CLIP.mean(axis=(1, 2, 3), keepdims=True), rtol=1e-6)
 
 
-@pytest.mark.parametrize("window, stride, padding", [((1, 3, 3), (1, 2, 2), (0, 1, 1)), ((2, 2, 3), (2, 1, 2), "SAME")])
-def test_the_gradient_goes_to_the_first_maximum(window, stride, padding):
+@pytest.mark.parametrize(
+    "count, window, stride, padding",
+    [
+        (2, (1, 3, 3), (1, 2, 2), (0, 1, 1)),
+        (1, (1, 3, 3), (1, 2, 2), (0, 1, 1)),
+        (2, (2, 2, 3), (2, 1, 2), "SAME"),
+        (3, (3, 3, 3), (1, 1, 1), (1, 1, 1)),
+        (1, (4, 4, 5), (2, 2, 2), (1, 1, 1)),  # the gradient of the compiler
+    ],
+)
+def test_the_gradient_goes_to_the_first_maximum(count, window, stride, padding):
     """Against a walk over all windows in float64, with ties."""
     rng = np.random.default_rng(0)
-    x = np.float32(rng.integers(0, 4, (2, 4, 7, 6, 3)))
+    x = np.float32(rng.integers(0, 4, (count, 4, 7, 6, 3)))
     y, vjp = jax.vjp(lambda x: max_pool(x, window, stride, padding), jnp.asarray(x))
     dy = np.float32(rng.standard_normal(y.shape))
     pads = pairs(padding, x.shape[1:4], window, stride)
@@ -54,3 +63,10 @@ def test_the_gradient_goes_to_the_first_maximum(window, stride, padding):
         expected[(n, *(o + k for o, k in zip(corner, best, strict=True)), c)] += dy[n, t, h, w, c]
     inside = tuple(slice(lo, size - hi) for (lo, hi), size in zip(pads, padded.shape[1:4], strict=True))
     np.testing.assert_allclose(vjp(dy)[0], expected[(slice(None), *inside)], atol=1e-5)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_what_is_not_a_number_is_not_lost(place):
+    x = jnp.zeros((1, 1, 1, 3, 1)).at[0, 0, 0, place].set(jnp.nan)
+    y, _ = jax.vjp(lambda x: max_pool(x, (1, 1, 3)), x)
+    assert jnp.isnan(y).all() and jnp.isnan(max_pool(x, (1, 1, 3))).all()

@@ -88,8 +88,11 @@ def product(x: jax.Array, kernel: jax.Array, spec: Spec, *, backward: bool = Fal
     def meet(frames):  # a list of kt clips [..., H, W, C] -> [..., H', W', F]
         return together(frames, kernel, spec, (ho, wo)).astype(x.dtype)
 
+    small = is_small(kh * kw * c * n * to * ho * wo)
+    if not small and kt > 1 and spec.stride[0] == spec.dilation[0] == 1:
+        return _taps_in_time_together(x, kernel, spec, (ho, wo))
     x = pad(x, (spec.padding[0], (0, 0), (0, 0)))
-    if is_small(kh * kw * c * n * to * ho * wo):
+    if small:
         # the kernel as it lies in memory: to cut it takes longer
         if not backward and few_positions(n * to * ho * wo, c):
             seen = beside(list(windows(pad(x, ((0, 0), *spec.padding[1:])), (kt, kh, kw), spec)))
@@ -102,6 +105,30 @@ def product(x: jax.Array, kernel: jax.Array, spec: Spec, *, backward: bool = Fal
         return None, meet(frames_from(frames, start, kt, spec.dilation[0]))
 
     return lax.scan(one, None, jnp.arange(n * to))[1].reshape(n, *out, -1)
+
+
+def _taps_in_time_together(x, kernel, spec, out_size):
+    """A matrix product for each frame of the clip, whose columns are the taps in time; then what each adds to a frame.
+
+    Every frame is gathered once, not for each of the taps. For a stride of 1 in time.
+    """
+    kt, (kh, kw, c, features), (n, t), (ho, wo) = len(kernel), kernel[0].shape, x.shape[:2], out_size
+    right = jnp.concatenate([part.reshape(-1, features) for part in kernel], axis=1)  # [kh * kw * C, kt * F]
+    frames, length = x.reshape(-1, *x.shape[2:]), t + kt - 1
+
+    def one(total, place):
+        rows = in_space(lax.dynamic_index_in_dim(frames, place, keepdims=False), spec, (kh, kw), (ho, wo))
+        left = beside(sum(rows, [])).reshape(-1, kh * kw * c)
+        y = jnp.dot(left, right, preferred_element_type=jnp.float32).reshape(ho, wo, kt * features)
+        # the last tap meets this frame first
+        parts = jnp.stack([y[..., k * features : (k + 1) * features] for k in reversed(range(kt))])
+        corner = (place // t * length + place % t, 0, 0, 0)
+        return lax.dynamic_update_slice(total, lax.dynamic_slice(total, corner, parts.shape) + parts, corner), None
+
+    zero = jnp.zeros((n * length, ho, wo, features), jnp.float32)
+    total = lax.scan(one, zero, jnp.arange(n * t))[0].reshape(n, length, ho, wo, features).astype(x.dtype)
+    before, after = spec.padding[0]
+    return pad(total, ((before - kt + 1, after - kt + 1), (0, 0), (0, 0)))
 
 
 def _tap_by_tap(frames, kernel, spec, out_size):

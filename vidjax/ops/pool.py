@@ -15,6 +15,7 @@ from vidjax.ops.conv_forms import Spec
 from vidjax.ops.padding import Padding, pairs
 
 MANY = 64  # positions of a window from which its gradient is left to the compiler: here each is an operation
+FEW = 4  # and up to which finding the largest again costs less than keeping where it was
 
 
 def max_pool(
@@ -43,34 +44,66 @@ def _max_pool(x, window, stride, pads):
 
 
 def _forward(x, window, stride, pads):
-    y = _max_pool(x, window, stride, pads)
-    return y, (x, y)
+    if math.prod(window) > MANY:
+        return _max_pool(x, window, stride, pads), (x, None)
+
+    def compilers(x):
+        y = nn.max_pool(x, window, stride, pads)
+        return y, jnp.zeros(y.shape, jnp.uint8)  # which nothing reads
+
+    own = functools.partial(_with_first, window=window, stride=stride, pads=pads)
+    y, first = lax.platform_dependent(x, cpu=own, default=compilers)
+    return y, (x, first)
 
 
 def _backward(window, stride, pads, saved, dy):
-    def compilers(x, y, dy):
+    def compilers(x, first, dy):
         return jax.vjp(lambda x: nn.max_pool(x, window, stride, pads), x)[1](dy)[0]
 
-    if math.prod(window) > MANY:
-        return (compilers(*saved, dy),)
+    x, first = saved
+    if first is None:
+        return (compilers(x, first, dy),)
     own = functools.partial(_to_the_first, window=window, stride=stride, pads=pads)
-    return (lax.platform_dependent(*saved, dy, cpu=own, default=compilers),)
+    return (lax.platform_dependent(x, first, dy, cpu=own, default=compilers),)
 
 
-def _to_the_first(x, y, dy, window, stride, pads):
-    """dL/dx, to the first of equal values: phase by phase, where the compiler's scatter goes value by value."""
-    padded, taps = conv_forms.pad(x, pads, -jnp.inf), list(conv_forms.taps(window))
-    first = jnp.full(y.shape, len(taps), jnp.uint8)  # the number of the tap that a value came from
-    for number, seen in reversed(list(enumerate(conv_forms.windows(padded, window, Spec(stride))))):
-        first = jnp.where(seen == y, jnp.uint8(number), first)
-    counts = [-(-size // step) for size, step in zip(padded.shape[1:4], stride, strict=True)]
+def _with_first(x, window, stride, pads):
+    """The largest values, and the number of the tap that each came from: the first of equal ones.
+
+    Where there are many, in a loop, of two turns if that is possible: else the compiler draws all of it into whatever
+    reads the numbers, and finds them anew for every one of the gradient.
+    """
+
+    def one(clips):
+        windows = conv_forms.windows(conv_forms.pad(clips, pads, -jnp.inf), window, Spec(stride))
+        y = next(windows)
+        first = jnp.zeros(y.shape, jnp.uint8)
+        for number, seen in enumerate(windows, start=1):
+            first = jnp.where(seen > y, jnp.uint8(number), first)
+            y = jnp.maximum(y, seen)
+        return y, first
+
+    if math.prod(window) <= FEW:
+        return one(x)
+    out = Spec(stride, pads).out_size(x.shape[1:4], window)
+    by_frames = window[0] == stride[0] == 1 and pads[0] == (0, 0)
+    clips = x.reshape(-1, 1, *x.shape[2:]) if by_frames else x
+    halves = isinstance(clips.shape[0], int) and clips.shape[0] % 2 == 0
+    groups = clips.reshape(2, -1, *clips.shape[1:]) if halves else clips[:, None]
+    return tuple(array.reshape(x.shape[0], *out, x.shape[4]) for array in lax.map(one, groups))
+
+
+def _to_the_first(x, first, dy, window, stride, pads):
+    """dL/dx, to the taps that `first` names: phase by phase, where the compiler's scatter goes value by value."""
+    padded = [size + lo + hi for size, (lo, hi) in zip(x.shape[1:4], pads, strict=True)]
+    counts = [-(-size // step) for size, step in zip(padded, stride, strict=True)]
     none, clips = jnp.zeros((), dy.dtype), []
     for phase in itertools.product(*map(range, stride)):
         clip = jnp.zeros((x.shape[0], *counts, x.shape[4]), dy.dtype)
-        for number, tap in enumerate(taps):
+        for number, tap in enumerate(conv_forms.taps(window)):
             if all(k % s == p for k, s, p in zip(tap, stride, phase, strict=True)):
                 befores = [k // s for k, s in zip(tap, stride, strict=True)]
-                around = [(lo, c - o - lo, 0) for lo, c, o in zip(befores, counts, y.shape[1:4], strict=True)]
+                around = [(lo, c - o - lo, 0) for lo, c, o in zip(befores, counts, dy.shape[1:4], strict=True)]
                 clip = clip + lax.pad(jnp.where(first == number, dy, none), none, [(0, 0, 0), *around, (0, 0, 0)])
         clips.append(clip)
     return phases.interleave(clips, stride, [lo for lo, _ in pads], x.shape[1:4])
