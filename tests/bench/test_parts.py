@@ -87,6 +87,13 @@ def test_every_lowering_runs(step):
     assert convolutions.same_as_picked(one, step, "bfloat16") == same
 
 
+def test_a_convolution_of_which_one_tap_meets_more_than_padding():
+    """It is lowered as the pointwise one that it is, which no form that is forced does."""
+    one = convolutions.Convolution((2, 1, 7, 7, 8), (3, 1, 1, 8, 4), Spec(padding=((1, 1), (0, 0), (0, 0))))
+    assert convolutions.picked(one, "float32") == "shifted"
+    assert convolutions.same_as_picked(one, "forward", "float32") == ""
+
+
 def test_published_counts():
     target = Target("resnet3d", "r3d_18", clip=(2, 16, 112, 112, 3))
     assert target.num_parameters == 33371472 and target.multiply_adds == pytest.approx(2 * 40.6966e9, rel=1e-4)

@@ -58,6 +58,9 @@ CASES = {
     "volume, one row": ((4, 5, 7, 8), (3, 1, 3), 4, ONE, ((0, 2), (1, 1), (2, 0)), 1),
     "space, zeros on one side": ((3, 6, 7, 9), (1, 3, 3), 4, ONE, ((0, 0), (2, 0), (0, 1)), 1),
     "volume dilated": ((5, 9, 8, 8), (3, 3, 3), 4, ONE, (2, 1, 2), 1, (2, 1, 2)),
+    "time dilated, strided, one tap met": ((3, 4, 4, 2), (3, 1, 1), 2, (2, 1, 1), (2, 0, 0), 1, (3, 1, 1)),
+    "rows dilated, strided, one tap met": ((2, 5, 4, 2), (1, 3, 1), 2, (1, 3, 1), (0, 2, 0), 1, (1, 3, 1)),
+    "volume, more zeros than taps": ((2, 4, 4, 3), (2, 3, 2), 4, ONE, ((3, 4), (3, 0), (2, 2)), 1),
     "volume dilated, strided": ((7, 9, 8, 3), (3, 3, 2), 4, (2, 1, 2), (2, 2, 0), 1, (2, 2, 1)),
     "space dilated": ((2, 9, 8, 8), (1, 3, 3), 4, (1, 2, 1), (0, 2, 3), 1, (1, 2, 3)),
     "time dilated": ((7, 3, 4, 8), (3, 1, 1), 5, (2, 1, 1), (2, 0, 0), 1, (2, 1, 1)),
@@ -150,6 +153,7 @@ LARGE = (
     "volume, stem",
     "volume, no zeros",
     "volume, one row",
+    "volume, more zeros than taps",
     "volume dilated, strided",
     "time, rows skipped",
     "space, many channels",
@@ -165,6 +169,8 @@ def test_large_clips_go_frame_by_frame(case, monkeypatch):
     def each(x, kernel, dy):
         return {name: with_gradients(x, kernel, dy, lowering=name, **settings) for name in ("auto", "product")}
 
+    forward = str(jax.make_jaxpr(functools.partial(conv, lowering="product", **settings))(x, kernel))
+    assert ("scan[" in forward) == (settings["groups"] == 1)
     program = str(jax.make_jaxpr(each)(x, kernel, dy))
     assert "scan[" in program or "while[" in program
     for name, got in jax.jit(each, compiler_options=QUICK)(x, kernel, dy).items():

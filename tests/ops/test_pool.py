@@ -1,6 +1,10 @@
 """Pooling where it is more than the maximum of a full window: edges, padding, windows larger than what there is."""
 
+import functools
+import json
+
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -36,23 +40,28 @@ def test_padding_counts_in_neither_sum_nor_number():
     np.testing.assert_allclose(whole, CLIP.mean(axis=(1, 2, 3), keepdims=True), rtol=1e-6)
 
 
+@pytest.mark.parametrize("channels", [3, 2])  # an even number goes in two halves
 @pytest.mark.parametrize(
     "count, window, stride, padding",
     [
         (2, (1, 3, 3), (1, 2, 2), (0, 1, 1)),
-        (1, (1, 3, 3), (1, 2, 2), (0, 1, 1)),
+        (1, (1, 2, 2), (1, 2, 2), (0, 0, 0)),  # few positions
+        (1, (2, 1, 1), (2, 1, 1), (0, 0, 0)),
+        (1, (2, 2, 2), (3, 3, 3), (0, 0, 0)),  # what lies between windows gets nothing
+        (1, (9, 3, 1), (2, 2, 2), (0, 1, 0)),  # a window that shrinks
         (2, (2, 2, 3), (2, 1, 2), "SAME"),
         (3, (3, 3, 3), (1, 1, 1), (1, 1, 1)),
         (1, (4, 4, 5), (2, 2, 2), (1, 1, 1)),  # the gradient of the compiler
     ],
 )
-def test_the_gradient_goes_to_the_first_maximum(count, window, stride, padding):
+def test_the_gradient_goes_to_the_first_maximum(count, window, stride, padding, channels):
     """Against a walk over all windows in float64, with ties."""
     rng = np.random.default_rng(0)
-    x = np.float32(rng.integers(0, 4, (count, 4, 7, 6, 3)))
+    x = np.float32(rng.integers(0, 4, (count, 4, 7, 6, channels)))
     y, vjp = jax.vjp(lambda x: max_pool(x, window, stride, padding), jnp.asarray(x))
     dy = np.float32(rng.standard_normal(y.shape))
     pads = pairs(padding, x.shape[1:4], window, stride)
+    window = [min(k, size + sum(pad)) for k, size, pad in zip(window, x.shape[1:4], pads, strict=True)]
     padded = np.pad(x, [(0, 0), *pads, (0, 0)], constant_values=-np.inf)
     expected = np.zeros_like(padded, np.float64)
     for n, t, h, w, c in np.ndindex(y.shape):
@@ -70,3 +79,43 @@ def test_what_is_not_a_number_is_not_lost(place):
     x = jnp.zeros((1, 1, 1, 3, 1)).at[0, 0, 0, place].set(jnp.nan)
     y, _ = jax.vjp(lambda x: max_pool(x, (1, 1, 3)), x)
     assert jnp.isnan(y).all() and jnp.isnan(max_pool(x, (1, 1, 3))).all()
+
+
+STEM = functools.partial(max_pool, window=(1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
+
+
+def gradient(x):
+    return jax.grad(lambda x: (STEM(x) ** 2).sum())(x)
+
+
+def test_under_vmap_and_in_half_precision():
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 1, 2, 6, 7, 4)), jnp.bfloat16)
+    got = jax.vmap(gradient)(x)
+    assert got.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(got, jnp.stack([gradient(clip) for clip in x]))
+    np.testing.assert_allclose(np.float32(got), gradient(jnp.float32(x[:, 0]))[:, None], rtol=2e-2)
+
+
+def test_export_for_other_platforms_with_any_number_of_clips():
+    (n,) = jax.export.symbolic_shape("n")
+    shape = jax.ShapeDtypeStruct((n, 2, 6, 7, 4), jnp.float32)
+    exported = jax.export.export(jax.jit(gradient), platforms=("cpu", "cuda", "tpu"))(shape)
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((3, 2, 6, 7, 4), np.float32))
+    np.testing.assert_array_equal(exported.call(x), gradient(x))
+
+
+def on_four_devices():
+    """Runs where there are 4 devices: prints how many times a batch that is cut over them is gathered."""
+    from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
+    x = jax.device_put(
+        np.float32(np.arange(8 * 72 * 4).reshape(8, 2, 6, 6, 4) % 7), NamedSharding(mesh, PartitionSpec("data"))
+    )
+    program = jax.jit(gradient).lower(x).compile()
+    np.testing.assert_array_equal(program(x), gradient(np.asarray(x)))
+    print(json.dumps(program.as_text().count("all-gather")))
+
+
+def test_a_batch_cut_over_four_devices_stays_so(on_devices):
+    assert on_devices(__file__, "on_four_devices", 4) == 0

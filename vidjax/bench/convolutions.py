@@ -14,7 +14,7 @@ from jax.extend.core import Jaxpr
 from vidjax.bench.targets import Target
 from vidjax.bench.timing import Contestant, make_turn
 from vidjax.experiment import counting
-from vidjax.ops import conv, conv_rule
+from vidjax.ops import conv, conv_forms, conv_rule
 from vidjax.ops.conv_forms import Spec
 from vidjax.run import devices
 
@@ -114,8 +114,10 @@ def contestant(one: Convolution, lowering: str, *, precision: str, step: str) ->
 
 
 def picked(one: Convolution, precision: str) -> str:
-    """The form that "auto" takes here."""
-    return conv_rule.choose(jax.default_backend() == "cpu", one.kernel, one.spec, one.x[1:4], rule(), precision)
+    """The form that "auto" takes here, for the taps that meet more than padding."""
+    parts, spec = conv_forms.met(one.kernel, one.spec, one.x[1:4])
+    kernel = (*(part.stop - part.start for part in parts), *one.kernel[3:])
+    return conv_rule.choose(jax.default_backend() == "cpu", kernel, spec, one.x[1:4], rule(), precision)
 
 
 def rule() -> str:
@@ -124,8 +126,14 @@ def rule() -> str:
 
 
 def same_as_picked(one: Convolution, step: str, precision: str) -> str:
-    """The lowering whose program is the one of "auto"; "" where there is none, as each gradient picks for itself."""
-    return "" if step == "train" and jax.default_backend() == "cpu" else picked(one, precision)
+    """The lowering whose program is the one of "auto", or "".
+
+    Each gradient on a CPU picks for itself, and a form by its name may do the taps that meet padding alone as well.
+    """
+    if step == "train" and jax.default_backend() == "cpu":
+        return ""
+    whole = conv_forms.met(one.kernel, one.spec, one.x[1:4])[1] == one.spec
+    return picked(one, precision) if whole else ""
 
 
 def for_torch(one: Convolution) -> dict[str, Any] | None:

@@ -160,7 +160,7 @@ def measure_convolutions(bench: Bench, target: Target, *, steps: Sequence[str], 
         bench.tell(f"{target.name} {target.size} {target.precision}: convolution {number} of {len(found)}, {one.name}")
         for step in steps if every else ("forward",):
             same = convolutions.same_as_picked(one, step, target.precision)
-            lowerings = [*([] if same else ["auto"]), *(FORMS if every else [same])]
+            lowerings = dict.fromkeys([same or "auto", *(FORMS if every else ())])
             words = {"precision": target.precision, "step": step}
             contestants = [convolutions.contestant(one, lowering, **words) for lowering in lowerings]
             others = _torch_convolutions(bench, one, target.precision, step) if every else []

@@ -6,7 +6,7 @@ Each takes x [N, T, H, W, C], a kernel [kt, kh, kw, C / groups, F] and a Spec.
 kernel without extent in time folds time into the batch, one without extent in space folds height and width into one
 axis, and any other is the sum over its taps in time of the first case. `shifted` is the sum over all taps of a slice
 times the tap: multiply-adds for a depthwise kernel, matrix products for any other, one of them for 1x1x1. `product`
-goes frame by frame and adds up matrix products of what the taps meet, so that all of it stays in a CPU's cache.
+goes frame by frame and adds up matrix products of what the taps meet, so that what it gathers stays in a CPU's cache.
 """
 
 import itertools
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import lax
 
 WHOLE = 2**21  # elements: what is gathered for a matrix product at once, and not frame by frame
-MANY = 128  # channels from which a tap is worth a matrix product of its own
+MANY = 128  # channels from which a tap in space is worth a matrix product of its own
 GATHERED = 576  # channels that taps of fewer are gathered to
 Pairs = tuple[tuple[int, int], ...]
 Size = tuple[int, int, int]
@@ -110,7 +110,8 @@ def product(x: jax.Array, kernel: jax.Array, spec: Spec, *, backward: bool = Fal
 def _taps_in_time_together(x, kernel, spec, out_size):
     """A matrix product for each frame of the clip, whose columns are the taps in time; then what each adds to a frame.
 
-    Every frame is gathered once, not for each of the taps. For a stride of 1 in time.
+    Every frame is gathered once, under all taps in space, and not for each of the taps in time. For a stride of 1 in
+    time. The sums are those of whole clips, in float32.
     """
     kt, (kh, kw, c, features), (n, t), (ho, wo) = len(kernel), kernel[0].shape, x.shape[:2], out_size
     right = jnp.concatenate([part.reshape(-1, features) for part in kernel], axis=1)  # [kh * kw * C, kt * F]
@@ -197,17 +198,21 @@ def trimmed(kernel: jax.Array, spec: Spec, size: tuple[int, ...]) -> tuple[jax.A
 
     In the last stage of a network one frame may be left, of which a kernel of three sees nothing but zeros twice.
     """
-    parts, padding = [], list(spec.padding)
-    for axis, out in enumerate(spec.out_size(size, kernel.shape[:3])):
+    parts, inner = met(kernel.shape, spec, size)
+    return (kernel, spec) if inner == spec else (kernel[parts], inner)
+
+
+def met(kernel_shape: tuple[int, ...], spec: Spec, size: tuple[int, ...]) -> tuple[tuple[slice, ...], Spec]:
+    """The taps that `trimmed` leaves along time, height and width, and how they move."""
+    parts, padding = [], []
+    for axis, out in enumerate(spec.out_size(size, kernel_shape[:3])):
         (lo, hi), step, hole = spec.padding[axis], spec.stride[axis], spec.dilation[axis]
-        count = kernel.shape[axis]
-        met = [k for k in range(count) if any(0 <= k * hole + o * step - lo < size[axis] for o in range(out))]
-        first, last = (met[0], met[-1]) if met else (0, count - 1)
+        count = kernel_shape[axis]
+        those = [k for k in range(count) if any(0 <= k * hole + o * step - lo < size[axis] for o in range(out))]
+        first, last = (those[0], those[-1]) if those else (0, count - 1)
         parts.append(slice(first, last + 1))
-        padding[axis] = (lo - first * hole, hi - (count - 1 - last) * hole)
-    if tuple(padding) == spec.padding:
-        return kernel, spec
-    return kernel[tuple(parts)], spec._replace(padding=tuple(padding))
+        padding.append((lo - first * hole, hi - (count - 1 - last) * hole))
+    return tuple(parts), spec._replace(padding=tuple(padding))
 
 
 def turned(kernel: jax.Array, groups: int) -> jax.Array:

@@ -15,15 +15,15 @@ FORMS: dict[str, Callable] = {
 }
 LOWERINGS = ("auto", "onednn", *FORMS)
 
-# All of them of a CPU.
-FEATURES = 128  # with fewer, packing the operand of the compiler's convolution costs more than it saves
-POSITIONS = 64  # and on frames as small as this, turning the kernel does
+# All of these are of a CPU.
+FEATURES = 128  # from which the compiler's 2D convolution is quicker than matrix products
+POSITIONS = 64  # of a frame, up to which it is not: turning the kernel takes longer than the convolution
 WEIGHTS = 1024  # channels x features from which planes cost less than the products that they save
-CHANNELS = 64  # and channels from which they do in time as well, or for the gradient of the kernel
+CHANNELS = 64  # from which they do in time as well, and for the gradient of the kernel
 # Beside oneDNN's convolution, which is quicker and need not be compiled:
-ONEDNN_WEIGHTS = 8192  # the same,
-PRODUCTS = 5e8  # and multiplications a clip
-TURNED = 2**19  # or, where a kernel has to be turned, as many numbers in it
+ONEDNN_WEIGHTS = 8192  # channels x features from which planes cost less, and there have to be either
+PRODUCTS = 5e8  # so many multiply-adds a clip
+TURNED = 2**19  # or so many numbers in a kernel that would have to be turned
 
 
 def choose(

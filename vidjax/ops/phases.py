@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+
+from vidjax.ops.conv_forms import pad
 
 
 def interleave(
@@ -15,7 +16,8 @@ def interleave(
 ) -> jax.Array:
     """[N, Qt, Qh, Qw, C] for each phase, in the order of their product, -> `size` positions of the clip from `starts`.
 
-    All three are of (time, height, width), and there are as many phases as their strides multiply to.
+    All three are of (time, height, width), and there are as many phases as their strides multiply to. What `size` asks
+    for beyond the phases is zeros.
     """
     clips = list(phases)
     for axis in (3, 2, 1):  # the last changes fastest
@@ -23,9 +25,8 @@ def interleave(
         if step > 1:
             clips = [_alternate(clips[i : i + step], axis) for i in range(0, len(clips), step)]
     (clip,) = clips
-    for axis, (start, length) in enumerate(zip(starts, size, strict=True), start=1):
-        clip = lax.slice_in_dim(clip, start, start + length, axis=axis)
-    return clip
+    around = [(-a, a + n - have) for a, n, have in zip(starts, size, clip.shape[1:4], strict=True)]
+    return pad(clip, around)
 
 
 def _alternate(clips, axis):

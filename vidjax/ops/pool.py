@@ -14,8 +14,8 @@ from vidjax.ops import conv_forms, phases
 from vidjax.ops.conv_forms import Spec
 from vidjax.ops.padding import Padding, pairs
 
-MANY = 64  # positions of a window from which its gradient is left to the compiler: here each is an operation
-FEW = 4  # and up to which finding the largest again costs less than keeping where it was
+MANY = 64  # positions of a window, 256 at most: the gradient of a larger one is the compiler's
+FEW = 4  # positions: for no more than these, finding the largest again is cheaper than keeping where it was
 
 
 def max_pool(
@@ -70,11 +70,12 @@ def _backward(window, stride, pads, saved, dy):
 def _with_first(x, window, stride, pads):
     """The largest values, and the number of the tap that each came from: the first of equal ones.
 
-    Where there are many, in a loop, of two turns if that is possible: else the compiler draws all of it into whatever
-    reads the numbers, and finds them anew for every one of the gradient.
+    Windows of more than FEW positions run in a loop over two halves of the channels. It is there only so that the
+    compiler keeps the numbers, instead of finding them anew in all that reads them. What is not a number passes
+    through, without a tap of its own.
     """
 
-    def one(clips):
+    def find(clips):
         windows = conv_forms.windows(conv_forms.pad(clips, pads, -jnp.inf), window, Spec(stride))
         y = next(windows)
         first = jnp.zeros(y.shape, jnp.uint8)
@@ -83,14 +84,11 @@ def _with_first(x, window, stride, pads):
             y = jnp.maximum(y, seen)
         return y, first
 
-    if math.prod(window) <= FEW:
-        return one(x)
-    out = Spec(stride, pads).out_size(x.shape[1:4], window)
-    by_frames = window[0] == stride[0] == 1 and pads[0] == (0, 0)
-    clips = x.reshape(-1, 1, *x.shape[2:]) if by_frames else x
-    halves = isinstance(clips.shape[0], int) and clips.shape[0] % 2 == 0
-    groups = clips.reshape(2, -1, *clips.shape[1:]) if halves else clips[:, None]
-    return tuple(array.reshape(x.shape[0], *out, x.shape[4]) for array in lax.map(one, groups))
+    half, odd = divmod(x.shape[4], 2)
+    if odd or math.prod(window) <= FEW:
+        return find(x)
+    halves = lax.map(lambda start: find(lax.dynamic_slice_in_dim(x, start, half, axis=4)), jnp.array([0, half]))
+    return tuple(jnp.concatenate([array[0], array[1]], axis=4) for array in halves)
 
 
 def _to_the_first(x, first, dy, window, stride, pads):
