@@ -109,11 +109,18 @@ def wait_for(process, run, least):
         time.sleep(0.002)
 
 
-def test_killed_three_times_and_stopped_once_it_ends_with_the_same_bits(everything, whole, start, tmp_path):
+@pytest.mark.parametrize(
+    "kills",
+    [
+        pytest.param([(11, 17)], id="once"),
+        pytest.param([(3, 8), (11, 17), (20, 25)], id="three times", marks=pytest.mark.slow),
+    ],
+)
+def test_killed_and_then_stopped_it_ends_with_the_same_bits(kills, everything, whole, start, tmp_path):
     run, chance = tmp_path / "run", random.Random(0)
-    for least in (chance.randint(3, 8), chance.randint(11, 17), chance.randint(20, 25)):
+    for first, last in kills:
         process = start([*everything, "--workdir", run])
-        wait_for(process, run, least)
+        wait_for(process, run, chance.randint(first, last))
         time.sleep(chance.uniform(0, 0.1))
         process.kill()
         assert process.wait() == -signal.SIGKILL and steps_saved(run)[-1] < 40
