@@ -114,7 +114,7 @@ def _taps_in_time_together(x, kernel, spec, out_size):
     time. The sums are those of whole clips, in float32.
     """
     kt, (kh, kw, c, features), (n, t), (ho, wo) = len(kernel), kernel[0].shape, x.shape[:2], out_size
-    right = jnp.concatenate([part.reshape(-1, features) for part in kernel], axis=1)  # [kh * kw * C, kt * F]
+    right = beside([part.reshape(-1, features) for part in kernel])  # [kh * kw * C, kt * F]
     frames, length = x.reshape(-1, *x.shape[2:]), t + kt - 1
 
     def one(total, place):

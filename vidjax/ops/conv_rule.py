@@ -21,9 +21,9 @@ POSITIONS = 64  # of a frame, up to which it is not: turning the kernel takes lo
 WEIGHTS = 1024  # channels x features from which planes cost less than the products that they save
 CHANNELS = 64  # from which they do in time as well, and for the gradient of the kernel
 # Beside oneDNN's convolution, which is quicker and need not be compiled:
-ONEDNN_WEIGHTS = 8192  # channels x features from which planes cost less, and there have to be either
-PRODUCTS = 5e8  # so many multiply-adds a clip
-TURNED = 2**19  # or so many numbers in a kernel that would have to be turned
+ONEDNN_WEIGHTS = 8192  # channels x features from which planes cost less, where one of these two is reached as well:
+PRODUCTS = 5e8  # multiply-adds a clip
+TURNED = 2**19  # numbers in a kernel that would have to be turned
 
 
 def choose(

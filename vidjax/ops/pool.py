@@ -88,7 +88,7 @@ def _with_first(x, window, stride, pads):
     if odd or math.prod(window) <= FEW:
         return find(x)
     halves = lax.map(lambda start: find(lax.dynamic_slice_in_dim(x, start, half, axis=4)), jnp.array([0, half]))
-    return tuple(jnp.concatenate([array[0], array[1]], axis=4) for array in halves)
+    return tuple(conv_forms.beside([array[0], array[1]]) for array in halves)
 
 
 def _to_the_first(x, first, dy, window, stride, pads):
