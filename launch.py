@@ -9,7 +9,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 from vidjax import jobs
-from vidjax.run import command, errors, huge_pages
+from vidjax.core import errors
+from vidjax.run import command, huge_pages
 
 
 def main(argv, own_process=False):

@@ -15,7 +15,9 @@ def get_config(preset=""):
     config = common.base(preset)
     config.model.name = "c3d"
     config.model.variant = "c3d"
-    common.add_fields(config, hidden_dropout=0.5)  # behind the wide layers; that of the head would come on top
+    common.add_fields(
+        config, hidden_dropout=0.5
+    )  # behind the wide layers; that of the head would come on top
     config.head.dropout = 0.0
     if preset:
         config.num_epochs = 16.0

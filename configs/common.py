@@ -12,7 +12,9 @@ PRESETS = ("", "jester")
 def base(preset: str = "") -> ConfigDict:
     """The defaults as a preset changes them, locked. Raises ValueError for one that does not exist."""
     if preset not in PRESETS:
-        raise ValueError(f"There is no preset {preset!r}. There are: none (built-in set), {', '.join(PRESETS[1:])}.")
+        raise ValueError(
+            f"There is no preset {preset!r}. There are: none (built-in set), {', '.join(PRESETS[1:])}."
+        )
     config = defaults()
     if preset:
         _jester(config)
@@ -31,17 +33,23 @@ def defaults() -> ConfigDict:
     config.log_steps = 50  # steps from one line of metrics to the next
     config.eval_steps = 0  # steps from one evaluation to the next; 0: once an epoch
     config.checkpoint_steps = 0  # steps from one checkpoint to the next; 0: once an epoch
-    config.init_from = ""  # weights to start from: a work folder, or a file of a known code base; "": random
+    config.init_from = (
+        ""  # weights to start from: a work folder, or a file of a known code base; "": random
+    )
     config.inflate = "copy"  # kernels of 2D weights over time: copy (all frames, divided by their number) or centre
-    config.precision = "float32"  # of the network's arithmetic: float32 or bfloat16; parameters stay float32
+    config.precision = (
+        "float32"  # of the network's arithmetic: float32 or bfloat16; parameters stay float32
+    )
     # keep results of convolutions alone for the backward pass: less memory, more time; a CPU needs jaxlib 0.11 for it
     config.remat = False
     # onednn: its convolutions, on a CPU with jaxlib 0.11 or later; cache: keep compiled programs in data.cache_dir,
     # those without onednn; quick_init: compile initialisation at the cheap level, for the same bits; huge_pages: ask
     # Linux for memory in pages of 2 MiB, which saves a CPU up to a fifth of a step
-    config.compile = ConfigDict({"onednn": True, "cache": True, "quick_init": True, "huge_pages": True})
+    config.compile = ConfigDict(
+        {"onednn": True, "cache": True, "quick_init": True, "huge_pages": True}
+    )
     config.model = _model()
-    config.head = ConfigDict({"name": "clip", "dropout": 0.2})
+    config.head = ConfigDict({"name": "average", "dropout": 0.2})
     config.data = _data()
     config.optim = _optim()
     config.schedule = _schedule()
@@ -69,15 +77,23 @@ def _data() -> ConfigDict:
     data = ConfigDict()
     data.name = "gestures"  # a file of vidjax/data/sources
     data.root = ""  # folder of the data set; the built-in set needs none
-    data.cache_dir = ""  # for what is made once (clips, lists, programs); "": $VIDJAX_CACHE or ~/.cache/vidjax
+    data.cache_dir = (
+        ""  # for what is made once (clips, lists, programs); "": $VIDJAX_CACHE or ~/.cache/vidjax
+    )
     data.num_frames = 16  # frames of a clip, T
-    data.sampling = "segments"  # segments: one frame of each T-th of the video; window: T frames at a stride
+    data.sampling = (
+        "segments"  # segments: one frame of each T-th of the video; window: T frames at a stride
+    )
     data.stride = 2  # window: frames from one to the next
     data.stride_jitter = 0  # window, training: the stride is drawn from stride +- jitter
-    data.short = "clamp"  # videos with too few frames: clamp holds the last one, repeat starts again
+    data.short = (
+        "clamp"  # videos with too few frames: clamp holds the last one, repeat starts again
+    )
     data.size = 112  # side of the square the network sees, pixels
     data.resize = 128  # evaluation: short side before the centre crop of `size`
-    data.crop = "random_resized"  # training: random_resized, multi_scale, or centre as in evaluation
+    data.crop = (
+        "random_resized"  # training: random_resized, multi_scale, or centre as in evaluation
+    )
     data.crop_area = (0.5, 1.0)  # random_resized: share of the frame's area
     data.crop_ratio = (0.75, 1.3333)  # random_resized: width to height
     data.crop_scales = (1.0, 0.875, 0.75, 0.66)  # multi_scale: sides as shares of the short side
@@ -86,7 +102,9 @@ def _data() -> ConfigDict:
     data.max_bad = 0.0  # share of clips that may be unreadable before the run refuses to start
     data.decode_threads = 0  # 0: one a core
     # built-in set: clips a class, how many of Jester's classes, and the seed of the drawings
-    data.gestures = ConfigDict({"train_clips": 70, "validation_clips": 20, "num_classes": 27, "seed": 0})
+    data.gestures = ConfigDict(
+        {"train_clips": 70, "validation_clips": 20, "num_classes": 27, "seed": 0}
+    )
     return data
 
 
@@ -103,7 +121,9 @@ def _optim() -> ConfigDict:
     optim.eps = 1e-8  # adam
     optim.amsgrad = False  # adam
     optim.clip_norm = 0.0  # largest norm of the whole gradient; 0: off
-    optim.ema_decay = 0.0  # evaluate an average of the parameters that forgets 1 - decay a step; 0: off
+    optim.ema_decay = (
+        0.0  # evaluate an average of the parameters that forgets 1 - decay a step; 0: off
+    )
     return optim
 
 
@@ -145,10 +165,14 @@ def _laptop(config: ConfigDict) -> None:
     config.data.num_frames = 8
     config.data.size = 56
     config.data.resize = 60
-    config.data.crop = "centre"  # the affine augmentation moves the frame, so that no gesture is cut off
+    config.data.crop = (
+        "centre"  # the affine augmentation moves the frame, so that no gesture is cut off
+    )
     config.optim.learning_rate = 3e-3
     config.optim.ema_decay = 0.99
     config.schedule.warmup_steps = 60
-    config.augment.flip = 0.0  # mirror images and their swapped labels take longer to learn than there is time
+    config.augment.flip = (
+        0.0  # mirror images and their swapped labels take longer to learn than there is time
+    )
     config.augment.rotate = 0.0
     config.augment.translate = 0.06

@@ -17,14 +17,18 @@ def get_config(preset=""):
     config = common.base(preset)
     config.model.name = "convcolumn"
     config.model.variant = "conv_column_6"
-    common.add_fields(config, hidden_dropout=0.15)  # behind the wide layers; that of the head would come on top
+    common.add_fields(
+        config, hidden_dropout=0.15
+    )  # behind the wide layers; that of the head would come on top
     config.head.dropout = 0.0
     if preset:
         _tutorial(config)
     else:
         config.model.width = 0.125
         config.num_epochs = 8.0
-        config.data.num_frames = 16  # the fewest, and nearly the smallest frames, that the network takes
+        config.data.num_frames = (
+            16  # the fewest, and nearly the smallest frames, that the network takes
+        )
         config.data.size = 80
         config.data.resize = 84
     return config

@@ -16,7 +16,9 @@ def get_config(preset=""):
     config = common.base(preset)
     config.model.name = "fusion"
     config.model.variant = "slow_fusion"
-    common.add_fields(config, hidden_dropout=0.5)  # behind the wide layers; that of the head would come on top
+    common.add_fields(
+        config, hidden_dropout=0.5
+    )  # behind the wide layers; that of the head would come on top
     config.head.dropout = 0.0
     config.data.num_frames = 10
     if preset:

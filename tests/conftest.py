@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from vidjax import jobs
-from vidjax.ops import conv, conv_rule
+from vidjax.ops import conv
+from vidjax.ops.conv import rule
 from vidjax.run import command
 
 # every kind of randomness and of state; and saves that neither logging nor evaluation falls together with
@@ -32,7 +33,12 @@ EVERYTHING = {
     "augment.scale": (0.9, 1.1),
 }
 ROOT = Path(__file__).parent.parent
-DIRECTIONS = {"Swiping Left": (-1, 0), "Swiping Right": (1, 0), "Sinking": (0, 1), "Rising": (0, -1)}
+DIRECTIONS = {
+    "Swiping Left": (-1, 0),
+    "Swiping Right": (1, 0),
+    "Sinking": (0, 1),
+    "Rising": (0, -1),
+}
 CLIPS = {"train": 24, "validation": 11}  # 11: no batch divides it
 NUM_FRAMES, WIDTH, HEIGHT = 6, 28, 20
 
@@ -47,7 +53,9 @@ def forced_lowering(request):
     wanted, usual = request.config.getoption("--lowering"), conv.conv
 
     def forced(*arrays, lowering="auto", **settings):
-        return usual(*arrays, lowering=wanted if lowering in ("auto", "onednn") else lowering, **settings)
+        return usual(
+            *arrays, lowering=wanted if lowering in ("auto", "onednn") else lowering, **settings
+        )
 
     with pytest.MonkeyPatch.context() as patch:
         if wanted != "auto":
@@ -151,7 +159,7 @@ def cheap(squares, forced_lowering):
         "schedule.warmup_steps": 1,
         "optim.learning_rate": 0.01,
     }
-    if forced_lowering in conv_rule.FORMS:
+    if forced_lowering in rule.FORMS:
         settings["model.lowering"] = forced_lowering
     return [f"--config.{key}={value}" for key, value in settings.items()]
 

@@ -19,7 +19,18 @@ MAX_FILE, MAX_FUNCTION = 400, 60  # lines
 # room: the rooms it may import
 ARROWS = {
     "launch": {"jobs", "run"},
-    "jobs": {"jobs", "bench", "experiment", "run", "data", "learn", "models", "heads", "convert", "report"},
+    "jobs": {
+        "jobs",
+        "bench",
+        "experiment",
+        "run",
+        "data",
+        "learn",
+        "models",
+        "heads",
+        "convert",
+        "report",
+    },
     "bench": {"bench", "experiment", "run", "learn", "models", "ops", "report"},
     "experiment": {"experiment", "run", "data", "learn", "models", "heads", "convert"},
     "run": {"run"},
@@ -34,9 +45,15 @@ ARROWS = {
     "convert": {"convert", "models", "run"},
 }
 TENSORFLOW = {"tensorflow", "tensorflow_datasets", "tensorboard", "clu"}  # clu's writers import it
-WITH_TENSORFLOW = ("vidjax/data/", "vidjax/run/", "vidjax/convert/tensorflow_checkpoint.py")  # inside functions
+WITH_TENSORFLOW = (
+    "vidjax/data/",
+    "vidjax/run/",
+    "vidjax/convert/tensorflow_checkpoint.py",
+)  # inside functions
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax"}
-WITHOUT_JAX = tuple(f"vidjax/bench/torch_{name}.py" for name in ("worker", "programs", "networks", "layers"))
+WITHOUT_JAX = tuple(
+    f"vidjax/bench/torch_{name}.py" for name in ("worker", "programs", "networks", "layers")
+)
 IN_CONFIGS = {"configs.common", "ml_collections"}
 # Only their own room calls these, and the names of small helpers and of gestures say what a docstring would repeat.
 NAMES_SUFFICE = ("vidjax/report/", "vidjax/data/render/motions.py")
@@ -47,7 +64,10 @@ Sources = dict[str, str]  # path from the root, with slashes -> text
 
 def read_sources() -> Sources:
     """Every Python file of the project."""
-    paths = [ROOT / "launch.py", *(p for d in ("vidjax", "configs", "tests") for p in (ROOT / d).rglob("*.py"))]
+    paths = [
+        ROOT / "launch.py",
+        *(p for d in ("vidjax", "configs", "tests") for p in (ROOT / d).rglob("*.py")),
+    ]
     return {path.relative_to(ROOT).as_posix(): path.read_text() for path in paths}
 
 
@@ -78,7 +98,11 @@ def walk(node: ast.AST, top: bool = True) -> Iterator[tuple[ast.AST, bool]]:
     """Every node below, and whether it runs when the file is imported: outside functions, and not for types alone."""
     for child in ast.iter_child_nodes(node):
         types = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
-        inner = top and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and not types
+        inner = (
+            top
+            and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            and not types
+        )
         yield child, top
         yield from walk(child, inner)
 
@@ -95,7 +119,9 @@ def wrong_arrows(sources: Sources) -> list[str]:
         if path.startswith(("tests/", "configs/")) or path == "vidjax/__init__.py":
             continue
         room = room_of(path)
-        allowed = ARROWS.get(room, set()) | ARROWS.get(path.removeprefix("vidjax/").removesuffix(".py"), set())
+        allowed = ARROWS.get(room, set()) | ARROWS.get(
+            path.removeprefix("vidjax/").removesuffix(".py"), set()
+        )
         for module, line, _ in imports(path, text):
             first, _, rest = module.partition(".")
             to = rest.partition(".")[0]
@@ -171,7 +197,11 @@ def undocumented(sources: Sources) -> list[str]:
             continue
         for node in tree.body:
             kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-            if isinstance(node, kinds) and not node.name.startswith("_") and not ast.get_docstring(node):
+            if (
+                isinstance(node, kinds)
+                and not node.name.startswith("_")
+                and not ast.get_docstring(node)
+            ):
                 found.append(f"{path}:{node.lineno} {node.name} has no docstring")
     return found
 
@@ -190,18 +220,38 @@ BREACHES = (
     (wrong_arrows, "vidjax/models/x.py", "from . import tiny3d", "models -> models"),
     (wrong_arrows, "vidjax/models/x.py", "from .tiny3d import Model", "models -> models"),
     (wrong_arrows, "vidjax/models/x.py", "from vidjax import heads", "models -> heads"),
-    (wrong_arrows, "vidjax/models/__init__.py", "from vidjax.models import tiny3d", "models -> models"),
+    (
+        wrong_arrows,
+        "vidjax/models/__init__.py",
+        "from vidjax.models import tiny3d",
+        "models -> models",
+    ),
     (wrong_arrows, "vidjax/ops/x.py", "import vidjax.learn.losses as losses", "ops -> learn"),
-    (wrong_arrows, "vidjax/heads/x.py", "def f():\n    from vidjax.models import build", "heads -> models"),
+    (
+        wrong_arrows,
+        "vidjax/heads/x.py",
+        "def f():\n    from vidjax.models import build",
+        "heads -> models",
+    ),
     (wrong_arrows, "vidjax/data/sources/x.py", "from ...run import errors", "data -> run"),
-    (wrong_arrows, "vidjax/data/x.py", "importlib.import_module('vidjax.run.errors')", "data -> run"),
+    (
+        wrong_arrows,
+        "vidjax/data/x.py",
+        "importlib.import_module('vidjax.run.errors')",
+        "data -> run",
+    ),
     (wrong_arrows, "vidjax/data/x.py", "import_module(f'vidjax.{name}')", "data -> {name}"),
     (wrong_arrows, "vidjax/report/x.py", "from vidjax.run import workdir", "report -> run"),
     (wrong_arrows, "vidjax/learn/x.py", "from vidjax import run", "learn -> run"),
     (wrong_arrows, "vidjax/convert/x.py", "from vidjax.data import labels", "convert -> data"),
     (wrong_arrows, "vidjax/run/x.py", "from vidjax.experiment import parts", "run -> experiment"),
     (wrong_arrows, "vidjax/experiment/x.py", "from vidjax.jobs import train", "experiment -> jobs"),
-    (wrong_arrows, "vidjax/experiment/x.py", "def f():\n    from configs import common", "experiment -> configs"),
+    (
+        wrong_arrows,
+        "vidjax/experiment/x.py",
+        "def f():\n    from configs import common",
+        "experiment -> configs",
+    ),
     (wrong_arrows, "launch.py", "from vidjax.models import build", "launch -> models"),
     (wrong_arrows, "vidjax/novel/x.py", "from vidjax.ops import conv", "novel -> ops"),
     (wrong_libraries, "vidjax/data/x.py", "import tensorflow as tf", "imports tensorflow"),
@@ -212,9 +262,24 @@ BREACHES = (
         "imports clu",
     ),
     (wrong_libraries, "vidjax/run/x.py", "class A:\n    import tensorflow", "imports tensorflow"),
-    (wrong_libraries, "vidjax/jobs/x.py", "def f():\n    import tensorflow.data", "imports tensorflow"),
-    (wrong_libraries, "vidjax/convert/x.py", "def f():\n    import tensorflow as tf", "imports tensorflow"),
-    (wrong_libraries, "vidjax/convert/tensorflow_checkpoint.py", "import tensorflow as tf", "imports tensorflow"),
+    (
+        wrong_libraries,
+        "vidjax/jobs/x.py",
+        "def f():\n    import tensorflow.data",
+        "imports tensorflow",
+    ),
+    (
+        wrong_libraries,
+        "vidjax/convert/x.py",
+        "def f():\n    import tensorflow as tf",
+        "imports tensorflow",
+    ),
+    (
+        wrong_libraries,
+        "vidjax/convert/tensorflow_checkpoint.py",
+        "import tensorflow as tf",
+        "imports tensorflow",
+    ),
     (wrong_libraries, "vidjax/data/x.py", "def f():\n    import jax.numpy as jnp", "imports jax"),
     (wrong_libraries, "vidjax/convert/x.py", "def f():\n    import torch", "imports torch"),
     (wrong_libraries, "vidjax/jobs/x.py", "def f():\n    import torch", "imports torch"),
@@ -222,18 +287,40 @@ BREACHES = (
     (wrong_libraries, "vidjax/bench/torch_worker.py", "def f():\n    import jax", "imports jax"),
     (wrong_in_configs, "configs/x.py", "import jax", "imports jax"),
     (wrong_in_configs, "configs/x.py", "from configs import r2p1d", "imports configs.r2p1d"),
-    (wrong_in_configs, "configs/x.py", "def get_config():\n    import vidjax.models", "imports vidjax.models"),
+    (
+        wrong_in_configs,
+        "configs/x.py",
+        "def get_config():\n    import vidjax.models",
+        "imports vidjax.models",
+    ),
     (too_long, "tests/x.py", "\n" * 401, "has 401 lines"),
-    (too_long, "vidjax/ops/x.py", "class A:\n    def f():\n" + "        a = 1\n" * 61, "f has 61 lines"),
+    (
+        too_long,
+        "vidjax/ops/x.py",
+        "class A:\n    def f():\n" + "        a = 1\n" * 61,
+        "f has 61 lines",
+    ),
     (undocumented, "vidjax/ops/x.py", '"""."""\ndef conv():\n    pass', "conv has no docstring"),
-    (undocumented, "vidjax/ops/x.py", '"""."""\n@dataclass\nclass Conv:\n    a = 1', "Conv has no docstring"),
-    (undocumented, "vidjax/report/write.py", '"""."""\ndef write():\n    pass', "write has no docstring"),
+    (
+        undocumented,
+        "vidjax/ops/x.py",
+        '"""."""\n@dataclass\nclass Conv:\n    a = 1',
+        "Conv has no docstring",
+    ),
+    (
+        undocumented,
+        "vidjax/report/write.py",
+        '"""."""\ndef write():\n    pass',
+        "write has no docstring",
+    ),
     (undocumented, "vidjax/report/x.py", "a = 1", "vidjax/report/x.py has no docstring"),
     (undocumented, "configs/x.py", "a = 1", "configs/x.py has no docstring"),
 )
 
 
-@pytest.mark.parametrize("rule, path, text, expected", BREACHES, ids=[f"{b[0].__name__}-{b[3]}" for b in BREACHES])
+@pytest.mark.parametrize(
+    "rule, path, text, expected", BREACHES, ids=[f"{b[0].__name__}-{b[3]}" for b in BREACHES]
+)
 def test_a_planted_breach_is_found(rule, path, text, expected):
     (found,) = set(rule({path: text}))
     assert found.startswith(path) and found.endswith(expected)
@@ -247,7 +334,7 @@ def test_what_the_rules_allow():
         "vidjax/data/x.py": '"""."""\ndef _f():\n    import tensorflow as tf\n    from vidjax.data import errors',
         "vidjax/run/x.py": '"""."""\ndef _f():\n    from clu import metric_writers',
         "vidjax/convert/tensorflow_checkpoint.py": '"""."""\ndef _f():\n    import tensorflow as tf',
-        "vidjax/jobs/x.py": '"""."""\nfrom vidjax.jobs.train import run\nfrom vidjax.bench import timing',
+        "vidjax/jobs/x.py": '"""."""\nfrom vidjax.jobs.train import run\nfrom benchmarks import timing',
         "vidjax/bench/x.py": '"""."""\nimport jax\nfrom vidjax.experiment import counting\ndef _f():\n    import torch',
         "vidjax/convert/x.py": '"""."""\nfrom vidjax import models\nfrom vidjax.run import checkpoints',
         "configs/x.py": '"""."""\nfrom configs import common\nfrom ml_collections import ConfigDict',
@@ -260,7 +347,12 @@ def python(code: str, *args: str) -> str:
     """What a fresh interpreter prints at the root of the project; its error output where it fails."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
-        [sys.executable, "-c", code, *args], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, *args],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     return done.stdout if done.returncode == 0 else done.stderr
 
@@ -280,7 +372,11 @@ print(json.dumps([table, heavy]))
 
 
 def test_configs_load_in_milliseconds_without_jax_or_tensorflow():
-    names = sorted(path.stem for path in (ROOT / "configs").glob("*.py") if path.stem not in ("common", "__init__"))
+    names = sorted(
+        path.stem
+        for path in (ROOT / "configs").glob("*.py")
+        if path.stem not in ("common", "__init__")
+    )
     assert names
     table, heavy = json.loads(python(LOAD_CONFIGS, "--", *names))
     assert heavy == [] and set(table) == set(names)
@@ -312,4 +408,6 @@ def test_networks_work_without_tensorflow():
 
 
 def test_tensorflow_is_really_out_of_reach_there():
-    assert "halted; None in sys.modules" in python(WITHOUT_TENSORFLOW.replace("count = 0", "import tensorflow"), "ops")
+    assert "halted; None in sys.modules" in python(
+        WITHOUT_TENSORFLOW.replace("count = 0", "import tensorflow"), "ops"
+    )

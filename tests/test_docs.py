@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if ">>> " in path.read_text()]
+PAGES = [
+    path
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    if ">>> " in path.read_text()
+]
 
 
 def examples(page, text):
@@ -36,7 +40,9 @@ def test_the_examples_of_a_page_hold(path):
 
 def test_a_wrong_claim_is_found():
     said, attempted = run("page", "Text.\n\n```python\n>>> 1 + 1\n3\n```\n\n>>> outside\n")
-    assert attempted == 1 and 'File "page", line 4' in said and "Expected:\n    3\nGot:\n    2" in said
+    assert (
+        attempted == 1 and 'File "page", line 4' in said and "Expected:\n    3\nGot:\n    2" in said
+    )
 
 
 def test_the_worked_example_is_there():

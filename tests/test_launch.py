@@ -17,12 +17,15 @@ import pytest
 from configs import common
 from vidjax import models
 from vidjax.experiment import parts, programs
-from vidjax.run import command, devices, errors
+from vidjax.core import errors
+from vidjax.run import command, devices
 
 ROOT = Path(__file__).parents[1]
 TINY3D = str(ROOT / "configs/tiny3d.py")
 CONFIGS = sorted(str(path) for path in (ROOT / "configs").glob("*.py") if path.name != "common.py")
-ARGUMENTS = [f"{path}:{preset}" if preset else path for path in CONFIGS for preset in common.PRESETS]
+ARGUMENTS = [
+    f"{path}:{preset}" if preset else path for path in CONFIGS for preset in common.PRESETS
+]
 
 
 def name_of(argument):
@@ -59,14 +62,27 @@ def first(tmp_path_factory):
     """(folder, terminal) of r2p1d, made small, on the built-in set: on a terminal, from another folder, without git."""
     here = tmp_path_factory.mktemp("newcomer")
     (here / "mine.py").write_text((ROOT / "configs/r2p1d.py").read_text())
-    small = {"model.width": 0.05, "data.num_frames": 4, "data.size": 16, "data.resize": 18, "batch_size": 9}
-    small |= {"data.gestures.train_clips": 1, "data.gestures.validation_clips": 1, "num_steps": 3, "log_steps": 1}
+    small = {
+        "model.width": 0.05,
+        "data.num_frames": 4,
+        "data.size": 16,
+        "data.resize": 18,
+        "batch_size": 9,
+    }
+    small |= {
+        "data.gestures.train_clips": 1,
+        "data.gestures.validation_clips": 1,
+        "num_steps": 3,
+        "log_steps": 1,
+    }
     words = [sys.executable, str(ROOT / "launch.py"), "--config", "mine.py"]
     words += [f"--config.{key}={value}" for key, value in small.items()]
     # the program is compiled quickly here and not well
     variables = {**os.environ, "PATH": str(here), "XLA_FLAGS": "--xla_backend_optimization_level=0"}
     above, below = pty.openpty()
-    process = subprocess.Popen(words, cwd=here, env=variables, stdout=below, stderr=below, stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        words, cwd=here, env=variables, stdout=below, stderr=below, stdin=subprocess.DEVNULL
+    )
     os.close(below)
     began, seconds, text = time.monotonic(), None, b""
     while True:
@@ -104,7 +120,11 @@ def test_everything_about_the_built_in_set_says_synthetic(first):
     assert "synthetic" in text.partition("\n")[0]
     assert all("(synthetic)" in line for line in text.split("\n") if "validation at step" in line)
     env = json.loads((run / "env.json").read_text())
-    assert env["data"]["synthetic"] is True and "synthetic" in env["data"]["about"] and env["commit"] == ""
+    assert (
+        env["data"]["synthetic"] is True
+        and "synthetic" in env["data"]["about"]
+        and env["commit"] == ""
+    )
     for file in ("run.log", "report.html"):
         assert "synthetic" in (run / file).read_text()
 
@@ -137,7 +157,14 @@ def test_messages_are_in_the_log_of_the_folder(whole):
 def test_help_names_jobs_flags_and_examples(launch):
     done = launch(["--help"])
     assert done.returncode == 0 and not done.stderr
-    for word in ("train", "evaluate", "--workdir", "--checkpoint", "--config.batch_size=32", "configs/r2p1d.py"):
+    for word in (
+        "train",
+        "evaluate",
+        "--workdir",
+        "--checkpoint",
+        "--config.batch_size=32",
+        "configs/r2p1d.py",
+    ):
         assert word in done.stdout
 
 
@@ -148,7 +175,10 @@ def test_help_names_jobs_flags_and_examples(launch):
     "words, parts",
     [
         ([], ["--config configs/r2p1d.py"]),
-        (["--config", TINY3D, "--config.optim.learning_rat=1"], ["Did you mean --config.optim.learning_rate?"]),
+        (
+            ["--config", TINY3D, "--config.optim.learning_rat=1"],
+            ["Did you mean --config.optim.learning_rate?"],
+        ),
         (["--config", TINY3D + ":jestr"], ["jester"]),
         (["--config", TINY3D, "--job", "evalute"], ["Did you mean 'evaluate'?"]),
         (["--config", TINY3D, "--config.batch_size=x"], ["batch_size"]),
@@ -169,7 +199,9 @@ def test_a_typo_is_told_before_anything_heavy_is_imported():
         "try: runpy.run_path('launch.py', run_name='__main__')\n"
         "except SystemExit as end: print(end.code, [m for m in ('jax', 'tensorflow', 'flax') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code, TINY3D], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, TINY3D], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.stdout.strip() == "2 []" and "Did you mean --config.seed?" in done.stderr
 
 
@@ -178,14 +210,18 @@ def test_a_misspelt_key_in_a_file_is_told_with_file_line_and_name(launch, tmp_pa
     (tmp_path / "mine.py").write_text(text.replace("config.model.variant", "config.model.varient"))
     number = 1 + text[: text.index("config.model.variant")].count("\n")
     done = launch(["--config", "mine.py"], cwd=tmp_path)
-    assert_refused(done.returncode, done.stderr, f"mine.py, line {number}", "'varient'", "'variant'")
+    assert_refused(
+        done.returncode, done.stderr, f"mine.py, line {number}", "'varient'", "'variant'"
+    )
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_batch_that_the_devices_do_not_divide(launch, tiny, tmp_path):
     flags = "--xla_force_host_platform_device_count=4"
     done = launch([*tiny, "--config.batch_size=10", "--workdir", tmp_path / "run"], XLA_FLAGS=flags)
-    assert_refused(done.returncode, done.stderr, "batch_size=10", "4 devices", "--config.batch_size=8")
+    assert_refused(
+        done.returncode, done.stderr, "batch_size=10", "4 devices", "--config.batch_size=8"
+    )
 
 
 def test_a_missing_root(launch, tmp_path):
@@ -234,7 +270,9 @@ def test_a_wrong_value_is_told_with_the_nearest_right_one(word, tiny, door, tmp_
 
 def test_a_root_without_lists(tiny, door, tmp_path):
     (tmp_path / "empty").mkdir()
-    code, stderr = door([*tiny, f"--config.data.root={tmp_path / 'empty'}", "--workdir", tmp_path / "run"])
+    code, stderr = door(
+        [*tiny, f"--config.data.root={tmp_path / 'empty'}", "--workdir", tmp_path / "run"]
+    )
     assert_refused(code, stderr, "no lists", "train.csv", "Jester")
 
 
@@ -268,7 +306,9 @@ def test_every_config_has_a_training_step_of_its_full_size(argument, squares):
     source, mesh = parts.source(config), devices.make_mesh()
     module = parts.network(config, len(source.classes))
     tx = parts.optimiser(config, parts.schedule(config, parts.num_steps(config, 1000)))
-    step = programs.make_train_step(config, module, tx=tx, augment=parts.augmentation(config, source), mesh=mesh)
+    step = programs.make_train_step(
+        config, module, tx=tx, augment=parts.augmentation(config, source), mesh=mesh
+    )
     n, (_, *shape) = config.batch_size * mesh.devices.size, programs.video_shape(config)
     arrays = {
         "video": ((n, *shape), "uint8"),

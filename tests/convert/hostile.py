@@ -20,7 +20,9 @@ def load(name):
 
 
 writer = load("torch_writer")
-Call, Global, Raw, Storage, code, tensor = (getattr(writer, n) for n in "Call Global Raw Storage code tensor".split())
+Call, Global, Raw, Storage, code, tensor = (
+    getattr(writer, n) for n in "Call Global Raw Storage code tensor".split()
+)
 
 FLOATS = np.arange(6, dtype="<f4").tobytes()
 STATE, STORAGES = {"w": tensor(Storage("0", "FloatStorage", 6), (2, 3))}, {"0": FLOATS}
@@ -34,7 +36,9 @@ def with_state(value, protocol=2):
 
 
 def with_tensor(storage=None, shape=(2, 3), stride=(3, 1), offset=0):
-    return writer.zip_file({"w": tensor(storage or Storage("0", "FloatStorage", 6), shape, stride, offset)}, STORAGES)
+    return writer.zip_file(
+        {"w": tensor(storage or Storage("0", "FloatStorage", 6), shape, stride, offset)}, STORAGES
+    )
 
 
 PLAIN = writer.pickled(Call(Global("os", "system"), (COMMAND,)))
@@ -48,17 +52,30 @@ RUNNING = {
     ),
     "REDUCE runpy": with_state(Call(Global("runpy", "_run_code"), (PYTHON, {}))),
     "REDUCE import": with_state(Call(Global("importlib", "import_module"), ("antigravity",))),
-    "REDUCE pickle in pickle": with_state(Call(Global("pickle", "loads"), (b"cos\nsystem\n(S'touch ran'\ntR.",))),
-    "STACK_GLOBAL": with_state(Raw(code("os") + code("system") + b"\x93" + code((COMMAND,)) + b"R"), protocol=4),
-    "STACK_GLOBAL with a dotted name": with_state(Raw(code("os") + code("path.os.system") + b"\x93"), protocol=4),
+    "REDUCE pickle in pickle": with_state(
+        Call(Global("pickle", "loads"), (b"cos\nsystem\n(S'touch ran'\ntR.",))
+    ),
+    "STACK_GLOBAL": with_state(
+        Raw(code("os") + code("system") + b"\x93" + code((COMMAND,)) + b"R"), protocol=4
+    ),
+    "STACK_GLOBAL with a dotted name": with_state(
+        Raw(code("os") + code("path.os.system") + b"\x93"), protocol=4
+    ),
     "INST": with_state(Raw(b"(S'touch ran'\nios\nsystem\n")),
     "OBJ": with_state(Raw(b"(cos\nsystem\n" + code(COMMAND) + b"o")),
     "NEWOBJ": with_state(Call(Global("subprocess", "Popen"), (COMMAND,), b"\x81")),
     "NEWOBJ_EX": with_state(
-        Raw(code(Global("subprocess", "Popen")) + code((COMMAND,)) + code({"shell": True}) + b"\x92"), protocol=4
+        Raw(
+            code(Global("subprocess", "Popen")) + code((COMMAND,)) + code({"shell": True}) + b"\x92"
+        ),
+        protocol=4,
     ),
     "BUILD with __setstate__": with_state(
-        Raw(code(Call(Global("argparse", "Namespace"), ())) + code({"__setstate__": Global("os", "system")}) + b"b")
+        Raw(
+            code(Call(Global("argparse", "Namespace"), ()))
+            + code({"__setstate__": Global("os", "system")})
+            + b"b"
+        )
     ),
     "EXT1": with_state(Raw(b"\x82\x01")),
     "a state dict of os.system": writer.zip_file(Call(Global("os", "system"), (COMMAND,)), {}),
@@ -72,17 +89,29 @@ RUNNING = {
         {"w": tensor(Call(Global("torch", "os.system"), (COMMAND,)), (2, 3))}, STORAGES
     ),
     "a function through a subclass": writer.zip_file(
-        {"w": Call(Global("torch._tensor", "_rebuild_from_type_v2"), (Global("posix", "system"), 1, (COMMAND,), {}))},
+        {
+            "w": Call(
+                Global("torch._tensor", "_rebuild_from_type_v2"),
+                (Global("posix", "system"), 1, (COMMAND,), {}),
+            )
+        },
         {},
     ),
-    "legacy REDUCE": writer.legacy_file({"args": Call(Global("os", "system"), (COMMAND,)), "w": STATE["w"]}, {}),
-    "legacy module with source": writer.legacy_file(Raw(code(("module", Global("m", "M"), "ran", PYTHON)) + b"Q"), {}),
-    "legacy magic before os.system": pickle.dumps(writer.MAGIC, 2) + b"cos\nsystem\n(S'touch ran'\ntR.",
+    "legacy REDUCE": writer.legacy_file(
+        {"args": Call(Global("os", "system"), (COMMAND,)), "w": STATE["w"]}, {}
+    ),
+    "legacy module with source": writer.legacy_file(
+        Raw(code(("module", Global("m", "M"), "ran", PYTHON)) + b"Q"), {}
+    ),
+    "legacy magic before os.system": pickle.dumps(writer.MAGIC, 2)
+    + b"cos\nsystem\n(S'touch ran'\ntR.",
     "a bare pickle": b"\x80\x02cos\nsystem\n(S'touch ran'\ntR.",
     "a bare pickle of protocol 0": b"cos\nsystem\n(S'touch ran'\ntR.",
 }
 
-NESTED = b")" + b"q\x00h\x00\x86" * 400  # a tuple of twice the tuple before, 400 times: 2**400 in all
+NESTED = (
+    b")" + b"q\x00h\x00\x86" * 400
+)  # a tuple of twice the tuple before, 400 times: 2**400 in all
 DAMAGED = {
     "a truncated pickle": writer.zip_file(writer.pickled(STATE)[:-20], STORAGES),
     "an empty pickle": writer.zip_file(b"", STORAGES),
@@ -206,11 +235,15 @@ ZIPS = {
     "LZMA": lambda: writer.zip_file(STATE, STORAGES, compression=zipfile.ZIP_LZMA),
     "an unknown method": lambda: patched(GOOD, DIRECTORY, 10, "<H", 77, which=2),
     "an entry outside the file": lambda: patched(GOOD, DIRECTORY, 42, "<I", 2**31, which=2),
-    "a directory of 9 MB": lambda: patched(b"PK\3\4" + bytes(9 * 2**20) + GOOD[-22:], END, 12, "<I", 9 * 2**20),
+    "a directory of 9 MB": lambda: patched(
+        b"PK\3\4" + bytes(9 * 2**20) + GOOD[-22:], END, 12, "<I", 9 * 2**20
+    ),
     "a directory before the file": lambda: patched(GOOD, END, 16, "<I", 2**31),
     "a cut": lambda: GOOD[:-30],
     "one name twice": twice,
-    "a pickle of 65 MB": lambda: writer.zip_file(bytes(65 * 2**20), {}, compression=zipfile.ZIP_DEFLATED),
+    "a pickle of 65 MB": lambda: writer.zip_file(
+        bytes(65 * 2**20), {}, compression=zipfile.ZIP_DEFLATED
+    ),
     "a bomb in an export": lambda: export_bomb(),
 }
 

@@ -5,7 +5,7 @@ import pytest
 
 from vidjax import convert, models
 from vidjax.convert import peers
-from vidjax.convert.errors import ConvertError
+from vidjax.core.errors import ConvertError
 
 CHANNELS = {"conv1": 64, "conv2": 128, "conv3a": 256, "conv3b": 256}
 CHANNELS |= dict.fromkeys(("conv4a", "conv4b", "conv5a", "conv5b"), 512)
@@ -38,7 +38,9 @@ def test_the_network_and_its_classes_are_recognised():
 
 def test_it_is_nobody_elses():
     for source in (zeros(), {"conv3a.weight": 0, "conv5b.weight": 0}):
-        assert [name for name in peers.names() if peers.peer(name).recognises(source)] == ["c3d_pytorch"]
+        assert [name for name in peers.names() if peers.peer(name).recognises(source)] == [
+            "c3d_pytorch"
+        ]
 
 
 def test_rows_of_fc6_follow_their_position_and_channel():
@@ -48,7 +50,9 @@ def test_rows_of_fc6_follow_their_position_and_channel():
     theirs = np.arange(rows, dtype=np.float32)  # row c * 16 + position
     source["fc6.weight"] = np.tile(theirs, (features, 1))
     _, variables = convert.load(source, module)
-    kernel = variables["params"]["backbone"]["fc6"]["dense"]["kernel"].reshape(1, 4, 4, channels, features)
+    kernel = variables["params"]["backbone"]["fc6"]["dense"]["kernel"].reshape(
+        1, 4, 4, channels, features
+    )
     assert (kernel[0, 2, 3, 5] == 5 * 16 + 2 * 4 + 3).all()
     assert (np.sort(kernel[..., 0].ravel()) == theirs).all()
 

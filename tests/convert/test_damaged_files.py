@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidjax.convert import files, pickles
-from vidjax.convert.errors import ConvertError
+from vidjax.convert import files
+from vidjax.convert.formats import pickles
+from vidjax.core.errors import ConvertError
 
 
 def load(name):
@@ -29,7 +30,10 @@ hostile = load("hostile")
 
 def good_files():
     """(name, bytes) of a small valid file of every form."""
-    yield from ((path.name, path.read_bytes()) for path in sorted((Path(__file__).parent / "files").glob("*.pt")))
+    yield from (
+        (path.name, path.read_bytes())
+        for path in sorted((Path(__file__).parent / "files").glob("*.pt"))
+    )
     yield "zip", hostile.GOOD
     yield "legacy", hostile.writer.legacy_file(hostile.STATE, {"0": (6, hostile.FLOATS)})
     header = json.dumps({"w": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}).encode()
@@ -37,7 +41,9 @@ def good_files():
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
         row = {"name": "w", "shape": [2, 3], "dtype": "float32"}
-        file.writestr("model.json", json.dumps({"weightsManifest": [{"paths": ["a"], "weights": [row]}]}))
+        file.writestr(
+            "model.json", json.dumps({"weightsManifest": [{"paths": ["a"], "weights": [row]}]})
+        )
         file.writestr("a", hostile.FLOATS)
     yield "export", out.getvalue()
 
@@ -60,7 +66,11 @@ def test_random_damage_gives_arrays_or_a_sentence(tmp_path, name, data):
         try:
             found = files.read(path, max_bytes=10**8)
             assert all(isinstance(array, np.ndarray) for array in found.values())
-            sum(float(np.nansum(array, dtype=np.float64)) for array in found.values() if array.nbytes < 10**6)
+            sum(
+                float(np.nansum(array, dtype=np.float64))
+                for array in found.values()
+                if array.nbytes < 10**6
+            )
         except ConvertError as error:
             assert len(str(error).splitlines()) <= 5
             outcomes.add("refused")
@@ -71,7 +81,10 @@ def test_random_operations_give_a_value_or_a_sentence():
     """Any bytes as a pickle, most of them of operations that there are."""
     draw, known = random.Random(7), [code.code.encode("latin-1") for code in pickletools.opcodes]
     for _ in range(3000):
-        words = [draw.choice(known) + draw.randbytes(draw.choice((0, 0, 1, 4))) for _ in range(draw.randint(1, 30))]
+        words = [
+            draw.choice(known) + draw.randbytes(draw.choice((0, 0, 1, 4)))
+            for _ in range(draw.randint(1, 30))
+        ]
         try:
             pickles.load(io.BytesIO(b"NNN(NN" + b"".join(words) + b"."))
         except ConvertError:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from vidjax import convert, models
-from vidjax.convert import peers, tensorflow_checkpoint
-from vidjax.convert.errors import ConvertError
+from vidjax.convert import peers
+from vidjax.convert.formats import tensorflow_checkpoint
+from vidjax.core.errors import ConvertError
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
 WIDTH = 0.1
@@ -29,7 +30,9 @@ POOLS = {"4b": (3, 2), "5b": (2, 2)}  # before a block: window, stride
 class Original:
     """The authors' network by its variables' names. `conv` makes the variables, or uses those that are there."""
 
-    def __init__(self, variables=None, *, scope="RGB/inception_i3d/", width=1.0, vector=lambda size: (size,)):
+    def __init__(
+        self, variables=None, *, scope="RGB/inception_i3d/", width=1.0, vector=lambda size: (size,)
+    ):
         self.making, self.variables = variables is None, variables or {}
         self.scope, self.width, self.vector = scope, width, vector
         self.rng = np.random.default_rng(0)
@@ -47,7 +50,9 @@ class Original:
             if name in POOLS:
                 x = tf.nn.max_pool3d(x, *POOLS[name], "SAME")
             x = self.block(f"Mixed_{name}", x, channels)
-        x = tf.nn.avg_pool3d(x, [min(k, size) for k, size in zip((2, 7, 7), x.shape[1:4], strict=True)], 1, "VALID")
+        x = tf.nn.avg_pool3d(
+            x, [min(k, size) for k, size in zip((2, 7, 7), x.shape[1:4], strict=True)], 1, "VALID"
+        )
         w = self.variable("Logits/Conv3d_0c_1x1/conv_3d/w", (1, 1, 1, x.shape[-1], num_classes))
         b = self.variable("Logits/Conv3d_0c_1x1/conv_3d/b", (num_classes,))
         return tf.reduce_mean(tf.nn.conv3d(x, w, [1] * 5, "SAME") + b, (1, 2, 3)).numpy()
@@ -128,14 +133,25 @@ def module_for(variant):
 def test_outputs_are_the_authors(tmp_path, variant, scope, vector):
     """Written by TensorFlow with all that training leaves in a file, read, converted: the same logits."""
     module = module_for(variant)
-    clip = np.random.default_rng(1).standard_normal((1, 9, 37, 70, module.backbone.in_channels), np.float32)
+    clip = np.random.default_rng(1).standard_normal(
+        (1, 9, 37, 70, module.backbone.in_channels), np.float32
+    )
     variables, expected = make(clip, scope=scope, width=WIDTH, vector=vector)
-    slots = {f"{name}/Momentum": np.zeros_like(a) for name, a in variables.items() if "moving" not in name}
-    save(tmp_path / "model.ckpt", variables | slots | {"global_step": np.int64(7), "beta1_power": np.float32(0.9)})
+    slots = {
+        f"{name}/Momentum": np.zeros_like(a)
+        for name, a in variables.items()
+        if "moving" not in name
+    }
+    save(
+        tmp_path / "model.ckpt",
+        variables | slots | {"global_step": np.int64(7), "beta1_power": np.float32(0.9)},
+    )
 
     source = tensorflow_checkpoint.read(tmp_path / "model.ckpt")
     assert set(source) == set(variables)
-    assert [name for name in peers.names() if peers.peer(name).recognises(source)] == ["deepmind_i3d"]
+    assert [name for name in peers.names() if peers.peer(name).recognises(source)] == [
+        "deepmind_i3d"
+    ]
     _, ours = convert.load(source, module)
     logits = jax.jit(module.apply, compiler_options=QUICK)(ours, clip)
     assert np.linalg.norm(logits - expected) / np.linalg.norm(expected) < 1e-5
@@ -159,26 +175,40 @@ def test_variant_and_classes_are_recognised():
         scales = [a for path, a in jax.tree.leaves_with_path(variables) if path[-1].key == "scale"]
         assert len(scales) == 57 and all((scale == 1).all() for scale in scales)
 
-    with pytest.raises(ConvertError, match="2 networks, Flow/inception_i3d/, RGB/inception_i3d/: give the variables"):
+    with pytest.raises(
+        ConvertError,
+        match="2 networks, Flow/inception_i3d/, RGB/inception_i3d/: give the variables",
+    ):
         convert.load(colour | flow)
     del colour["RGB/inception_i3d/Mixed_5b/Branch_2/Conv3d_0a_3x3/batch_norm/beta"]
-    with pytest.raises(ConvertError, match="5b/Branch_2/Conv3d_0a_3x3/batch_norm/beta is missing, for params/.*/bias"):
+    with pytest.raises(
+        ConvertError,
+        match="5b/Branch_2/Conv3d_0a_3x3/batch_norm/beta is missing, for params/.*/bias",
+    ):
         convert.load(colour)
 
 
 def test_what_is_no_checkpoint_is_said(tmp_path):
-    with pytest.raises(ConvertError, match="nothing.ckpt cannot be read as a TensorFlow checkpoint: .*nothing.ckpt"):
+    with pytest.raises(
+        ConvertError, match="nothing.ckpt cannot be read as a TensorFlow checkpoint: .*nothing.ckpt"
+    ):
         tensorflow_checkpoint.read(tmp_path / "nothing.ckpt")
     (tmp_path / "model.ckpt.index").write_bytes(b"no table at all" * 9)
-    with pytest.raises(ConvertError, match="model.ckpt cannot be read as a TensorFlow checkpoint: "):
+    with pytest.raises(
+        ConvertError, match="model.ckpt cannot be read as a TensorFlow checkpoint: "
+    ):
         tensorflow_checkpoint.read(tmp_path / "model.ckpt")
     save(tmp_path / "cut.ckpt", {"a": np.zeros(99, np.float32)})
     next(tmp_path.glob("cut.ckpt.data*")).write_bytes(b"")
-    with pytest.raises(ConvertError, match="cut.ckpt cannot .* its variables have 396 bytes, the files beside it 0"):
+    with pytest.raises(
+        ConvertError, match="cut.ckpt cannot .* its variables have 396 bytes, the files beside it 0"
+    ):
         tensorflow_checkpoint.read(tmp_path / "cut.ckpt")
 
 
 def test_without_tensorflow_it_is_said(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    with pytest.raises(ConvertError, match="model.ckpt is a TensorFlow checkpoint: reading it needs TensorFlow"):
+    with pytest.raises(
+        ConvertError, match="model.ckpt is a TensorFlow checkpoint: reading it needs TensorFlow"
+    ):
         tensorflow_checkpoint.read(tmp_path / "model.ckpt")

@@ -13,9 +13,16 @@ import safetensors
 import safetensors.numpy
 
 from vidjax.convert import files
-from vidjax.convert.errors import ConvertError
+from vidjax.core.errors import ConvertError
 
-MOBILENET = Path(__file__).parents[3] / "shared" / "data" / "weights" / "mobilenetv2_035" / "image-model.zip"
+MOBILENET = (
+    Path(__file__).parents[3]
+    / "shared"
+    / "data"
+    / "weights"
+    / "mobilenetv2_035"
+    / "image-model.zip"
+)
 
 
 @pytest.fixture
@@ -44,7 +51,9 @@ def test_written_arrays_are_read(path):
     found = files.read(path)
     assert set(found) == set(ARRAYS)
     for name, array in ARRAYS.items():
-        assert found[name].dtype == array.dtype.newbyteorder("=") and found[name].shape == array.shape
+        assert (
+            found[name].dtype == array.dtype.newbyteorder("=") and found[name].shape == array.shape
+        )
         np.testing.assert_array_equal(found[name], array)
     with safetensors.safe_open(str(path), "numpy") as file:
         assert file.metadata() == {"who": "me"}
@@ -55,7 +64,9 @@ def test_bfloat16_is_read_as_float32(path):
     files.write(path, {"module.x": np.array([1.5, -2, 3e38], ml_dtypes.bfloat16)})
     found = files.read(path)["x"]
     assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, np.array([1.5, -2, 3e38], ml_dtypes.bfloat16).astype(np.float32))
+    np.testing.assert_array_equal(
+        found, np.array([1.5, -2, 3e38], ml_dtypes.bfloat16).astype(np.float32)
+    )
 
 
 def test_a_write_that_fails_leaves_what_was_there(path, monkeypatch):
@@ -80,8 +91,14 @@ BAD_HEADERS = {
         None,
         {n: {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} for n in "ab"},
     ),
-    "a shape of another size": (None, {"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}}),
-    "a shape that overflows": (None, {"a": {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 8]}}),
+    "a shape of another size": (
+        None,
+        {"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}},
+    ),
+    "a shape that overflows": (
+        None,
+        {"a": {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 8]}},
+    ),
     "negative": (None, {"a": {"dtype": "F32", "shape": [-2], "data_offsets": [0, 8]}}),
     "an unknown dtype": (None, {"a": {"dtype": "F8_E4M3", "shape": [8], "data_offsets": [0, 8]}}),
     "no arrays": (None, []),
@@ -130,7 +147,7 @@ def test_a_zip_of_something_else_is_refused(path):
 
 @pytest.mark.parametrize("given", ["model.ckpt", "model.ckpt.index"])
 def test_the_prefix_of_a_checkpoint_of_tensorflow(tmp_path, monkeypatch, given):
-    from vidjax.convert import tensorflow_checkpoint
+    from vidjax.convert.formats import tensorflow_checkpoint
 
     monkeypatch.setattr(tensorflow_checkpoint, "read", lambda prefix: {"prefix": str(prefix)})
     (tmp_path / "model.ckpt.index").touch()
@@ -142,7 +159,10 @@ def weight(name="w", shape=(2, 2), dtype="float32", **more):
 
 
 def model(*weights, paths=("a.bin",)):
-    return {"modelTopology": {}, "weightsManifest": [{"paths": list(paths), "weights": list(weights)}]}
+    return {
+        "modelTopology": {},
+        "weightsManifest": [{"paths": list(paths), "weights": list(weights)}],
+    }
 
 
 FOUR = np.arange(4, dtype="<f4")
@@ -168,19 +188,28 @@ def test_tensorflow_js(tmp_path, form):
         for name, data in table.items():
             (tmp_path / name).write_bytes(data)
         found = files.read(tmp_path if form == "folder" else tmp_path / "model.json")
-    assert list(found) == ["w", "module.n"] and found["module.n"] == 7  # names as the manifest has them
+    assert (
+        list(found) == ["w", "module.n"] and found["module.n"] == 7
+    )  # names as the manifest has them
     np.testing.assert_array_equal(found["w"], FOUR.reshape(2, 2))
 
 
 @pytest.mark.parametrize(
-    "dtype, stored", [("uint8", np.uint8([0, 255])), ("uint16", np.uint16([0, 65535])), ("float16", np.float16([1, 2]))]
+    "dtype, stored",
+    [
+        ("uint8", np.uint8([0, 255])),
+        ("uint16", np.uint16([0, 65535])),
+        ("float16", np.float16([1, 2])),
+    ],
 )
 def test_quantized_tensorflow_js(path, dtype, stored):
     row = weight(shape=(2,), quantization={"dtype": dtype, "scale": 0.5, "min": -3})
     path.write_bytes(zipped({"model.json": json.dumps(model(row)), "a.bin": stored.tobytes()}))
     found = files.read(path)["w"]
     assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, stored if dtype == "float16" else stored * np.float32(0.5) - 3)
+    np.testing.assert_array_equal(
+        found, stored if dtype == "float16" else stored * np.float32(0.5) - 3
+    )
 
 
 BAD_EXPORTS = {
@@ -198,7 +227,10 @@ BAD_EXPORTS = {
     "nothing, but large": (model(weight(shape=(0, 2**30, 2**30))), "end before"),
     "an unknown dtype": (model(weight(dtype="string")), "of a kind that is not read"),
     "a dtype that is a list": (model(weight(dtype=[])), "a row without"),
-    "unknown quantization": (model(weight(quantization={"dtype": "int4"})), "of a kind that is not read"),
+    "unknown quantization": (
+        model(weight(quantization={"dtype": "int4"})),
+        "of a kind that is not read",
+    ),
     "quantization without numbers": (
         model(weight(shape=(16,), quantization={"dtype": "uint8", "min": 1, "scale": "1"})),
         "no scale",

@@ -14,7 +14,7 @@ import pytest
 
 from vidjax import convert
 from vidjax.convert import peers
-from vidjax.ops.conv_rule import LOWERINGS
+from vidjax.ops.conv.rule import LOWERINGS
 
 ROOT = Path(__file__).parents[2]
 HERE, SHARED = ROOT / "tests" / "golden", ROOT.parent / "shared" / "golden"
@@ -87,7 +87,10 @@ def check_everything_is_used(source, variables):
     used = [a for name, a in source.items() if not name.endswith("num_batches_tracked")]
     for leaves in (filled := jax.tree.leaves(variables)), used:
         assert all(a.dtype == np.float32 for a in leaves)
-    prints = [sorted((a.size, round(float(np.float64(a).sum()), 6)) for a in leaves) for leaves in (filled, used)]
+    prints = [
+        sorted((a.size, round(float(np.float64(a).sum()), 6)) for a in leaves)
+        for leaves in (filled, used)
+    ]
     assert prints[0] == prints[1]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from vidjax.convert import files
-from vidjax.convert.errors import ConvertError
+from vidjax.core.errors import ConvertError
 
 
 def load(name):
@@ -28,7 +28,15 @@ def load(name):
 hostile = load("hostile")
 
 # Python's own events of running something; pickle's tells that one of its readers, which call things, was at work
-RUN = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "compile", "pickle.find_class")
+RUN = (
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.fork",
+    "subprocess.Popen",
+    "compile",
+    "pickle.find_class",
+)
 heard: list[str] = []
 listening = False
 
@@ -88,14 +96,16 @@ def test_the_same_payloads_run_where_pickles_are_trusted(tmp_path, monkeypatch):
 
 def test_the_name_is_told_and_what_to_do(tmp_path, monkeypatch):
     message = refuse(tmp_path, hostile.RUNNING["REDUCE os.system"], monkeypatch)
-    assert "'os.system'" in message and "nothing was run" in message and "state dict alone" in message
+    assert (
+        "'os.system'" in message and "nothing was run" in message and "state dict alone" in message
+    )
 
 
 # Reads files with no more than 400 MB of address space on top of what the imports took.
 BOUNDED = """
 import resource, sys, time
 from vidjax.convert import files
-from vidjax.convert.errors import ConvertError
+from vidjax.core.errors import ConvertError
 pages = int(open("/proc/self/statm").read().split()[0])
 limit = pages * resource.getpagesize() + 400 * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -108,12 +118,22 @@ for path in sys.argv[1:]:
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures memory by Linux's own means")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="measures memory by Linux's own means"
+)
 def test_memory_is_bounded(tmp_path):
     for number, data in enumerate(hostile.GREEDY.values()):
         (tmp_path / str(number)).write_bytes(data)
-    words = [sys.executable, "-c", BOUNDED, *(str(tmp_path / str(n)) for n in range(len(hostile.GREEDY)))]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "JAX_PLATFORMS": "cpu"}
+    words = [
+        sys.executable,
+        "-c",
+        BOUNDED,
+        *(str(tmp_path / str(n)) for n in range(len(hostile.GREEDY))),
+    ]
+    environment = os.environ | {
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "JAX_PLATFORMS": "cpu",
+    }
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     seconds = dict(zip(hostile.GREEDY, map(float, done.stdout.split()), strict=True))

@@ -8,9 +8,16 @@ import pytest
 
 from vidjax import convert
 from vidjax.convert import files, peers
-from vidjax.convert.errors import ConvertError
+from vidjax.core.errors import ConvertError
 
-EXPORT = Path(__file__).parents[3] / "shared" / "data" / "weights" / "mobilenetv2_035" / "image-model.zip"
+EXPORT = (
+    Path(__file__).parents[3]
+    / "shared"
+    / "data"
+    / "weights"
+    / "mobilenetv2_035"
+    / "image-model.zip"
+)
 QUICK = {"xla_backend_optimization_level": 1}  # compiling is what takes time here
 PEER = peers.peer("keras_mobilenet_v2")
 # expansion, channels at width 0.35 and blocks of each stage
@@ -25,7 +32,12 @@ def keras_names():
         depthwise = conv.endswith("depthwise")
         shapes[f"{conv}/{'depthwise_kernel' if depthwise else 'kernel'}"] = kernel
         channels = kernel[2] if depthwise else kernel[3]
-        shapes.update({f"{norm}/{name}": (channels,) for name in ("gamma", "beta", "moving_mean", "moving_variance")})
+        shapes.update(
+            {
+                f"{norm}/{name}": (channels,)
+                for name in ("gamma", "beta", "moving_mean", "moving_variance")
+            }
+        )
 
     add("Conv1", "bn_Conv1", 3, 3, 3, 16)
     before, i = 16, 0
@@ -51,14 +63,19 @@ def test_features_are_those_of_keras(size):
     reference = tensorflow.keras.applications.MobileNetV2(
         input_shape=(*size, 3), alpha=0.35, include_top=False, weights=None
     )
-    names = [weight.path.replace("depthwise/kernel", "depthwise/depthwise_kernel") for weight in reference.weights]
+    names = [
+        weight.path.replace("depthwise/kernel", "depthwise/depthwise_kernel")
+        for weight in reference.weights
+    ]
     reference.set_weights([source[name] for name in names])
     images = np.random.default_rng(0).uniform(-1, 1, (2, *size, 3)).astype(np.float32)
     expected = reference(images, training=False).numpy()
 
     module, variables = convert.load(source)
     assert module.backbone.alpha == 0.35 and module.head.num_classes == 1
-    features = jax.jit(lambda v, x: module.apply(v, x, method=endpoints)["features"], compiler_options=QUICK)
+    features = jax.jit(
+        lambda v, x: module.apply(v, x, method=endpoints)["features"], compiler_options=QUICK
+    )
     got = np.asarray(features(variables, images))[:, 0]
     assert got.shape == expected.shape and expected.max() > 1
     assert np.abs(got - expected).max() <= 1e-4
@@ -71,7 +88,9 @@ def endpoints(module, video):
 
 @pytest.mark.skipif(not EXPORT.exists(), reason="the ImageNet weights are not beside the project")
 def test_the_names_below_are_those_of_the_export():
-    shapes = {name: array.shape for name, array in files.read(EXPORT).items() if name not in PEER.DROPPED}
+    shapes = {
+        name: array.shape for name, array in files.read(EXPORT).items() if name not in PEER.DROPPED
+    }
     assert shapes == {name: array.shape for name, array in keras_names().items()}
 
 
@@ -79,7 +98,9 @@ def test_a_top_is_the_head():
     rng = np.random.default_rng(0)
     kernel, bias = rng.standard_normal((1280, 4), np.float32), rng.standard_normal(4, np.float32)
     source = keras_names() | {"predictions/kernel": kernel, "predictions/bias": bias}
-    assert [name for name in peers.names() if peers.peer(name).recognises(source)] == ["keras_mobilenet_v2"]
+    assert [name for name in peers.names() if peers.peer(name).recognises(source)] == [
+        "keras_mobilenet_v2"
+    ]
     module, variables = convert.load(source)
     assert module.head.num_classes == 4
     assert (variables["params"]["head"]["logits"]["kernel"] == kernel).all()
@@ -88,7 +109,11 @@ def test_a_top_is_the_head():
 
 def test_layouts():
     source, rng = keras_names(), np.random.default_rng(0)
-    for name in ("block_3_depthwise/depthwise_kernel", "block_3_project/kernel", "block_3_project_BN/moving_variance"):
+    for name in (
+        "block_3_depthwise/depthwise_kernel",
+        "block_3_project/kernel",
+        "block_3_project_BN/moving_variance",
+    ):
         source[name] = rng.standard_normal(source[name].shape, np.float32)
     variables = convert.load(source)[1]
     block = variables["params"]["backbone"]["stage3_block1"]
@@ -109,5 +134,7 @@ def test_only_the_head_known_to_have_no_place_is_dropped():
 def test_what_is_missing_is_listed():
     source = keras_names()
     del source["Conv1/kernel"], source["block_16_project/kernel"]
-    with pytest.raises(ConvertError, match="Conv1/kernel is missing(.|\n)*block_16_project/kernel is missing"):
+    with pytest.raises(
+        ConvertError, match="Conv1/kernel is missing(.|\n)*block_16_project/kernel is missing"
+    ):
         convert.load(source)

@@ -7,7 +7,7 @@ import pytest
 
 from vidjax import convert, models
 from vidjax.convert import peers
-from vidjax.convert.errors import ConvertError
+from vidjax.core.errors import ConvertError
 
 BLOCKS = {
     "3b": (192, 64, 96, 128, 16, 32, 32),
@@ -34,7 +34,10 @@ def zeros(shapes):
 
 def pytorch_i3d(channels=3, num_classes=7):
     """The state dict of a pytorch-i3d network."""
-    shapes = {"logits.conv3d.weight": (num_classes, 1024, 1, 1, 1), "logits.conv3d.bias": (num_classes,)}
+    shapes = {
+        "logits.conv3d.weight": (num_classes, 1024, 1, 1, 1),
+        "logits.conv3d.bias": (num_classes,),
+    }
 
     def add(name, out, before, size):
         shapes.update(unit(f"{name}.conv3d", f"{name}.bn", out, (before, size, size, size)))
@@ -43,7 +46,12 @@ def pytorch_i3d(channels=3, num_classes=7):
     add("Conv3d_2b_1x1", 64, 64, 1)
     add("Conv3d_2c_3x3", 192, 64, 3)
     for block, (before, a, b, c, d, e, f) in BLOCKS.items():
-        for branch, out, inner in (("b0", a, before), ("b1a", b, before), ("b2a", d, before), ("b3b", f, before)):
+        for branch, out, inner in (
+            ("b0", a, before),
+            ("b1a", b, before),
+            ("b2a", d, before),
+            ("b3b", f, before),
+        ):
             add(f"Mixed_{block}.{branch}", out, inner, 1)
         add(f"Mixed_{block}.b1b", c, b, 3)
         add(f"Mixed_{block}.b2b", e, d, 3)
@@ -52,7 +60,10 @@ def pytorch_i3d(channels=3, num_classes=7):
 
 def torchvision_s3d(num_classes=7):
     """The state dict of torchvision's s3d."""
-    shapes = {"classifier.1.weight": (num_classes, 1024, 1, 1, 1), "classifier.1.bias": (num_classes,)}
+    shapes = {
+        "classifier.1.weight": (num_classes, 1024, 1, 1, 1),
+        "classifier.1.bias": (num_classes,),
+    }
 
     def add(name, out, before, size=1):
         if size == 1:
@@ -63,7 +74,9 @@ def torchvision_s3d(num_classes=7):
     add("features.0", 64, 3, 7)
     add("features.2", 64, 64)
     add("features.3", 192, 64, 3)
-    for at, (before, a, b, c, d, e, f) in zip((5, 6, 8, 9, 10, 11, 12, 14, 15), BLOCKS.values(), strict=True):
+    for at, (before, a, b, c, d, e, f) in zip(
+        (5, 6, 8, 9, 10, 11, 12, 14, 15), BLOCKS.values(), strict=True
+    ):
         add(f"features.{at}.branch0", a, before)
         add(f"features.{at}.branch1.0", b, before)
         add(f"features.{at}.branch1.1", c, b, 3)
@@ -80,7 +93,9 @@ CASES = [  # source, family, variant, channels of the clip, its own file
 ]
 
 
-@pytest.mark.parametrize("make, family, variant, channels, peer", CASES, ids=[case[2] for case in CASES])
+@pytest.mark.parametrize(
+    "make, family, variant, channels, peer", CASES, ids=[case[2] for case in CASES]
+)
 def test_variant_and_classes_are_recognised(make, family, variant, channels, peer):
     source = make()
     assert [name for name in peers.names() if peers.peer(name).recognises(source)] == [peer]
@@ -111,11 +126,15 @@ def test_what_is_missing_is_said(make, missing):
 
 
 def test_other_input_channels_are_refused():
-    with pytest.raises(ConvertError, match="an I3D of 5 input channels is not a variant of i3d: colour has 3, flow"):
+    with pytest.raises(
+        ConvertError, match="an I3D of 5 input channels is not a variant of i3d: colour has 3, flow"
+    ):
         convert.load(pytorch_i3d(channels=5))
 
 
 def test_flow_weights_do_not_fit_the_network_for_colour():
     colour = models.build("i3d", variant="i3d_inception", num_classes=7)
-    with pytest.raises(ConvertError, match=r"1a_7x7.conv3d.weight is \(7, 7, 7, 2, 64\) .* has \(7, 7, 7, 3, 64\)"):
+    with pytest.raises(
+        ConvertError, match=r"1a_7x7.conv3d.weight is \(7, 7, 7, 2, 64\) .* has \(7, 7, 7, 3, 64\)"
+    ):
         convert.load(pytorch_i3d(2), colour)

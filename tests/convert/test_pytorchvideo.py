@@ -4,14 +4,23 @@ import numpy as np
 import pytest
 
 from vidjax import convert, models
-from vidjax.convert.errors import ConvertError
 from vidjax.convert.peers import pytorchvideo as peer
+from vidjax.core.errors import ConvertError
 
 C2D, SLOW = ((1,), (1,), (1,), (1,)), ((1,), (1,), (3,), (3,))
 I3D = ((3,), (3, 1), (3, 1), (1, 3))
 
 
-def zeros(depths, times=C2D, *, pool=False, middle="space", stem=(1, 7, 7), num_classes=3, side=lambda c: c):
+def zeros(
+    depths,
+    times=C2D,
+    *,
+    pool=False,
+    middle="space",
+    stem=(1, 7, 7),
+    num_classes=3,
+    side=lambda c: c,
+):
     """Names and shapes of such a network, written from pytorchvideo's modules; `side` scales channels."""
     shapes = {}
 
@@ -30,10 +39,19 @@ def zeros(depths, times=C2D, *, pool=False, middle="space", stem=(1, 7, 7), num_
             prefix = f"blocks.{index}.res_blocks.{block}"
             branch = f"{prefix}.branch2"
             if block == 0:
-                conv_norm(f"{prefix}.branch1_conv", f"{prefix}.branch1_norm", out, (before, 1, 1, 1))
-            conv_norm(f"{branch}.conv_a", f"{branch}.norm_a", inner, (before, cycle[block % len(cycle)], 1, 1))
+                conv_norm(
+                    f"{prefix}.branch1_conv", f"{prefix}.branch1_norm", out, (before, 1, 1, 1)
+                )
+            conv_norm(
+                f"{branch}.conv_a",
+                f"{branch}.norm_a",
+                inner,
+                (before, cycle[block % len(cycle)], 1, 1),
+            )
             if middle == "factored":
-                conv_norm(f"{branch}.conv_b.conv_t", f"{branch}.conv_b.norm", inner, (inner, 3, 1, 1))
+                conv_norm(
+                    f"{branch}.conv_b.conv_t", f"{branch}.conv_b.norm", inner, (inner, 3, 1, 1)
+                )
                 conv_norm(f"{branch}.conv_b.conv_xy", f"{branch}.norm_b", inner, (inner, 1, 3, 3))
             else:
                 kernel = (inner, 1, 3, 3) if middle == "space" else (1, 3, 3, 3)
@@ -84,7 +102,11 @@ def test_a_given_narrow_model_is_filled(variant):
 
 
 def _leaves(tree):
-    return [leaf for value in tree.values() for leaf in (_leaves(value) if isinstance(value, dict) else [value])]
+    return [
+        leaf
+        for value in tree.values()
+        for leaf in (_leaves(value) if isinstance(value, dict) else [value])
+    ]
 
 
 @pytest.mark.parametrize(
@@ -108,10 +130,19 @@ def test_any_entry_may_be_missing(name):
 @pytest.mark.parametrize(
     "source, message",
     [
-        (zeros((3, 4, 5, 3), SLOW), r"a ResNet of \(3, 4, 5, 3\) blocks with these kernels in time is not a variant"),
+        (
+            zeros((3, 4, 5, 3), SLOW),
+            r"a ResNet of \(3, 4, 5, 3\) blocks with these kernels in time is not a variant",
+        ),
         (zeros(_50, I3D), r"blocks with these kernels in time is not a variant of resnet3d_50"),
-        (zeros(_50, SLOW, pool=True), "blocks and a pool in time with these kernels in time is not a variant"),
-        (zeros((1, 1, 1, 2), middle="depthwise"), r"channel-separated network of \(1, 1, 1, 2\) blocks"),
+        (
+            zeros(_50, SLOW, pool=True),
+            "blocks and a pool in time with these kernels in time is not a variant",
+        ),
+        (
+            zeros((1, 1, 1, 2), middle="depthwise"),
+            r"channel-separated network of \(1, 1, 1, 2\) blocks",
+        ),
     ],
 )
 def test_what_is_no_variant_is_refused(source, message):
@@ -127,5 +158,7 @@ def test_other_networks_of_pytorchvideo_are_left_alone():
         "blocks.5.pool.pre_conv.weight",
     ):
         assert not peer.recognises({name: np.zeros(1)})
-    x3d = make("csn_r50") | {f"blocks.1.{block}.norm_b.1.block.0.weight": np.zeros((8, 54, 1, 1, 1))}
+    x3d = make("csn_r50") | {
+        f"blocks.1.{block}.norm_b.1.block.0.weight": np.zeros((8, 54, 1, 1, 1))
+    }
     assert not peer.recognises(x3d)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from vidjax import convert, models
-from vidjax.convert.errors import ConvertError
 from vidjax.convert.peers import resnets_3d_pytorch as peer
+from vidjax.core.errors import ConvertError
 
 DEPTHS = {
     "r3d_10_hara": (1, 1, 1, 1),
@@ -45,7 +45,9 @@ def zeros(depths, *, basic, num_classes=3, axes=3, shortcut="B", side=lambda c: 
 
 
 def make(variant, **fields):
-    return zeros(DEPTHS[variant], basic=variant in ("r3d_10_hara", "r3d_18_hara", "r3d_34_hara"), **fields)
+    return zeros(
+        DEPTHS[variant], basic=variant in ("r3d_10_hara", "r3d_18_hara", "r3d_34_hara"), **fields
+    )
 
 
 @pytest.mark.parametrize("variant", DEPTHS)
@@ -63,7 +65,9 @@ def test_a_given_narrow_model_is_filled(variant):
     assert variables["params"]["backbone"]["stem"]["conv"]["kernel"].shape == (7, 7, 7, 3, 8)
 
 
-@pytest.mark.parametrize("name", ["conv1.weight", "layer2.0.conv1.weight", "layer3.0.downsample.0.weight", "fc.bias"])
+@pytest.mark.parametrize(
+    "name", ["conv1.weight", "layer2.0.conv1.weight", "layer3.0.downsample.0.weight", "fc.bias"]
+)
 def test_any_entry_may_be_missing(name):
     source = make("r3d_18_hara")
     del source[name]
@@ -72,7 +76,9 @@ def test_any_entry_may_be_missing(name):
 
 
 def test_what_is_no_variant_is_refused():
-    with pytest.raises(ConvertError, match=r"\(2, 2, 2, 3\) blocks of two convolutions is not a variant"):
+    with pytest.raises(
+        ConvertError, match=r"\(2, 2, 2, 3\) blocks of two convolutions is not a variant"
+    ):
         convert.load(zeros((2, 2, 2, 3), basic=True))
     with pytest.raises(ConvertError, match="no weights in its shortcuts"):
         convert.load(make("r3d_18_hara", shortcut="A"))
@@ -82,5 +88,8 @@ def test_others_of_the_same_names_are_left_alone():
     flat = make("r3d_18_hara", axes=2)  # a 2D ResNet
     pseudo = make("r3d_50_hara") | {"layer1.0.conv4.weight": np.zeros((256, 64, 1, 1, 1))}
     factored = make("r3d_50_hara") | {"layer1.0.conv2_s.weight": np.zeros((144, 64, 1, 3, 3))}
-    plain = {"conv1.weight": np.zeros((64, 3, 3, 3, 3)), "conv3a.weight": np.zeros((256, 128, 3, 3, 3))}
+    plain = {
+        "conv1.weight": np.zeros((64, 3, 3, 3, 3)),
+        "conv3a.weight": np.zeros((256, 128, 3, 3, 3)),
+    }
     assert not any(map(peer.recognises, (flat, pseudo, factored, plain)))

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from vidjax import convert, models
-from vidjax.convert import leaves, peers
-from vidjax.convert.errors import ConvertError
+from vidjax.convert import peers
+from vidjax.convert.formats import leaves
+from vidjax.core.errors import ConvertError
 
 R14, R50, R101 = (1, 1, 1, 1), (3, 4, 6, 3), (3, 4, 23, 3)
 
@@ -75,7 +76,12 @@ def shapes(spell, pathways, fusion, *, num_classes=3, scale=1):
     def conv_norm(part, features, *kernel, **where):
         conv, norm = spell(part, **where)
         found[f"{conv}.weight"] = (features, *kernel)
-        found.update({f"{norm}.{entry}": (features,) for entry in ("weight", "bias", "running_mean", "running_var")})
+        found.update(
+            {
+                f"{norm}.{entry}": (features,)
+                for entry in ("weight", "bias", "running_mean", "running_var")
+            }
+        )
         found[f"{norm}.num_batches_tracked"] = ()
 
     widths = [64 // scale, 64 // scale // 8][: len(pathways)]
@@ -96,7 +102,10 @@ def shapes(spell, pathways, fusion, *, num_classes=3, scale=1):
                 conv_norm("c", 4 * inner, inner, 1, 1, 1, **where)
                 before = 4 * inner
     head = spell("head")[0]
-    return found | {f"{head}.weight": (num_classes, 32 * sum(widths)), f"{head}.bias": (num_classes,)}
+    return found | {
+        f"{head}.weight": (num_classes, 32 * sum(widths)),
+        f"{head}.bias": (num_classes,),
+    }
 
 
 def zeros(found):
@@ -117,9 +126,13 @@ def test_variant_and_classes_are_recognised(spell, name):
     family = "slowfast" if len(pathways) == 2 else "resnet3d_50"
     assert models.identify(module) == (family, name, {}) and module.head.num_classes == 11
     table = peers.peer(found[0]).entries(source)
-    assert {e.theirs for e in table} == {entry for entry in source if not entry.endswith("num_batches_tracked")}
+    assert {e.theirs for e in table} == {
+        entry for entry in source if not entry.endswith("num_batches_tracked")
+    }
     expected = leaves.shapes(module, peers.peer(found[0]).CLIP)
-    assert {e.ours: e.change(source[e.theirs]).shape for e in table} == {k: v.shape for k, v in expected.items()}
+    assert {e.ours: e.change(source[e.theirs]).shape for e in table} == {
+        k: v.shape for k, v in expected.items()
+    }
 
 
 def drawn(spell):
@@ -136,7 +149,8 @@ def drawn(spell):
 def test_the_same_numbers_under_both_names_are_the_same_variables():
     module = models.build("slowfast", variant="slowfast_r14", num_classes=3, width=0.125)
     ours = [
-        flax.traverse_util.flatten_dict(convert.load(drawn(spell), module)[1]) for spell in (pyslowfast, pytorchvideo)
+        flax.traverse_util.flatten_dict(convert.load(drawn(spell), module)[1])
+        for spell in (pyslowfast, pytorchvideo)
     ]
     assert ours[0].keys() == ours[1].keys()
     assert all((ours[0][key] == ours[1][key]).all() for key in ours[0])
@@ -147,9 +161,15 @@ def test_the_same_numbers_under_both_names_are_the_same_variables():
 
 def test_other_numbers_of_blocks_over_time_are_fields():
     """PySlowFast's 101-50-101: 6 blocks of the slow pathway's third stage reach over time, all of the fast one's."""
-    module = peers.peer("pyslowfast").network(zeros(shapes(pyslowfast, two(R101, (0, 0, 6, 3), R101), 5)))
+    module = peers.peer("pyslowfast").network(
+        zeros(shapes(pyslowfast, two(R101, (0, 0, 6, 3), R101), 5))
+    )
     backbone = module.backbone
-    assert (backbone.slow_temporal, backbone.fast_temporal, backbone.alpha) == ((0, 0, 6, 3), R101, 4)
+    assert (backbone.slow_temporal, backbone.fast_temporal, backbone.alpha) == (
+        (0, 0, 6, 3),
+        R101,
+        4,
+    )
 
 
 @pytest.mark.parametrize(
@@ -185,7 +205,9 @@ def test_any_entry_may_be_missing(missing):
 def test_what_is_no_variant_is_refused(depths, fusion, message):
     for spell, peer in ((pyslowfast, "pyslowfast"), (pytorchvideo, "pytorchvideo_slowfast")):
         with pytest.raises(ConvertError, match=message):
-            peers.peer(peer).network(zeros(shapes(spell, two(depths, (0, 0, 0, 0), depths), fusion)))
+            peers.peer(peer).network(
+                zeros(shapes(spell, two(depths, (0, 0, 0, 0), depths), fusion))
+            )
 
 
 def test_what_we_do_not_have_is_refused():
@@ -204,7 +226,11 @@ def test_what_we_do_not_have_is_refused():
 
 @pytest.mark.parametrize(
     "mark",
-    ["s1.pathway0_stem.conv_xy.weight", "s2.pathway0_res0.branch2.se.fc1.weight", "head.conv_5.weight"],
+    [
+        "s1.pathway0_stem.conv_xy.weight",
+        "s2.pathway0_res0.branch2.se.fc1.weight",
+        "head.conv_5.weight",
+    ],
 )
 def test_x3d_is_not_taken_for_a_slow_network(mark):
     source = zeros(shapes(pyslowfast, *NETWORKS["slow_r50"]))

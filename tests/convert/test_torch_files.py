@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vidjax.convert import files
-from vidjax.convert.errors import ConvertError
+from vidjax.core.errors import ConvertError
 
 HERE = Path(__file__).parent
 
@@ -21,7 +21,13 @@ def load_writer():
 
 
 writer = load_writer()
-Call, Global, Raw, Storage, tensor = writer.Call, writer.Global, writer.Raw, writer.Storage, writer.tensor
+Call, Global, Raw, Storage, tensor = (
+    writer.Call,
+    writer.Global,
+    writer.Raw,
+    writer.Storage,
+    writer.tensor,
+)
 
 FLOATS = np.arange(6, dtype="<f4")
 
@@ -33,7 +39,9 @@ def read(tmp_path, data, **options):
 
 def simple(order="<"):
     """A state dict of one tensor [2, 3], and its storage."""
-    return {"w": tensor(Storage("0", "FloatStorage", 6), (2, 3))}, {"0": FLOATS.astype(f"{order}f4").tobytes()}
+    return {"w": tensor(Storage("0", "FloatStorage", 6), (2, 3))}, {
+        "0": FLOATS.astype(f"{order}f4").tobytes()
+    }
 
 
 def count(n, *shape, dtype=np.float32):
@@ -106,37 +114,63 @@ def test_a_view_of_a_storage_in_an_old_file(tmp_path):
 
 def test_python_2_wrote_ordered_dicts_as_pairs_and_sizes_as_calls(tmp_path):
     size = Call(Global("torch", "Size"), ((2, 3),))
-    old = Call(Global("torch._utils", "_rebuild_tensor"), (Storage("0", "FloatStorage", 6), 0, size, (3, 1)))
+    old = Call(
+        Global("torch._utils", "_rebuild_tensor"),
+        (Storage("0", "FloatStorage", 6), 0, size, (3, 1)),
+    )
     key = Raw(b"U\x01w")  # a string of bytes
     value = Call(Global("collections", "OrderedDict"), ([[key, old]],))
-    np.testing.assert_array_equal(read(tmp_path, writer.zip_file(value, simple()[1]))["w"], FLOATS.reshape(2, 3))
+    np.testing.assert_array_equal(
+        read(tmp_path, writer.zip_file(value, simple()[1]))["w"], FLOATS.reshape(2, 3)
+    )
 
 
-@pytest.mark.parametrize("wrapper", ["state_dict", "model_state", "model", "model_state_dict", "net"])
+@pytest.mark.parametrize(
+    "wrapper", ["state_dict", "model_state", "model", "model_state_dict", "net"]
+)
 def test_what_scripts_wrap_around_is_taken_off(tmp_path, wrapper):
     state, storages = simple()
     best = tensor(Storage("1", "FloatStorage", 1), ())
-    other = {"state": {0: {"exp_avg": tensor(Storage("not in the file", "FloatStorage", 99), (99,))}}}
-    value = {"epoch": 3, "model": "r3d", "best": best, wrapper: {"state_dict": state}, "optimizer": other}
+    other = {
+        "state": {0: {"exp_avg": tensor(Storage("not in the file", "FloatStorage", 99), (99,))}}
+    }
+    value = {
+        "epoch": 3,
+        "model": "r3d",
+        "best": best,
+        wrapper: {"state_dict": state},
+        "optimizer": other,
+    }
     assert list(read(tmp_path, writer.zip_file(value, storages | {"1": b"1234"}))) == ["w"]
 
 
 def test_module_goes_where_all_names_have_it(tmp_path):
     (array,), storages = simple()[0].values(), simple()[1]
-    assert list(read(tmp_path, writer.zip_file({"module.a": array, "module.b": array}, storages))) == ["a", "b"]
-    assert list(read(tmp_path, writer.zip_file({"module.a": array, "b": array}, storages))) == ["module.a", "b"]
+    assert list(
+        read(tmp_path, writer.zip_file({"module.a": array, "module.b": array}, storages))
+    ) == ["a", "b"]
+    assert list(read(tmp_path, writer.zip_file({"module.a": array, "b": array}, storages))) == [
+        "module.a",
+        "b",
+    ]
 
 
 STRANGE = {
     "a class of a script": Raw(b"cscript\nMeter\n)\x81}(U\x03avgK\x01ub"),
     "a class of settings": Raw(b"cyacs.config\nCfgNode\n)R(U\x02lrK\x01u}U\x01aK\x01sb"),
-    "a function of another library": Call(Global("numpy.testing._private.utils", "runstring"), ("boom", {})),
+    "a function of another library": Call(
+        Global("numpy.testing._private.utils", "runstring"), ("boom", {})
+    ),
     "a function inside a known module": Call(Global("torch.serialization", "os.system"), ("boom",)),
-    "a state for an OrderedDict": Raw(writer.code(writer.ordered({})) + writer.code({"__class__": 1}) + b"b"),
+    "a state for an OrderedDict": Raw(
+        writer.code(writer.ordered({})) + writer.code({"__class__": 1}) + b"b"
+    ),
     "sets": Raw(b"\x8f(K\x01K\x02\x90"),
     "nested tuples as a key": {Raw(b")" + b"q\x00h\x00\x86" * 200): 1},
     "bytes as Python 2 has them": Call(Global("_codecs", "encode"), ("ab", "latin1")),
-    "a NumPy array": Call(Global("numpy.core.multiarray", "_reconstruct"), (Global("numpy", "ndarray"), (0,), "b")),
+    "a NumPy array": Call(
+        Global("numpy.core.multiarray", "_reconstruct"), (Global("numpy", "ndarray"), (0,), "b")
+    ),
 }
 
 
@@ -156,8 +190,14 @@ REFUSED = (
     ({"epoch": 3, "weights": "x"}, "no state dict.* it holds 'epoch', 'weights'"),
     ({"model": Raw(b"cnets\nC3D\n)\x81}b")}, "a whole 'nets.C3D': save its state_dict"),
     (Raw(b"cnets\nC3D\n)\x81}b"), "one 'nets.C3D'"),
-    ({"w": Call(Global("torch._utils", "_rebuild_sparse_tensor"), (1,))}, "tensor 'w' is sparse, quantized"),
-    ({"w": tensor(Storage("0", "ComplexFloatStorage", 3), (3,))}, "of a kind .* 'torch.ComplexFloatStorage'"),
+    (
+        {"w": Call(Global("torch._utils", "_rebuild_sparse_tensor"), (1,))},
+        "tensor 'w' is sparse, quantized",
+    ),
+    (
+        {"w": tensor(Storage("0", "ComplexFloatStorage", 3), (3,))},
+        "of a kind .* 'torch.ComplexFloatStorage'",
+    ),
 )
 
 

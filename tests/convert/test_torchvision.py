@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vidjax import convert, models
-from vidjax.convert.errors import ConvertError
+from vidjax.core.errors import ConvertError
 from vidjax.models.resnet3d import VARIANTS
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "torchvision"
@@ -42,7 +42,9 @@ def zeros(depths, kinds, midplanes="torchvision", num_classes=3, side=lambda cha
         conv_norm("stem.3", "stem.4", before, (side(45), 3, 1, 1))
     else:
         conv_norm("stem.0", "stem.1", before, (3, 3 if kinds[0] == "3d" else 1, 7, 7))
-    for stage, depth, kind, out in zip((1, 2, 3, 4), depths, kinds[1:], map(side, (64, 128, 256, 512)), strict=True):
+    for stage, depth, kind, out in zip(
+        (1, 2, 3, 4), depths, kinds[1:], map(side, (64, 128, 256, 512)), strict=True
+    ):
         for block in range(depth):
             prefix = f"layer{stage}.{block}"
             first, second = (27 * c * out // (9 * c + 3 * out) for c in (before, out))
@@ -50,7 +52,9 @@ def zeros(depths, kinds, midplanes="torchvision", num_classes=3, side=lambda cha
             unit(f"{prefix}.conv1.0", f"{prefix}.conv1.1", kind, first, (before, out))
             unit(f"{prefix}.conv2.0", f"{prefix}.conv2.1", kind, second, (out, out))
             if before != out:
-                conv_norm(f"{prefix}.downsample.0", f"{prefix}.downsample.1", out, (before, 1, 1, 1))
+                conv_norm(
+                    f"{prefix}.downsample.0", f"{prefix}.downsample.1", out, (before, 1, 1, 1)
+                )
             before = out
     shapes |= {"fc.weight": (num_classes, before), "fc.bias": (num_classes,)}
     return {name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()}
@@ -67,11 +71,19 @@ def test_the_names_below_are_torchvisions(name):
 
 @pytest.mark.parametrize(
     "variant, midplanes",
-    [("fr2d_10", ""), ("mc4_18", ""), ("rmc5_18", ""), ("r2plus1d_34", "paper"), ("r2plus1d_18", "paper")],
+    [
+        ("fr2d_10", ""),
+        ("mc4_18", ""),
+        ("rmc5_18", ""),
+        ("r2plus1d_34", "paper"),
+        ("r2plus1d_18", "paper"),
+    ],
 )
 def test_variant_and_classes_are_recognised(variant, midplanes):
     row = VARIANTS[variant]
-    module, variables = convert.load(zeros(row["depths"], row["kinds"], midplanes or "torchvision", num_classes=11))
+    module, variables = convert.load(
+        zeros(row["depths"], row["kinds"], midplanes or "torchvision", num_classes=11)
+    )
     expected = models.build(
         "resnet3d", variant=variant, num_classes=11, **{"midplanes": midplanes} if midplanes else {}
     )
@@ -86,7 +98,9 @@ def narrow(variant="mc3_18", num_classes=3):
     """A source of a fifth of the width, and a module that it fits."""
     row = VARIANTS[variant]
     module = models.build("resnet3d", variant=variant, num_classes=num_classes, width=0.125)
-    return zeros(row["depths"], row["kinds"], num_classes=num_classes, side=lambda c: round(c / 8)), module
+    return zeros(
+        row["depths"], row["kinds"], num_classes=num_classes, side=lambda c: round(c / 8)
+    ), module
 
 
 def test_a_given_model_is_filled():
@@ -101,7 +115,11 @@ def test_a_given_model_is_filled():
 def test_all_that_does_not_fit_is_listed_together():
     source, module = narrow()
     del source["layer1.0.conv1.0.weight"], source["layer2.1.conv2.1.running_var"]
-    source |= {"layer9.0.conv1.0.weight": np.zeros(3), "fc.weight": np.zeros((4, 64)), "stem.1.bias": np.zeros((8, 1))}
+    source |= {
+        "layer9.0.conv1.0.weight": np.zeros(3),
+        "fc.weight": np.zeros((4, 64)),
+        "stem.1.bias": np.zeros((8, 1)),
+    }
     with pytest.raises(ConvertError) as caught:
         convert.load(source, module)
     message = str(caught.value)
@@ -119,11 +137,15 @@ def test_all_that_does_not_fit_is_listed_together():
 def test_what_a_deeper_model_has_beyond_the_source_is_listed():
     row = VARIANTS["mc3_18"]
     source = zeros((2, 2, 2, 1), row["kinds"], side=lambda c: round(c / 8))
-    with pytest.raises(ConvertError, match="params/backbone/stage4_block2/conv1/conv/kernel is not filled"):
+    with pytest.raises(
+        ConvertError, match="params/backbone/stage4_block2/conv1/conv/kernel is not filled"
+    ):
         convert.load(source, narrow()[1])
 
 
-@pytest.mark.parametrize("name", ["stem.0.weight", "layer1.0.conv1.0.weight", "layer4.0.conv1.0.weight", "fc.weight"])
+@pytest.mark.parametrize(
+    "name", ["stem.0.weight", "layer1.0.conv1.0.weight", "layer4.0.conv1.0.weight", "fc.weight"]
+)
 def test_any_entry_may_be_missing(name):
     """Those that tell what the network is, too: it is still known, and what is missing is said."""
     source, module = narrow()
@@ -138,7 +160,9 @@ def test_any_entry_may_be_missing(name):
 
 
 def test_foreign_names_are_refused():
-    with pytest.raises(ConvertError, match="no known network has these names: spam.weight, eggs.weight"):
+    with pytest.raises(
+        ConvertError, match="no known network has these names: spam.weight, eggs.weight"
+    ):
         convert.load({"spam.weight": np.zeros(1), "eggs.weight": np.zeros(1)})
     with pytest.raises(ConvertError):
         convert.load({})

@@ -4,19 +4,30 @@ import numpy as np
 import pytest
 
 from vidjax import convert, models
-from vidjax.convert import leaves, peers
-from vidjax.convert.errors import ConvertError
+from vidjax.convert import peers
+from vidjax.convert.formats import leaves
+from vidjax.core.errors import ConvertError
 
 DEPTHS = {"18": (2, 2, 2, 2), "34": (3, 4, 6, 3), "50": (3, 4, 6, 3), "101": (3, 4, 23, 3)}
 TWO_D, SHIFT = peers.peer("torchvision_2d"), peers.peer("temporal_shift")
 # expansion, channels, blocks, the first one's stride
-MOBILENET = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+MOBILENET = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
 
 
 def add(shapes, conv, norm, *kernel):
     """The names of a convolution and its normalisation."""
     shapes[f"{conv}.weight"] = kernel
-    shapes |= {f"{norm}.{name}": kernel[:1] for name in ("weight", "bias", "running_mean", "running_var")}
+    shapes |= {
+        f"{norm}.{name}": kernel[:1] for name in ("weight", "bias", "running_mean", "running_var")
+    }
     shapes[f"{norm}.num_batches_tracked"] = ()
 
 
@@ -40,7 +51,16 @@ def resnet(depths, bottleneck, *, prefix="", every=0, head="fc", num_classes=11,
                 conv = f"{name}.conv{i}{net if i == 1 else ''}"
                 add(shapes, conv, f"{name}.bn{i}", widths[i], widths[i - 1], *kernel, k, k)
             if block == 0 and (stage > 1 or bottleneck):
-                add(shapes, f"{name}.downsample.0", f"{name}.downsample.1", widths[-1], before, *kernel, 1, 1)
+                add(
+                    shapes,
+                    f"{name}.downsample.0",
+                    f"{name}.downsample.1",
+                    widths[-1],
+                    before,
+                    *kernel,
+                    1,
+                    1,
+                )
             before = widths[-1]
     return zeros(shapes, head, num_classes, before)
 
@@ -54,11 +74,15 @@ def mobilenet(*, shift=False, scale=lambda c: c, num_classes=11):
         for block in range(depth):
             i, inner, after = i + 1, expansion * before, scale(channels)
             shortcut = before == after and (block or stride == 1)
-            kernels = [(inner, before, 1, 1), (inner, 1, 3, 3), (after, inner, 1, 1)][expansion == 1 :]
+            kernels = [(inner, before, 1, 1), (inner, 1, 3, 3), (after, inner, 1, 1)][
+                expansion == 1 :
+            ]
             for k, kernel in enumerate(kernels):
                 name, last = f"{prefix}features.{i}.conv", k == len(kernels) - 1
                 flat = (f"{3 * k}{'.net' if shortcut and k == 0 else ''}", f"{3 * k + 1}")
-                conv, norm = flat if shift else (f"{k}", f"{k + 1}") if last else (f"{k}.0", f"{k}.1")
+                conv, norm = (
+                    flat if shift else (f"{k}", f"{k + 1}") if last else (f"{k}.0", f"{k}.1")
+                )
                 add(shapes, f"{name}.{conv}", f"{name}.{norm}", *kernel)
             before = after
     add(shapes, f"{prefix}features.18.0", f"{prefix}features.18.1", 1280, before, 1, 1)
@@ -70,7 +94,9 @@ def check(source, name, variant):
     (peer,) = [peers.peer(p) for p in peers.names() if peers.peer(p).recognises(source)]
     module, _ = convert.load(source)
     expected = models.build(name, variant=variant, num_classes=11)
-    assert repr(module.head) == repr(expected.head) and repr(module.backbone) == repr(expected.backbone)
+    assert repr(module.head) == repr(expected.head) and repr(module.backbone) == repr(
+        expected.backbone
+    )
     return peer
 
 
@@ -83,7 +109,10 @@ def test_resnets_are_told_by_their_depths(depth):
     "variant, source",
     [
         ("tsm_r18_8f", resnet(DEPTHS["18"], False, prefix="base_model.", every=1, head="new_fc")),
-        ("tsm_r50_8f", resnet(DEPTHS["50"], True, prefix="base_model.", every=1, head="base_model.fc")),
+        (
+            "tsm_r50_8f",
+            resnet(DEPTHS["50"], True, prefix="base_model.", every=1, head="base_model.fc"),
+        ),
         ("tsm_r101_8f", resnet(DEPTHS["101"], True, prefix="base_model.", every=2, head="new_fc")),
         ("tsm_mobilenet_v2_8f", mobilenet(shift=True)),
     ],
@@ -102,7 +131,9 @@ def test_the_width_of_a_mobilenet_is_told_from_its_last_block():
     module, _ = convert.load(source)
     assert module.backbone.alpha == 0.5 and module.head.num_classes == 5
     assert module.backbone.padding == "half" and module.backbone.epsilon == 1e-5
-    with pytest.raises(ConvertError, match="a MobileNetV2 with 328 channels in its last block is of no known width"):
+    with pytest.raises(
+        ConvertError, match="a MobileNetV2 with 328 channels in its last block is of no known width"
+    ):
         convert.load(mobilenet(scale=lambda c: c + 8))
 
 
@@ -111,7 +142,10 @@ def test_what_is_missing_is_listed():
     del source["features.17.conv.2.weight"], source["features.1.conv.0.1.running_var"]
     with pytest.raises(ConvertError) as caught:
         convert.load(source)
-    assert "features.17.conv.2.weight is missing, for params/backbone/stage7_block1/project/conv" in str(caught.value)
+    assert (
+        "features.17.conv.2.weight is missing, for params/backbone/stage7_block1/project/conv"
+        in str(caught.value)
+    )
     assert "features.1.conv.0.1.running_var is missing" in str(caught.value)
     source = resnet(DEPTHS["18"], False)
     del source["conv1.weight"], source["fc.weight"]
@@ -124,7 +158,9 @@ def test_networks_over_clips_are_not_taken_for_images():
 
 
 def test_other_networks_are_refused():
-    with pytest.raises(ConvertError, match=r"\(3, 8, 36, 3\) bottleneck blocks is not a variant of resnet2d"):
+    with pytest.raises(
+        ConvertError, match=r"\(3, 8, 36, 3\) bottleneck blocks is not a variant of resnet2d"
+    ):
         convert.load(resnet((3, 8, 36, 3), True))
     source = resnet(DEPTHS["50"], True, prefix="base_model.", every=1, head="new_fc")
     source["base_model.layer2.0.nl.g.weight"] = np.zeros((4, 4, 1, 1, 1))

@@ -7,7 +7,7 @@ import pytest
 
 from vidjax import models
 from vidjax.convert import transfer
-from vidjax.convert.errors import ConvertError
+from vidjax.core.errors import ConvertError
 from vidjax.ops.conv import conv
 
 QUICK = {"xla_backend_optimization_level": 0}
@@ -15,10 +15,12 @@ QUICK = {"xla_backend_optimization_level": 0}
 
 def variables(variant="r3d_10", seed=0, num_classes=3, width=0.1, **fields):
     """(module, variables) with statistics that are not those of a fresh network."""
-    module = models.build("resnet3d", variant=variant, num_classes=num_classes, width=width, **fields)
-    made = jax.jit(lambda key: module.init(key, jnp.zeros((1, 2, 16, 16, 3))), compiler_options=QUICK)(
-        jax.random.key(seed)
+    module = models.build(
+        "resnet3d", variant=variant, num_classes=num_classes, width=width, **fields
     )
+    made = jax.jit(
+        lambda key: module.init(key, jnp.zeros((1, 2, 16, 16, 3))), compiler_options=QUICK
+    )(jax.random.key(seed))
     made = jax.device_get(made)
     noise = np.random.default_rng(seed)
     made["batch_stats"] = jax.tree.map(
@@ -84,12 +86,15 @@ def test_a_2d_network_inflates_into_a_3d_one():
     """fR2D has kernels of one frame and the shapes of R3D otherwise; its strides in time are 1, R3D's halve."""
     (flat, source), (deep, target) = variables("fr2d_10", seed=1), variables("r3d_10", seed=2)
     found = transfer.transfer(source, target)
-    assert len(found.inflated) == 9 and all(name.endswith("conv/kernel") for name in found.inflated)  # the stem, 2 x 4
+    assert len(found.inflated) == 9 and all(
+        name.endswith("conv/kernel") for name in found.inflated
+    )  # the stem, 2 x 4
     image = np.float32(np.random.default_rng(3).standard_normal((1, 1, 24, 20, 3)))
 
     def features(module, weights, video):
         program = jax.jit(
-            lambda w, v: module.apply(w, v, method=lambda m, v: m.backbone(v, train=False)), compiler_options=QUICK
+            lambda w, v: module.apply(w, v, method=lambda m, v: m.backbone(v, train=False)),
+            compiler_options=QUICK,
         )
         return program(weights, video)
 
@@ -100,7 +105,9 @@ def test_a_2d_network_inflates_into_a_3d_one():
         middle = many[name][:, many[name].shape[1] // 2]
         np.testing.assert_allclose(middle, endpoint[:, 0], rtol=1e-4, atol=1e-5, err_msg=name)
     with pytest.raises(AssertionError):
-        np.testing.assert_allclose(many["features"][:, 0], one["features"][:, 0], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            many["features"][:, 0], one["features"][:, 0], rtol=1e-4, atol=1e-5
+        )
 
 
 def test_an_unknown_inflation_is_refused():

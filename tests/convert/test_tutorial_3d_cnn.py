@@ -7,7 +7,7 @@ import pytest
 
 from vidjax import convert, models
 from vidjax.convert import peers
-from vidjax.convert.errors import ConvertError
+from vidjax.core.errors import ConvertError
 from vidjax.models.convcolumn import MIN_CLIP
 
 HIDDEN = {"conv_column_5": (256, 256, 124), "conv_column_6": (512, 512, 256)}
@@ -21,7 +21,12 @@ def zeros(variant, num_classes=27, kernel=(2, 3, 3), side=lambda channels: chann
         shapes.update({f"{name}.weight": shape, f"{name}.bias": shape[:1]})
 
     def normalisation(name, features):
-        shapes.update({f"{name}.{entry}": (features,) for entry in ("weight", "bias", "running_mean", "running_var")})
+        shapes.update(
+            {
+                f"{name}.{entry}": (features,)
+                for entry in ("weight", "bias", "running_mean", "running_var")
+            }
+        )
         shapes[f"{name}.num_batches_tracked"] = ()
 
     for i, features in enumerate(map(side, (32, 64, 124, 256)), start=1):
@@ -51,7 +56,9 @@ def test_variant_and_classes_are_recognised(variant):
 
 def test_it_is_nobody_elses():
     for source in (zeros("conv_column_5"), {"conv_layer4.0.bias": 0}):
-        assert [name for name in peers.names() if peers.peer(name).recognises(source)] == ["tutorial_3d_cnn"]
+        assert [name for name in peers.names() if peers.peer(name).recognises(source)] == [
+            "tutorial_3d_cnn"
+        ]
 
 
 def test_a_given_model_is_filled():
@@ -62,7 +69,9 @@ def test_a_given_model_is_filled():
     assert list(variables["batch_stats"]["backbone"]["fc6"]["norm"]["mean"]) == list(range(32))
 
 
-@pytest.mark.parametrize("missing", ["conv_layer1.0.weight", "conv_layer3.4.running_var", "fc5.bias", "fc7.weight"])
+@pytest.mark.parametrize(
+    "missing", ["conv_layer1.0.weight", "conv_layer3.4.running_var", "fc5.bias", "fc7.weight"]
+)
 def test_any_entry_may_be_missing(missing):
     source = zeros("conv_column_6")
     del source[missing]

@@ -6,7 +6,7 @@ import pytest
 
 from vidjax import convert, models
 from vidjax.convert import peers
-from vidjax.convert.errors import ConvertError
+from vidjax.core.errors import ConvertError
 
 WIDTHS = (24, 48, 96, 192)
 DEPTHS = {"x3d_m": (3, 5, 11, 7), "x3d_l": (5, 10, 25, 15)}
@@ -20,7 +20,12 @@ PYTORCHVIDEO = {
     "norms": ("branch2.norm_a", "branch2.norm_b.0", "branch2.norm_c"),
     "gate": ("branch2.norm_b.1.block.0", "branch2.norm_b.1.block.2"),
     "shortcut": ("branch1_conv", "branch1_norm"),
-    "head": ("blocks.5.pool.pre_conv", "blocks.5.pool.pre_norm", "blocks.5.pool.post_conv", "blocks.5.proj"),
+    "head": (
+        "blocks.5.pool.pre_conv",
+        "blocks.5.pool.pre_norm",
+        "blocks.5.pool.post_conv",
+        "blocks.5.proj",
+    ),
 }
 PYSLOWFAST = {
     "space": "s1.pathway0_stem.conv_xy",
@@ -64,7 +69,12 @@ def state_dict(names, depths=DEPTHS["x3d_m"], num_classes=7, first_norm=False, d
                 if before != out or first_norm:
                     norm(f"{prefix}.{names['shortcut'][1]}", out)
             for name, shape in zip(names["convs"], shapes, strict=True):
-                conv(f"{prefix}.{name}", shape[0], before if name == names["convs"][0] else shape[1], *shape[2:])
+                conv(
+                    f"{prefix}.{name}",
+                    shape[0],
+                    before if name == names["convs"][0] else shape[1],
+                    *shape[2:],
+                )
             for name, shape in zip(names["norms"], shapes, strict=True):
                 norm(f"{prefix}.{name}", shape[0])
             if block % 2 == 0:
@@ -97,11 +107,16 @@ def test_variant_classes_and_shortcuts_are_recognised(peer, variant, first_norm)
 
 @pytest.mark.parametrize("first_norm", [False, True])
 def test_the_same_numbers_are_the_same_network(first_norm):
-    loaded = [convert.load(state_dict(names, first_norm=first_norm, draw=numbers())) for names in NAMES.values()]
+    loaded = [
+        convert.load(state_dict(names, first_norm=first_norm, draw=numbers()))
+        for names in NAMES.values()
+    ]
     (module, variables), (other, others) = loaded
     assert module == other
     jax.tree.map(np.testing.assert_array_equal, variables, others)
-    assert np.unique(variables["params"]["backbone"]["stem"]["temporal"]["kernel"]).size == 5 * 24  # no zeros
+    assert (
+        np.unique(variables["params"]["backbone"]["stem"]["temporal"]["kernel"]).size == 5 * 24
+    )  # no zeros
 
 
 @pytest.mark.parametrize("peer", NAMES)
@@ -111,10 +126,17 @@ def test_what_does_not_fit_is_refused(peer):
         convert.load(state_dict(names, (3, 5, 11, 6)))
     source = state_dict(names)
     gate = f"{names['block'](0, 0)}.{names['gate'][0]}.bias"
-    lost = (gate, f"{names['head'][0]}.weight", f"{names['head'][3]}.weight", f"{names['space']}.weight")
+    lost = (
+        gate,
+        f"{names['head'][0]}.weight",
+        f"{names['head'][3]}.weight",
+        f"{names['space']}.weight",
+    )
     for name in lost:
         del source[name]
     with pytest.raises(ConvertError) as caught:
         convert.load(source | {"spam.weight": np.zeros(3)})
     assert all(f"{name} is missing" in str(caught.value) for name in lost)
-    assert "spam.weight is left over" in str(caught.value) and len(str(caught.value).splitlines()) == 6
+    assert (
+        "spam.weight is left over" in str(caught.value) and len(str(caught.value).splitlines()) == 6
+    )

@@ -71,7 +71,14 @@ def tensor(storage, shape, stride=None, offset=0) -> Call:
     """A tensor over a storage, contiguous unless strides are given."""
     if stride is None:
         stride = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
-    arguments = (storage, offset, tuple(shape), tuple(stride), False, Call(Global("collections", "OrderedDict"), ()))
+    arguments = (
+        storage,
+        offset,
+        tuple(shape),
+        tuple(stride),
+        False,
+        Call(Global("collections", "OrderedDict"), ()),
+    )
     return Call(Global("torch._utils", "_rebuild_tensor_v2"), arguments)
 
 
@@ -81,11 +88,15 @@ def ordered(items: dict) -> Raw:
     return Raw(made + b"(" + b"".join(code(k) + code(v) for k, v in items.items()) + b"u")
 
 
-def zip_file(value, storages, *, byteorder=b"little", compression=zipfile.ZIP_STORED, more=(), protocol=2) -> bytes:
+def zip_file(
+    value, storages, *, byteorder=b"little", compression=zipfile.ZIP_STORED, more=(), protocol=2
+) -> bytes:
     """`storages`: key -> bytes. `value` may be a pickle's bytes."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", compression) as file:
-        file.writestr("archive/data.pkl", value if isinstance(value, bytes) else pickled(value, protocol))
+        file.writestr(
+            "archive/data.pkl", value if isinstance(value, bytes) else pickled(value, protocol)
+        )
         if byteorder:
             file.writestr("archive/byteorder", byteorder)
         for key, data in storages.items():
@@ -97,8 +108,14 @@ def zip_file(value, storages, *, byteorder=b"little", compression=zipfile.ZIP_ST
 
 def legacy_file(value, storages, *, keys=None, magic=MAGIC, version=VERSION, protocol=2) -> bytes:
     """`storages`: key -> (number of elements, bytes)."""
-    about = {"protocol_version": VERSION, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
+    about = {
+        "protocol_version": VERSION,
+        "little_endian": True,
+        "type_sizes": {"short": 2, "int": 4, "long": 4},
+    }
     parts = [pickle.dumps(part, protocol) for part in (magic, version, about)]
     parts += [value if isinstance(value, bytes) else pickled(value)]
     parts += [pickle.dumps(list(storages) if keys is None else keys, protocol)]
-    return b"".join(parts) + b"".join(struct.pack("<q", count) + data for count, data in storages.values())
+    return b"".join(parts) + b"".join(
+        struct.pack("<q", count) + data for count, data in storages.values()
+    )

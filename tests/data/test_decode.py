@@ -25,7 +25,9 @@ def write_clip(folder, images, suffix=".jpg"):
 
 def decode_clip(paths, box, size):
     tf = decode.import_tensorflow()
-    return decode.decode_clip(tf.constant(paths), len(paths), lambda height, width: tf.constant(box), size).numpy()
+    return decode.decode_clip(
+        tf.constant(paths), len(paths), lambda height, width: tf.constant(box), size
+    ).numpy()
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".PNG"])
@@ -47,10 +49,14 @@ def test_without_resize_pixels_are_those_of_the_whole_frame(tmp_path, top, left,
     path = str(tmp_path / "1.jpg")
     picture(100, 176, 1).save(path, subsampling=subsampling)
     video = decode_clip([path], (top, left, 64, 64), 64)
-    np.testing.assert_array_equal(video[0], np.asarray(Image.open(path))[top : top + 64, left : left + 64])
+    np.testing.assert_array_equal(
+        video[0], np.asarray(Image.open(path))[top : top + 64, left : left + 64]
+    )
 
 
-@pytest.mark.parametrize("box,size", [((0, 0, 100, 120), 50), ((10, 20, 60, 90), 30), ((10, 20, 30, 30), 60)])
+@pytest.mark.parametrize(
+    "box,size", [((0, 0, 100, 120), 50), ((10, 20, 60, 90), 30), ((10, 20, 30, 30), 60)]
+)
 def test_crop_geometry_on_a_gradient(tmp_path, box, size):
     """Bilinear resizing of a linear ramp is the ramp at the centres of the output's pixels."""
     rows, columns = np.mgrid[:100, :120]
@@ -86,14 +92,19 @@ def silly_jpeg(tmp_path):
 def bad_clips(tmp_path):
     good = write_clip(tmp_path / "good", [picture(32, 40, seed) for seed in range(3)])
     other = write_clip(tmp_path / "other", [picture(32, 44, 1)])
-    empty, truncated, text = (tmp_path / name for name in ("empty.jpg", "truncated.jpg", "text.png"))
+    empty, truncated, text = (
+        tmp_path / name for name in ("empty.jpg", "truncated.jpg", "text.png")
+    )
     empty.touch()
     truncated.write_bytes(open(good[0], "rb").read()[:300])
     text.write_text("no picture")
     return {
         "silly": ([good[0], silly_jpeg(tmp_path)], "12288 x 12288"),
         "first": ([silly_jpeg(tmp_path), good[0]], "12288 x 12288"),
-        "size": ([good[0], other[0]], "00000.jpg is 44 x 32, but the clip's first sampled frame is 40 x 32"),
+        "size": (
+            [good[0], other[0]],
+            "00000.jpg is 44 x 32, but the clip's first sampled frame is 40 x 32",
+        ),
         "empty": ([good[0], good[1], str(empty)], "empty.jpg .* is no readable JPEG"),
         "truncated": ([good[0], str(truncated)], "truncated.jpg .* is no readable JPEG"),
         "text": ([str(text)], "text.png .* is no readable PNG"),

@@ -6,8 +6,8 @@ import os
 import pytest
 from PIL import Image
 
+from vidjax.core.errors import DataError, MissingData
 from vidjax.data import frame_index, sources
-from vidjax.data.errors import DataError, MissingData
 from vidjax.data.sources.jester import Source
 
 LABELS = ["Swiping Left", "Thumb Up", "Swiping Right", "No gesture"]
@@ -31,7 +31,10 @@ def write_clips(folder, clips, name="{:05d}.jpg"):
 def write_list(path, clips, labels=True, ending="\n"):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(
-        "".join(f"{clip};{label}{ending}" if labels else clip + ending for clip, (label, *_) in clips.items())
+        "".join(
+            f"{clip};{label}{ending}" if labels else clip + ending
+            for clip, (label, *_) in clips.items()
+        )
     )
 
 
@@ -49,7 +52,11 @@ def write_kaggle(root):
     for split, clips in (("Train", TRAIN), ("Validation", VALIDATION), ("Test", TEST)):
         write_clips(root / split, clips)
         first = "id" if split == "Test" else "video_id"
-        lines = [f"{first},label,frames,label_id,shape,format" if split != "Test" else "id,frames,shape,format"]
+        lines = [
+            f"{first},label,frames,label_id,shape,format"
+            if split != "Test"
+            else "id,frames,shape,format"
+        ]
         for clip, (label, numbers, width) in clips.items():
             named = f"{label}," if split != "Test" else ""
             index = "1," if split != "Test" else ""
@@ -100,7 +107,11 @@ def test_root_may_be_the_frames_folder_itself(tmp_path):
 def test_kaggle_copy(tmp_path):
     write_kaggle(tmp_path)
     source = sources.open_source("jester", root=str(tmp_path))
-    assert source.classes == ("Swiping Left", "Swiping Right", "Thumb Up")  # sorted names of the training list
+    assert source.classes == (
+        "Swiping Left",
+        "Swiping Right",
+        "Thumb Up",
+    )  # sorted names of the training list
     check_records(source, "train", TRAIN)
     check_records(source, "test", TEST, labels=False)
     assert [bad["id"] for bad in source.quarantine("validation")] == ["9"]
@@ -134,17 +145,26 @@ def test_any_digits_and_suffix(tmp_path, name, digits):
 def test_quarantine_gives_each_clip_a_cause(tmp_path):
     write_v1(tmp_path)
     (tmp_path / "20bn-jester-v1" / "empty").mkdir()
-    write_clips(tmp_path / "20bn-jester-v1", {"odd": ("", [1], 8), "bare": ("", [1], 8), "mixed": ("", [1], 8)})
+    write_clips(
+        tmp_path / "20bn-jester-v1",
+        {"odd": ("", [1], 8), "bare": ("", [1], 8), "mixed": ("", [1], 8)},
+    )
     (tmp_path / "20bn-jester-v1" / "mixed" / "2.jpg").touch()
     with open(tmp_path / "jester-v1-train.csv", "a") as file:
-        file.write("gone;Thumb Up\nempty;Thumb Up\nodd;Thumbs Up\nbare\nmixed;Thumb Up\n5;Thumb Up\n")
+        file.write(
+            "gone;Thumb Up\nempty;Thumb Up\nodd;Thumbs Up\nbare\nmixed;Thumb Up\n5;Thumb Up\n"
+        )
     source = Source(str(tmp_path))
     assert [record.id for record in source.records("train")] == list(TRAIN)
     causes = {bad["id"]: bad["cause"] for bad in source.quarantine("train")}
     assert list(causes) == ["gone", "empty", "odd", "bare", "mixed", "5"]
     assert "No such file" in causes["gone"] and "no numbered frames" in causes["empty"]
     assert "'Thumbs Up' is not among the 4 classes. Did you mean 'Thumb Up'?" in causes["odd"]
-    assert "no label" in causes["bare"] and "leading zeros" in causes["mixed"] and "more than once" in causes["5"]
+    assert (
+        "no label" in causes["bare"]
+        and "leading zeros" in causes["mixed"]
+        and "more than once" in causes["5"]
+    )
 
 
 def refuse_listing(*_):
@@ -201,7 +221,9 @@ def test_damaged_index_is_rebuilt(tmp_path, damage):
     whole = index.read_bytes()
     body = bytearray(whole)
     body[-10] ^= 1
-    index.write_bytes({"truncate": whole[: len(whole) // 2], "flip": bytes(body), "other": b"\xff\n[]"}[damage])
+    index.write_bytes(
+        {"truncate": whole[: len(whole) // 2], "flip": bytes(body), "other": b"\xff\n[]"}[damage]
+    )
     assert Source(str(root), str(cache)).records("train") == first
     assert index.read_bytes() == whole
 
@@ -209,11 +231,18 @@ def test_damaged_index_is_rebuilt(tmp_path, damage):
 def test_unwritable_cache_is_no_error(tmp_path):
     write_v1(tmp_path)
     (tmp_path / "file").touch()
-    assert len(Source(str(tmp_path), cache_dir=str(tmp_path / "file" / "below")).records("train")) == 3
+    assert (
+        len(Source(str(tmp_path), cache_dir=str(tmp_path / "file" / "below")).records("train")) == 3
+    )
 
 
 def test_index_packs_what_it_read(tmp_path):
-    found = {"a": (range(1, 38), 5, ".jpg"), "b": ((1, 2, 9), 1, ".png"), "c": "a cause", "é": (range(0, 1), 2, ".JPG")}
+    found = {
+        "a": (range(1, 38), 5, ".jpg"),
+        "b": ((1, 2, 9), 1, ".png"),
+        "c": "a cause",
+        "é": (range(0, 1), 2, ".JPG"),
+    }
     frame_index.write_index(str(tmp_path / "index"), found)
     assert frame_index.read_index(str(tmp_path / "index")) == found
     lines = (tmp_path / "index").read_text().splitlines()
@@ -230,7 +259,11 @@ def told(root, split="train"):
 
 def test_missing_root_says_how_to_get_jester(tmp_path):
     message = told(tmp_path / "nowhere")
-    assert str(tmp_path / "nowhere") in message and "Qualcomm AI datasets: Jester" in message and "research" in message
+    assert (
+        str(tmp_path / "nowhere") in message
+        and "Qualcomm AI datasets: Jester" in message
+        and "research" in message
+    )
     assert "data.root is empty" in told("")
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vidjax.data.errors import DataError
+from vidjax.core.errors import DataError
 from vidjax.data.labels import flip_map
 from vidjax.data.sources.jester import SWAPS
 
@@ -36,7 +36,15 @@ def test_nothing_swaps():
 
 
 @pytest.mark.parametrize(
-    "name", ["Turn LEFT", "turning_right", "hand-leftwards", "Counter-clockwise", "Anticlockwise", "turnRight now"]
+    "name",
+    [
+        "Turn LEFT",
+        "turning_right",
+        "hand-leftwards",
+        "Counter-clockwise",
+        "Anticlockwise",
+        "turnRight now",
+    ],
 )
 def test_a_direction_without_a_pair_is_refused(name):
     with pytest.raises(DataError, match=r"augment\.flip") as caught:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vidjax.core.errors import DataError
 from vidjax.data import pipeline, sampling
-from vidjax.data.errors import DataError
 from vidjax.data.sources import Record
 
 CLASSES = ("a", "b", "c")
@@ -19,13 +19,16 @@ def folder(tmp_path_factory):
     """One clip of four frames, each of one grey: the frame number times 40."""
     folder = tmp_path_factory.mktemp("clip")
     for number in range(1, 5):
-        Image.new("RGB", (12, 10), (number * 40,) * 3).save(folder / f"{number:05d}.jpg", quality=95)
+        Image.new("RGB", (12, 10), (number * 40,) * 3).save(
+            folder / f"{number:05d}.jpg", quality=95
+        )
     return folder
 
 
 def make_records(folder, n, label=None):
     return [
-        Record(f"clip{i}", str(folder), 4, CLASSES[i % 3] if label is None else label, range(1, 5)) for i in range(n)
+        Record(f"clip{i}", str(folder), 4, CLASSES[i % 3] if label is None else label, range(1, 5))
+        for i in range(n)
     ]
 
 
@@ -46,7 +49,8 @@ def train(records, batch_size=8, start_step=0, num_steps=6, processes=1, spec=SP
         for k in range(processes)
     ]
     return [
-        {key: np.concatenate([part[key] for part in batch]) for key in batch[0]} for batch in zip(*parts, strict=True)
+        {key: np.concatenate([part[key] for part in batch]) for key in batch[0]}
+        for batch in zip(*parts, strict=True)
     ]
 
 
@@ -81,7 +85,9 @@ def test_order_and_draws_are_the_permutations(folder):
     np.testing.assert_array_equal(np.concatenate([batch["draw"] for batch in batches]), draws)
     np.testing.assert_array_equal(np.concatenate([batch["label"] for batch in batches]), ids % 3)
     for step, batch in enumerate(batches):
-        np.testing.assert_array_equal(pipeline.train_clips(step, 13, seed=3, batch_size=8), batch["id"])
+        np.testing.assert_array_equal(
+            pipeline.train_clips(step, 13, seed=3, batch_size=8), batch["id"]
+        )
 
 
 def test_a_batch_may_hold_several_epochs(folder):
@@ -130,7 +136,9 @@ def test_evaluation_counts_997_as_997(folder, processes):
     counted, num_batches, shapes = [], set(), set()
     for k in range(processes):
         batches = list(
-            pipeline.eval_batches(records, CLASSES, SPEC, batch_size=128, process_index=k, process_count=processes)
+            pipeline.eval_batches(
+                records, CLASSES, SPEC, batch_size=128, process_index=k, process_count=processes
+            )
         )
         num_batches.add(len(batches))
         for batch in batches:
@@ -149,12 +157,22 @@ def test_a_process_without_clips_gets_padding(folder):
     batches = [
         list(
             pipeline.eval_batches(
-                make_records(folder, 5), CLASSES, SPEC, batch_size=4, process_index=k, process_count=4
+                make_records(folder, 5),
+                CLASSES,
+                SPEC,
+                batch_size=4,
+                process_index=k,
+                process_count=4,
             )
         )
         for k in range(4)
     ]
-    assert [[int(batch["mask"].sum()) for batch in part] for part in batches] == [[1, 1], [1, 0], [1, 0], [1, 0]]
+    assert [[int(batch["mask"].sum()) for batch in part] for part in batches] == [
+        [1, 1],
+        [1, 0],
+        [1, 0],
+        [1, 0],
+    ]
     assert_same(batches[1][1:], batches[3][1:])
 
 
@@ -199,7 +217,9 @@ def test_iterators_close(folder):
 )
 def test_unusable_records_are_refused_at_once(records, match):
     with pytest.raises(DataError, match=match):
-        pipeline.train_batches(records, CLASSES, SPEC, seed=0, batch_size=4, start_step=0, num_steps=1)
+        pipeline.train_batches(
+            records, CLASSES, SPEC, seed=0, batch_size=4, start_step=0, num_steps=1
+        )
 
 
 def test_batch_size_is_a_multiple_of_the_processes(folder):

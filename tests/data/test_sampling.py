@@ -36,9 +36,13 @@ def plain_hash(*parts):
 
 def test_hash_is_pinned():
     """Other numbers would change every run: a resume would not continue the run it resumes."""
-    assert sampling.draws(7, 3, np.arange(3)).tolist() == [plain_hash(7, 3, clip) >> 32 for clip in range(3)]
+    assert sampling.draws(7, 3, np.arange(3)).tolist() == [
+        plain_hash(7, 3, clip) >> 32 for clip in range(3)
+    ]
     assert sampling.draws(7, 3, np.arange(3)).tolist() == [2643587862, 3337291467, 851338642]
-    assert sampling.uniform(7, 2, 3).tolist() == [(plain_hash(7, 2, i) >> 11) / 2**53 for i in range(3)]
+    assert sampling.uniform(7, 2, 3).tolist() == [
+        (plain_hash(7, 2, i) >> 11) / 2**53 for i in range(3)
+    ]
     assert sampling.permutation(7, 3, 8).tolist() == [3, 1, 6, 5, 4, 0, 2, 7]
 
 
@@ -57,7 +61,11 @@ def test_draws_differ_by_seed_epoch_and_clip_and_not_by_company():
     drawn = sampling.draws(1, 2, clips)
     assert drawn.dtype == np.uint32 and len(set(drawn.tolist())) > 4990
     np.testing.assert_array_equal(sampling.draws(1, 2, clips[::-3]), drawn[::-3])
-    for other in (sampling.draws(2, 2, clips), sampling.draws(1, 3, clips), sampling.draws(2, 1, clips)):
+    for other in (
+        sampling.draws(2, 2, clips),
+        sampling.draws(1, 3, clips),
+        sampling.draws(2, 1, clips),
+    ):
         assert (other == drawn).sum() <= 1
     counts = np.bincount(drawn >> 26, minlength=64)
     assert abs(chi_square(counts, np.full(64, 5000 / 64))) < 4
@@ -87,7 +95,9 @@ def test_every_frame_of_a_segment_is_equally_likely(num_frames, count):
     for s in range(count):
         # the share of segment s that lies in each frame
         frames = np.arange(num_frames)
-        share = np.clip(np.minimum(frames + 1, edges[s + 1]) - np.maximum(frames, edges[s]), 0, None)
+        share = np.clip(
+            np.minimum(frames + 1, edges[s + 1]) - np.maximum(frames, edges[s]), 0, None
+        )
         share[share < 1e-9] = 0
         if (share > 0).sum() > 1:
             counts = np.bincount(drawn[:, s], minlength=num_frames)
@@ -121,7 +131,10 @@ def test_window_starts_are_uniform_and_strides_are_in_range():
     assert set(drawn.ravel()) == set(range(36))
     strides = np.diff(drawn, axis=1)
     assert (strides == strides[:, :1]).all()
-    assert abs(chi_square(np.bincount(strides[:, 0], minlength=4), np.array([0, 1000, 1000, 1000]))) < 4
+    assert (
+        abs(chi_square(np.bincount(strides[:, 0], minlength=4), np.array([0, 1000, 1000, 1000])))
+        < 4
+    )
     starts = drawn[strides[:, 0] == 2, 0]
     assert abs(chi_square(np.bincount(starts, minlength=22), np.full(22, len(starts) / 22))) < 4
 
@@ -141,7 +154,9 @@ FRAMES_OF_JESTER = [(100, 176), (100, 132), (100, 100), (240, 320), (7, 300), (1
 def test_boxes_lie_in_the_frame(height, width):
     for draw in range(300):
         boxes = [
-            sampling.random_resized_crop(height, width, area=(0.25, 1.0), ratio=(0.75, 4 / 3), draw=draw),
+            sampling.random_resized_crop(
+                height, width, area=(0.25, 1.0), ratio=(0.75, 4 / 3), draw=draw
+            ),
             sampling.multi_scale_crop(height, width, scales=(1.0, 0.875, 0.75, 0.66), draw=draw),
             sampling.centre_crop(height, width, resize=draw + 1, size=draw // 2 + 1),
         ]
@@ -152,7 +167,8 @@ def test_boxes_lie_in_the_frame(height, width):
 
 def test_random_resized_crop_keeps_area_and_ratio_and_reaches_every_pixel():
     boxes = [
-        sampling.random_resized_crop(100, 176, area=(0.2, 0.5), ratio=(0.75, 4 / 3), draw=draw) for draw in range(3000)
+        sampling.random_resized_crop(100, 176, area=(0.2, 0.5), ratio=(0.75, 4 / 3), draw=draw)
+        for draw in range(3000)
     ]
     _, _, h, w = np.array(boxes).T
     share, ratio = h * w / 17600, w / h
@@ -167,16 +183,36 @@ def test_random_resized_crop_keeps_area_and_ratio_and_reaches_every_pixel():
 
 def test_random_resized_crop_falls_back_to_the_centre():
     # an area of the whole frame at a ratio that the frame has not
-    assert sampling.random_resized_crop(100, 200, area=(1.0, 1.0), ratio=(1.0, 1.0), draw=1) == (0, 50, 100, 100)
-    assert sampling.random_resized_crop(200, 100, area=(1.0, 1.0), ratio=(0.8, 1.25), draw=1) == (37, 0, 125, 100)
-    assert sampling.random_resized_crop(100, 100, area=(1.0, 1.0), ratio=(1.0, 1.0), draw=1) == (0, 0, 100, 100)
+    assert sampling.random_resized_crop(100, 200, area=(1.0, 1.0), ratio=(1.0, 1.0), draw=1) == (
+        0,
+        50,
+        100,
+        100,
+    )
+    assert sampling.random_resized_crop(200, 100, area=(1.0, 1.0), ratio=(0.8, 1.25), draw=1) == (
+        37,
+        0,
+        125,
+        100,
+    )
+    assert sampling.random_resized_crop(100, 100, area=(1.0, 1.0), ratio=(1.0, 1.0), draw=1) == (
+        0,
+        0,
+        100,
+        100,
+    )
 
 
 def test_multi_scale_crop_has_ten_shapes_at_thirteen_places():
-    boxes = {sampling.multi_scale_crop(100, 180, scales=(1.0, 0.875, 0.75, 0.66), draw=draw) for draw in range(6000)}
+    boxes = {
+        sampling.multi_scale_crop(100, 180, scales=(1.0, 0.875, 0.75, 0.66), draw=draw)
+        for draw in range(6000)
+    }
     shapes = {(h, w) for _, _, h, w in boxes}
     steps = [100, 87, 75, 66]
-    assert shapes == {(a, b) for i, a in enumerate(steps) for j, b in enumerate(steps) if abs(i - j) <= 1}
+    assert shapes == {
+        (a, b) for i, a in enumerate(steps) for j, b in enumerate(steps) if abs(i - j) <= 1
+    }
     assert len({(top, left) for top, left, h, w in boxes if (h, w) == (66, 66)}) == 13
 
 
@@ -187,6 +223,19 @@ def test_centre_crop():
 
 
 def test_log_hash():
-    assert sampling.log_hash(np.array([3, 1, 2])) == sampling.log_hash(np.array([3, 1, 2], np.int32))
-    assert len({sampling.log_hash(np.array(ids)) for ids in ([1, 2, 3], [3, 2, 1], [1, 2], [0, 1, 2, 3])}) == 4
-    assert sampling.log_hash(np.array([3, 1, 2])) == hashlib.sha1(struct.pack("<3i", 3, 1, 2)).hexdigest()[:8]
+    assert sampling.log_hash(np.array([3, 1, 2])) == sampling.log_hash(
+        np.array([3, 1, 2], np.int32)
+    )
+    assert (
+        len(
+            {
+                sampling.log_hash(np.array(ids))
+                for ids in ([1, 2, 3], [3, 2, 1], [1, 2], [0, 1, 2, 3])
+            }
+        )
+        == 4
+    )
+    assert (
+        sampling.log_hash(np.array([3, 1, 2]))
+        == hashlib.sha1(struct.pack("<3i", 3, 1, 2)).hexdigest()[:8]
+    )

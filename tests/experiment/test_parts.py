@@ -4,17 +4,19 @@ import pytest
 
 from configs import common
 from vidjax import models
+from vidjax.core.errors import UserError
 from vidjax.data.sources import Record
 from vidjax.experiment import parts
 from vidjax.experiment.data import settle_data
 from vidjax.run import command
-from vidjax.run.errors import UserError
 
 CLASSES = ("up", "down")
 
 
 def clips(*labels):
-    return [Record(str(i), f"/nowhere/{i}", 3, label, range(1, 4)) for i, label in enumerate(labels)]
+    return [
+        Record(str(i), f"/nowhere/{i}", 3, label, range(1, 4)) for i, label in enumerate(labels)
+    ]
 
 
 @pytest.fixture
@@ -42,7 +44,9 @@ def test_fewer_classes_are_refused(begun):
         settle_data(begun, CLASSES[:1])
 
 
-@pytest.mark.parametrize("labels, told", [(("up",), "2 then, 1 now"), (("up", "up"), "other names or labels")])
+@pytest.mark.parametrize(
+    "labels, told", [(("up",), "2 then, 1 now"), (("up", "up"), "other names or labels")]
+)
 def test_other_training_clips_are_refused(begun, labels, told):
     with pytest.raises(UserError, match=told):
         settle_data(begun, CLASSES, clips(*labels))
@@ -63,7 +67,10 @@ def test_r2p1d_config_takes_the_variants_own_midplanes(variant):
     config = command.load_config("configs/r2p1d.py", "jester")
     config = command.override(config, [f"--config.model.variant={variant}"])
     built = parts.network(config, 27).backbone
-    assert built.midplanes == models.build("resnet3d", variant=variant, num_classes=27).backbone.midplanes
+    assert (
+        built.midplanes
+        == models.build("resnet3d", variant=variant, num_classes=27).backbone.midplanes
+    )
     config = command.override(config, ["--config.model.midplanes=paper"])
     assert parts.network(config, 27).backbone.midplanes == "paper"
 

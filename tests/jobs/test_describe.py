@@ -8,9 +8,8 @@ import pytest
 
 from configs import common
 from vidjax import models
-from vidjax.data.errors import DataError
+from vidjax.core.errors import DataError, UserError
 from vidjax.run.command import flat, load_config
-from vidjax.run.errors import UserError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 R2P1D, TINY = str(CONFIGS / "r2p1d.py"), str(CONFIGS / "tiny3d.py")
@@ -48,10 +47,21 @@ def test_through_the_door(launch, tmp_path):
         (broken / f"{name}.py").write_text("raise SystemExit('imported')")
     here = tmp_path / "here"
     here.mkdir()
-    settings = {"num_epochs": 10.0, "batch_size": 16, "data.num_frames": 5, "data.gestures.train_clips": 70}
+    settings = {
+        "num_epochs": 10.0,
+        "batch_size": 16,
+        "data.num_frames": 5,
+        "data.gestures.train_clips": 70,
+    }
     began = time.monotonic()
     done = launch(
-        ["--config", R2P1D, "--job", "describe", *(f"--config.{key}={value}" for key, value in settings.items())],
+        [
+            "--config",
+            R2P1D,
+            "--job",
+            "describe",
+            *(f"--config.{key}={value}" for key, value in settings.items()),
+        ],
         cwd=here,
         PYTHONPATH=str(broken),
         VIDJAX_CACHE=str(here / "cache"),
@@ -65,7 +75,9 @@ def test_through_the_door(launch, tmp_path):
     lines = text.split("\n\n")[0].splitlines()[1:]
     assert [line[2:].split()[0] for line in lines] == sorted(config)
     marked = {line.split()[1] for line in lines if line.startswith("* ")}
-    assert marked == {key for key, value in config.items() if key not in defaults or value != defaults[key]}
+    assert marked == {
+        key for key, value in config.items() if key not in defaults or value != defaults[key]
+    }
     assert re.search(rf"\* data.num_frames +5 +{defaults['data.num_frames']}\n", text)
     assert "synthetic" in text and "27 classes" in text
     assert "1,890 clips, 119 batches of 16" in text
@@ -74,8 +86,15 @@ def test_through_the_door(launch, tmp_path):
 
 def test_counts_are_the_published(describe):
     """R(2+1)D-18 at full size for 27 classes: 31,313,976 parameters, 40.5191 G with 400 classes."""
-    settings = {"model.variant": "r2plus1d_18", "model.width": 1.0, "data.num_frames": 16, "data.size": 112}
-    text = describe(f"{R2P1D}:jester", *(f"--config.{key}={value}" for key, value in settings.items()))
+    settings = {
+        "model.variant": "r2plus1d_18",
+        "model.width": 1.0,
+        "data.num_frames": 16,
+        "data.size": 112,
+    }
+    text = describe(
+        f"{R2P1D}:jester", *(f"--config.{key}={value}" for key, value in settings.items())
+    )
     assert total(text, "parameters") == 31313976
     assert total(text, "multiply-adds") == pytest.approx(40.5191e9, rel=1e-3)
     rows = table(text)
@@ -92,7 +111,9 @@ def test_counts_are_the_published(describe):
     assert sum(int(row[5]) for row in rows) == int(rows[-1][6]) == 31313976
     assert int(rows[-1][5]) == 512 * 27 + 27
     # by hand: 7x7 on 3 channels, then 3 frames on 45, at 16 frames of 56x56
-    assert float(rows[0][7]) == pytest.approx((49 * 3 * 45 + 3 * 45 * 64) * 16 * 56 * 56 / 1e6, abs=0.01)
+    assert float(rows[0][7]) == pytest.approx(
+        (49 * 3 * 45 + 3 * 45 * 64) * 16 * 56 * 56 / 1e6, abs=0.01
+    )
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -107,17 +128,42 @@ def test_without_data_the_rest_is_there(describe, tmp_path):
     for root in ("", str(tmp_path / "nothing")):
         text = describe(f"{R2P1D}:jester", f"--config.data.root={root}", "--config.model.width=0.1")
         assert "27 classes assumed" in text and "an unknown number of steps" in text
-        assert text.count(f"unknown: no data at {root}" if root else "unknown: --config.data.root=DIR is not set") == 2
-    settings = {"num_steps": 500, "batch_size": 32, "schedule.warmup_steps": 100, "optim.learning_rate": 0.004}
-    text = describe(f"{R2P1D}:jester", *(f"--config.{key}={value}" for key, value in settings.items()))
+        assert (
+            text.count(
+                f"unknown: no data at {root}"
+                if root
+                else "unknown: --config.data.root=DIR is not set"
+            )
+            == 2
+        )
+    settings = {
+        "num_steps": 500,
+        "batch_size": 32,
+        "schedule.warmup_steps": 100,
+        "optim.learning_rate": 0.004,
+    }
+    text = describe(
+        f"{R2P1D}:jester", *(f"--config.{key}={value}" for key, value in settings.items())
+    )
     assert "run: 500 steps of 32 clips" in text and "0 at 0, 0.004 at 100" in text
 
 
 def test_lists_are_counted(describe, squares, tmp_path, monkeypatch):
     monkeypatch.setenv("VIDJAX_CACHE", str(tmp_path / "cache"))
-    settings = {"data.root": squares, "batch_size": 5, "num_epochs": 2.0, "schedule.warmup_steps": 11}
-    text = describe(f"{TINY}:jester", *(f"--config.{key}={value}" for key, value in settings.items()))
-    assert "4 classes" in text and "24 clips, 5 batches of 5" in text and "11 clips, 3 batches of 5" in text
+    settings = {
+        "data.root": squares,
+        "batch_size": 5,
+        "num_epochs": 2.0,
+        "schedule.warmup_steps": 11,
+    }
+    text = describe(
+        f"{TINY}:jester", *(f"--config.{key}={value}" for key, value in settings.items())
+    )
+    assert (
+        "4 classes" in text
+        and "24 clips, 5 batches of 5" in text
+        and "11 clips, 3 batches of 5" in text
+    )
     assert "run: 10 steps" in text and "its warm-up, 11 steps, is longer than the run" in text
     assert not (tmp_path / "cache").exists()
 

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from vidjax.run.errors import UserError
+from vidjax.core.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +39,22 @@ def test_best_is_the_default_and_equals_what_training_wrote(copy, job, capfd):
     assert_equal(table, best)
     message = capfd.readouterr().err
     assert (
-        f"validation at step {best['step']}: top-1 {100 * best['val/top1']:.1f} %" in message and "11 clips" in message
+        f"validation at step {best['step']}: top-1 {100 * best['val/top1']:.1f} %" in message
+        and "11 clips" in message
     )
     # the table agrees with itself
     hits = sum(clip["top5"][0] == clip["label"] for clip in table["clips"])
-    assert table["top1"] == pytest.approx(hits / 11) and len(table["clips"]) == table["num_clips"] == 11
-    assert sum(map(sum, table["confusion"])) == 11 and sum(r[i] for i, r in enumerate(table["confusion"])) == hits
-    assert table["loss"] == pytest.approx(sum(clip["loss"] for clip in table["clips"]) / 11, rel=1e-5)
+    assert (
+        table["top1"] == pytest.approx(hits / 11)
+        and len(table["clips"]) == table["num_clips"] == 11
+    )
+    assert (
+        sum(map(sum, table["confusion"])) == 11
+        and sum(r[i] for i, r in enumerate(table["confusion"])) == hits
+    )
+    assert table["loss"] == pytest.approx(
+        sum(clip["loss"] for clip in table["clips"]) / 11, rel=1e-5
+    )
 
 
 def test_latest_and_a_step(copy, job):
@@ -59,19 +68,26 @@ def test_another_split_and_another_batch(copy, job):
     table = evaluate(job, copy, split="train")
     assert table["num_clips"] == 24 == len({clip["id"] for clip in table["clips"]})
     other = evaluate(job, copy, "--config.batch_size=5", split="train")
-    assert other["confusion"] == table["confusion"] and other["loss"] == pytest.approx(table["loss"], rel=1e-5)
+    assert other["confusion"] == table["confusion"] and other["loss"] == pytest.approx(
+        table["loss"], rel=1e-5
+    )
 
 
 def test_what_is_not_there_is_told(copy, job, tiny, tmp_path):
     for words, pattern in [
         (["--workdir", copy, "--checkpoint", "7"], r"no checkpoint '7' .*\n?.*steps .*39, 40"),
-        (["--workdir", copy, "--split", "validaton"], r"no split 'validaton'. Did you mean 'validation'"),
+        (
+            ["--workdir", copy, "--split", "validaton"],
+            r"no split 'validaton'. Did you mean 'validation'",
+        ),
         (["--workdir", tmp_path / "none"], "no run to evaluate"),
         ([*tiny, "--workdir", tmp_path / "none"], "no run to evaluate"),
     ]:
         with pytest.raises(UserError) as refused:
             job(["--job", "evaluate", *words])
-        assert refused.value.exit_code == 2 and re.search(pattern, str(refused.value)), refused.value
+        assert refused.value.exit_code == 2 and re.search(pattern, str(refused.value)), (
+            refused.value
+        )
         assert len(str(refused.value).splitlines()) <= 5
     assert not (tmp_path / "none").exists()
 

@@ -10,9 +10,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from vidjax import convert, models
-from vidjax.convert.errors import ConvertError
+from vidjax.core.errors import ConvertError, StorageError, UserError
 from vidjax.experiment import weights
-from vidjax.run.errors import StorageError, UserError
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
@@ -45,15 +44,23 @@ def narrow(tmp_path_factory):
 
 
 def same(one, two):
-    return jax.tree.structure(one) == jax.tree.structure(two) and jax.tree.all(jax.tree.map(np.array_equal, one, two))
+    return jax.tree.structure(one) == jax.tree.structure(two) and jax.tree.all(
+        jax.tree.map(np.array_equal, one, two)
+    )
 
 
 def test_own_safetensors_come_back_with_their_network(narrow):
     path, variables = narrow
     module, loaded = convert.load(path)
     assert same(loaded, variables)
-    assert models.identify(module) == ("resnet3d", "mc3_18", {"width": 0.05}) and module.head.num_classes == 5
-    assert set(load_file(str(path))) >= {"params/head/logits/bias", "batch_stats/backbone/stem/norm/mean"}
+    assert (
+        models.identify(module) == ("resnet3d", "mc3_18", {"width": 0.05})
+        and module.head.num_classes == 5
+    )
+    assert set(load_file(str(path))) >= {
+        "params/head/logits/bias",
+        "batch_stats/backbone/stem/norm/mean",
+    }
 
 
 CHEAP = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}  # compiled quickly and not well
@@ -62,7 +69,16 @@ CHEAP = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}  # compiled quickly 
 def test_a_peers_file_becomes_a_run_that_can_be_started_from(mc3_18, launch, cheap, tmp_path):
     """The way of a user: import, a run of ten classes on the built-in set, the head replaced and the rest equal."""
     folder, run = tmp_path / "weights", tmp_path / "run"
-    words = ["--job", "import_weights", "--config", ROOT / "configs/mc.py", "--from", mc3_18, "--workdir", folder]
+    words = [
+        "--job",
+        "import_weights",
+        "--config",
+        ROOT / "configs/mc.py",
+        "--from",
+        mc3_18,
+        "--workdir",
+        folder,
+    ]
     done = launch([*words, "--config.data.size=16", "--config.data.resize=18"], **CHEAP)
     assert done.returncode == 0, done.stderr
     assert "resnet3d mc3_18 with 400 classes, 11,695,440 parameters" in done.stderr
@@ -71,13 +87,29 @@ def test_a_peers_file_becomes_a_run_that_can_be_started_from(mc3_18, launch, che
     _, expected = convert.load(mc3_18)
     assert same(weights.read(folder).variables, expected)
 
-    train = [f for f in cheap if not f.startswith(("--config.data.name", "--config.data.root", "--config.model"))]
+    train = [
+        f
+        for f in cheap
+        if not f.startswith(("--config.data.name", "--config.data.root", "--config.model"))
+    ]
     small = ["train_clips=1", "validation_clips=1", "num_classes=10"]
     train += [f"--config.data.gestures.{word}" for word in small]
-    train += ["--config.model.variant=mc3_18", "--config.model.width=1", f"--config.init_from={folder}"]
+    train += [
+        "--config.model.variant=mc3_18",
+        "--config.model.width=1",
+        f"--config.init_from={folder}",
+    ]
     # a rate of nothing: what the first step leaves is what it started from
-    train += ["--config.optim.learning_rate=0", "--config.num_steps=1", "--config.schedule.name=constant"]
-    train += ["--config.optim.ema_decay=0", "--config.optim.weight_decay=0", "--config.model.lowering=native"]
+    train += [
+        "--config.optim.learning_rate=0",
+        "--config.num_steps=1",
+        "--config.schedule.name=constant",
+    ]
+    train += [
+        "--config.optim.ema_decay=0",
+        "--config.optim.weight_decay=0",
+        "--config.model.lowering=native",
+    ]
     done = launch(["--config", ROOT / "configs/mc.py", *train, "--workdir", run], **CHEAP)
     assert done.returncode == 0, done.stderr
     assert "its head of 400 classes is replaced by a new one of 10" in done.stderr
@@ -98,14 +130,32 @@ def test_safetensors_out_of_a_run(job, whole, tmp_path):
 
 def test_the_config_takes_the_network_of_the_file(job, narrow, tmp_path):
     path, variables = narrow
-    words = ["--job", "import_weights", "--config", ROOT / "configs/mc.py", "--from", path, "--workdir", tmp_path / "w"]
+    words = [
+        "--job",
+        "import_weights",
+        "--config",
+        ROOT / "configs/mc.py",
+        "--from",
+        path,
+        "--workdir",
+        tmp_path / "w",
+    ]
     job(words)
     config = json.loads((tmp_path / "w" / "config.json").read_text())
     assert config["model"]["variant"] == "mc3_18" and config["model"]["width"] == 0.05
     assert same(weights.read(tmp_path / "w").variables, variables)
     with pytest.raises(UserError, match="There are checkpoints in"):
         job(
-            ["--job", "import_weights", "--config", ROOT / "configs/mc.py", "--from", path, "--workdir", tmp_path / "w"]
+            [
+                "--job",
+                "import_weights",
+                "--config",
+                ROOT / "configs/mc.py",
+                "--from",
+                path,
+                "--workdir",
+                tmp_path / "w",
+            ]
         )
 
 
@@ -116,7 +166,10 @@ def test_the_config_takes_the_network_of_the_file(job, narrow, tmp_path):
             ["--config", ROOT / "configs/tiny3d.py"],
             "holds resnet3d mc3_18, width=0.05 with 5 classes; the config is of",
         ),
-        (["--config", ROOT / "configs/mc.py", "--config.model.variant=mc4_18"], "model.variant cannot be 'mc4_18'"),
+        (
+            ["--config", ROOT / "configs/mc.py", "--config.model.variant=mc4_18"],
+            "model.variant cannot be 'mc4_18'",
+        ),
         ([], "Name a config of that family"),
     ],
 )
@@ -139,16 +192,35 @@ def test_a_run_that_cannot_start_from_its_weights_says_what_would_fit(job, narro
         job([*tiny, f"--config.init_from={path}", "--workdir", tmp_path / "w"])
     message = str(caught.value)
     assert len(message.splitlines()) <= 5
-    assert "holds resnet3d mc3_18, width=0.05 with 5 classes. It does not fit the config's tiny3d tiny3d" in message
-    assert "The weights' own network: --config.model.name=resnet3d --config.model.variant=mc3_18" in message
+    assert (
+        "holds resnet3d mc3_18, width=0.05 with 5 classes. It does not fit the config's tiny3d tiny3d"
+        in message
+    )
+    assert (
+        "The weights' own network: --config.model.name=resnet3d --config.model.variant=mc3_18"
+        in message
+    )
     with pytest.raises(UserError, match="There are no weights at"):
         job([*tiny, f"--config.init_from={tmp_path / 'nothing'}", "--workdir", tmp_path / "v"])
-    with pytest.raises(UserError, match="config.inflate: There is no inflation 'copies'. Did you mean 'copy'"):
+    with pytest.raises(
+        UserError, match="config.inflate: There is no inflation 'copies'. Did you mean 'copy'"
+    ):
         job([*tiny, "--config.inflate=copies", "--workdir", tmp_path / "v"])
 
 
 def test_a_damaged_folder_is_refused(job, narrow, tmp_path):
-    job(["--job", "import_weights", "--config", ROOT / "configs/mc.py", "--from", narrow[0], "--workdir", tmp_path])
+    job(
+        [
+            "--job",
+            "import_weights",
+            "--config",
+            ROOT / "configs/mc.py",
+            "--from",
+            narrow[0],
+            "--workdir",
+            tmp_path,
+        ]
+    )
     file = next((tmp_path / "checkpoints" / "00000000").rglob("manifest.ocdbt"))
     file.write_bytes(b"x" + file.read_bytes()[1:])
     with pytest.raises(StorageError, match="is whole|is damaged"):

@@ -12,12 +12,11 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from vidjax.data.errors import DataError
+from vidjax.core.errors import DataError, NonFiniteLoss, Preempted, StorageError, UserError
 from vidjax.data.sources import open_source
 from vidjax.experiment import evaluating
 from vidjax.experiment.data import load_split
 from vidjax.run import command
-from vidjax.run.errors import NonFiniteLoss, Preempted, StorageError, UserError
 
 TIMING = ("train/clips_per_second", "train/data_wait")
 
@@ -68,7 +67,9 @@ def assert_same_run(run, other):
 
 
 def scores(run):
-    return [json.loads(path.read_text())["score"] for path in sorted(run.glob("checkpoints/*.json"))]
+    return [
+        json.loads(path.read_text())["score"] for path in sorted(run.glob("checkpoints/*.json"))
+    ]
 
 
 def evaluation(run):
@@ -116,7 +117,9 @@ def wait_for(process, run, least):
         pytest.param([(3, 8), (11, 17), (20, 25)], id="three times", marks=pytest.mark.slow),
     ],
 )
-def test_killed_and_then_stopped_it_ends_with_the_same_bits(kills, everything, whole, start, tmp_path):
+def test_killed_and_then_stopped_it_ends_with_the_same_bits(
+    kills, everything, whole, start, tmp_path
+):
     run, chance = tmp_path / "run", random.Random(0)
     for first, last in kills:
         process = start([*everything, "--workdir", run])
@@ -130,7 +133,10 @@ def test_killed_and_then_stopped_it_ends_with_the_same_bits(kills, everything, w
     began = time.monotonic()
     error = process.communicate()[1].splitlines()[-1]
     assert process.returncode == 143 and time.monotonic() - began < 10
-    assert f"saved at step {steps_saved(run)[-1]}; the same command goes on" in error and steps_saved(run)[-1] < 40
+    assert (
+        f"saved at step {steps_saved(run)[-1]}; the same command goes on" in error
+        and steps_saved(run)[-1] < 40
+    )
     process = start(["--workdir", run])  # the folder knows the config
     assert process.wait() == 0, process.communicate()[1]
     assert_same_run(run, whole)
@@ -138,21 +144,38 @@ def test_killed_and_then_stopped_it_ends_with_the_same_bits(kills, everything, w
 
 
 def test_a_run_leaves_what_the_contract_says(whole, everything):
-    assert [int(line.split()[0]) for line in (whole / "clips.log").read_text().splitlines()] == list(range(1, 41))
+    assert [
+        int(line.split()[0]) for line in (whole / "clips.log").read_text().splitlines()
+    ] == list(range(1, 41))
     config = json.loads((whole / "config.json").read_text())
     assert config["optim"]["ema_decay"] == 0.9 and config["model"]["variant"] == "tiny3d"
     env = json.loads((whole / "env.json").read_text())
-    assert env["command"].startswith("python launch.py --config ") and "--config.log_steps=5" in env["command"]
-    assert env["versions"].keys() >= {"jax", "flax", "numpy"} and env["num_processes"] == 1 and env["devices"]
-    assert env["data"]["splits"] == {"train": 24, "validation": 11} and env["data"]["num_classes"] == 4
-    num_parameters = sum(v.size for name, v in arrays(whole).items() if name.startswith("/state/params"))
+    assert (
+        env["command"].startswith("python launch.py --config ")
+        and "--config.log_steps=5" in env["command"]
+    )
+    assert (
+        env["versions"].keys() >= {"jax", "flax", "numpy"}
+        and env["num_processes"] == 1
+        and env["devices"]
+    )
+    assert (
+        env["data"]["splits"] == {"train": 24, "validation": 11} and env["data"]["num_classes"] == 4
+    )
+    num_parameters = sum(
+        v.size for name, v in arrays(whole).items() if name.startswith("/state/params")
+    )
     assert env["num_parameters"] == num_parameters
     assert json.loads((whole / "quarantine.json").read_text()) == {"train": [], "validation": []}
     train = [row["step"] for row in rows(whole) if "train/loss" in row]
     assert train == list(range(5, 41, 5))
     val = [row for row in rows(whole) if "val/loss" in row]
-    assert [row["step"] for row in val] == list(range(8, 41, 8)) and all(row["val/num_clips"] == 11 for row in val)
-    assert {"val/loss", "val/top1", "val/top5", "val/mean_class", "val/num_clips", "step"} == val[0].keys()
+    assert [row["step"] for row in val] == list(range(8, 41, 8)) and all(
+        row["val/num_clips"] == 11 for row in val
+    )
+    assert {"val/loss", "val/top1", "val/top5", "val/mean_class", "val/num_clips", "step"} == val[
+        0
+    ].keys()
     log = (whole / "run.log").read_text()
     assert "validation at step 8" in log and "compiled in" in log
     assert "moving squares" not in log  # names of folders only
@@ -179,7 +202,9 @@ def test_a_finished_run_does_no_step_and_renews_the_report(copy, everything, job
     assert "has done its 40 steps" in (copy / "run.log").read_text()
 
 
-def test_sigterm_in_an_evaluation_leaves_it_to_the_resumed_run(copy, whole, everything, job, monkeypatch):
+def test_sigterm_in_an_evaluation_leaves_it_to_the_resumed_run(
+    copy, whole, everything, job, monkeypatch
+):
     cut_back(copy, 39)
 
     def evaluate(*arguments, **options):
@@ -190,7 +215,9 @@ def test_sigterm_in_an_evaluation_leaves_it_to_the_resumed_run(copy, whole, ever
     with monkeypatch.context() as patch, pytest.raises(Preempted, match="saved at step 40;"):
         patch.setattr(evaluating, "evaluate", evaluate)
         job([*everything, "--workdir", copy])
-    assert steps_saved(copy)[-1] == 40 and 40 not in [row["step"] for row in rows(copy) if "val/loss" in row]
+    assert steps_saved(copy)[-1] == 40 and 40 not in [
+        row["step"] for row in rows(copy) if "val/loss" in row
+    ]
     job([*everything, "--workdir", copy])
     assert_same_run(copy, whole)
 
@@ -205,14 +232,18 @@ def test_a_damaged_latest_checkpoint_is_passed_over(copy, whole, everything, job
     before = len((copy / "run.log").read_text())
     job([*everything, "--workdir", copy])
     warnings = re.findall("WARNING (.*)", (copy / "run.log").read_text()[before:])
-    assert warnings == [f"checkpoint 40 is damaged ({victim.relative_to(folder)} has changed): passed over"]
+    assert warnings == [
+        f"checkpoint 40 is damaged ({victim.relative_to(folder)} has changed): passed over"
+    ]
     assert_same_run(copy, whole)
 
 
 def test_what_a_killed_save_leaves_does_not_count(copy, whole, everything, job):
     cut_back(copy, 39)
     folder = copy / "checkpoints"
-    shutil.copytree(folder / "00000039", folder / "00000040")  # arrays whole, the manifest not yet written
+    shutil.copytree(
+        folder / "00000039", folder / "00000040"
+    )  # arrays whole, the manifest not yet written
     (folder / "00000041.orbax-checkpoint-tmp").mkdir()
     (folder / ".00000040.json.part").write_text('{"step": 40, "sc')
     job([*everything, "--workdir", copy])
@@ -232,23 +263,46 @@ def test_a_second_run_in_the_folder_exits_at_once(start, launch, everything, cop
         before = (copy / "metrics.jsonl").read_bytes()
         done = launch([*everything, "--workdir", copy])
     assert done.returncode == 6
-    assert done.stderr.strip().endswith("is in use by somehost, pid 4711, since 2026-01-02 03:04:05.")
+    assert done.stderr.strip().endswith(
+        "is in use by somehost, pid 4711, since 2026-01-02 03:04:05."
+    )
     assert len(done.stderr.splitlines()) == 1 and (copy / "metrics.jsonl").read_bytes() == before
 
 
 def test_a_changed_config_is_refused_with_the_difference(copy, everything, job):
-    before = {p: p.stat().st_mtime_ns for p in copy.rglob("*") if p.is_file() and p.name not in ("lock", "run.log")}
+    before = {
+        p: p.stat().st_mtime_ns
+        for p in copy.rglob("*")
+        if p.is_file() and p.name not in ("lock", "run.log")
+    }
     with pytest.raises(UserError) as refused:
-        job([*everything, *flags(**{"optim.learning_rate": 0.02, "augment.flip": 0.25}), "--workdir", copy])
+        job(
+            [
+                *everything,
+                *flags(**{"optim.learning_rate": 0.02, "augment.flip": 0.25}),
+                "--workdir",
+                copy,
+            ]
+        )
     lines = str(refused.value).splitlines()
     assert refused.value.exit_code == 2 and len(lines) == 3
-    assert "augment.flip: 0.5 there, 0.25 now" in lines[1] and "optim.learning_rate: 0.01 there, 0.02 now" in lines[2]
+    assert (
+        "augment.flip: 0.5 there, 0.25 now" in lines[1]
+        and "optim.learning_rate: 0.01 there, 0.02 now" in lines[2]
+    )
     assert all(p.stat().st_mtime_ns == then for p, then in before.items())
 
 
 def test_more_steps_and_other_logging_go_on(copy, whole, everything, job):
     before = (copy / "clips.log").read_bytes()
-    job([*everything, *flags(num_steps=44, log_steps=2, eval_steps=44, checkpoint_steps=50), "--workdir", copy])
+    job(
+        [
+            *everything,
+            *flags(num_steps=44, log_steps=2, eval_steps=44, checkpoint_steps=50),
+            "--workdir",
+            copy,
+        ]
+    )
     after = (copy / "clips.log").read_bytes()
     assert after.startswith(before) and after.count(b"\n") == 44
     assert [row["step"] for row in rows(copy)][-3:] == [42, 44, 44]
@@ -289,14 +343,19 @@ def test_bad_clips_stop_the_run_unless_allowed(squares, everything, job, tmp_pat
         job([*everything, *here, "--workdir", run])
     message = str(refused.value)
     assert (
-        refused.value.exit_code == 3 and "2 of 25 train clips" in message and "3: " in message and "1000: " in message
+        refused.value.exit_code == 3
+        and "2 of 25 train clips" in message
+        and "3: " in message
+        and "1000: " in message
     )
     assert "--config.data.max_bad=0.08" in message and len(message.splitlines()) <= 5
     config = command.parse([*everything, *here, *flags(**{"data.max_bad": 0.08})], ["train"]).config
     records = load_split(open_source("jester", root=str(root)), "train", config, run)
     assert len(records) == 23
     table = json.loads((run / "quarantine.json").read_text())
-    assert {row["id"] for row in table["train"]} == {"3", "1000"} and all(row["cause"] for row in table["train"])
+    assert {row["id"] for row in table["train"]} == {"3", "1000"} and all(
+        row["cause"] for row in table["train"]
+    )
 
 
 def test_the_work_folder_is_locked_by_its_name(whole):

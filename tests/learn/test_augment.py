@@ -25,8 +25,12 @@ def clips(shape, seed=0):
 
 
 def run(video, label, draw, **settings):
-    function = jax.jit(augment.make_augment(**settings), compiler_options={"xla_backend_optimization_level": 0})
-    video, label = function(jnp.asarray(video), jnp.asarray(label, jnp.int32), jnp.asarray(draw, jnp.uint32))
+    function = jax.jit(
+        augment.make_augment(**settings), compiler_options={"xla_backend_optimization_level": 0}
+    )
+    video, label = function(
+        jnp.asarray(video), jnp.asarray(label, jnp.int32), jnp.asarray(draw, jnp.uint32)
+    )
     return np.asarray(video), np.asarray(label)
 
 
@@ -40,7 +44,9 @@ def reference_affine(image, degrees, shift, scale):
     matrix = np.linalg.inv(forward)
     moved = centre + np.array([shift[1] * h, shift[0] * w])
     offset = centre - matrix @ moved
-    return ndimage.affine_transform(image.astype(np.float64), matrix, offset, order=1, mode="nearest")
+    return ndimage.affine_transform(
+        image.astype(np.float64), matrix, offset, order=1, mode="nearest"
+    )
 
 
 @pytest.mark.parametrize("size", [(11, 14), (8, 8), (1, 6)])
@@ -49,7 +55,9 @@ def test_affine_equals_scipy(size):
     degrees = np.array([0.0, 20.0, -35.0, 90.0])
     shift = np.array([[0.25, -0.1], [0.1, 0.2], [0.0, 0.0], [0.05, 0.0]])
     scale = np.array([1.0, 0.7, 1.4, 1.1])
-    result = jax.jit(augment.affine)(video, degrees=jnp.array(degrees), shift=jnp.array(shift), scale=jnp.array(scale))
+    result = jax.jit(augment.affine)(
+        video, degrees=jnp.array(degrees), shift=jnp.array(shift), scale=jnp.array(scale)
+    )
     for n, t, c in np.ndindex(4, 2, 3):
         expected = reference_affine(video[n, t, :, :, c], degrees[n], shift[n], scale[n])
         np.testing.assert_allclose(result[n, t, :, :, c], expected, atol=5e-3)  # of 255
@@ -60,9 +68,15 @@ def test_affine_directions():
     video[0, 0, 4, 7, 0] = 200  # right of the centre
     one, none = jnp.ones(1), jnp.zeros(1)
     turned = augment.affine(video, degrees=90 * one, shift=jnp.zeros((1, 2)), scale=one)
-    assert np.unravel_index(np.argmax(turned), turned.shape)[2:4] == (1, 4)  # counter-clockwise: above it
+    assert np.unravel_index(np.argmax(turned), turned.shape)[2:4] == (
+        1,
+        4,
+    )  # counter-clockwise: above it
     moved = augment.affine(video, degrees=none, shift=jnp.array([[1 / 9, 2 / 9]]), scale=one)
-    assert np.unravel_index(np.argmax(moved), moved.shape)[2:4] == (6, 8)  # right by one, down by two
+    assert np.unravel_index(np.argmax(moved), moved.shape)[2:4] == (
+        6,
+        8,
+    )  # right by one, down by two
     larger = augment.affine(video, degrees=none, shift=jnp.zeros((1, 2)), scale=4 / 3 * one)
     assert np.unravel_index(np.argmax(larger), larger.shape)[2:4] == (4, 8)
 
@@ -83,7 +97,11 @@ def test_every_frame_of_a_clip_is_treated_alike():
 
 
 def test_a_clip_depends_on_its_draw_alone():
-    video, label, draw = clips((6, 2, 12, 10, 3)), np.arange(6) % 3, np.array([7, 2**32 - 1, 0, 3, 7, 9])
+    video, label, draw = (
+        clips((6, 2, 12, 10, 3)),
+        np.arange(6) % 3,
+        np.array([7, 2**32 - 1, 0, 3, 7, 9]),
+    )
     whole, labels = run(video, label, draw, **ALL_ON)
     order = np.array([3, 0, 5, 1, 4, 2])
     shuffled, shuffled_labels = run(video[order], label[order], draw[order], **ALL_ON)
@@ -96,7 +114,9 @@ def test_a_clip_depends_on_its_draw_alone():
 def test_flip_mirrors_the_width_and_swaps_the_label():
     video, label = clips((64, 2, 4, 5, 3)), np.arange(64) % 3
     result, new = run(video, label, np.arange(64), flip=0.5, swap=(1, 0, 2))
-    flipped = np.array([np.array_equal(out, clip[:, :, ::-1]) for out, clip in zip(result, video, strict=True)])
+    flipped = np.array(
+        [np.array_equal(out, clip[:, :, ::-1]) for out, clip in zip(result, video, strict=True)]
+    )
     kept = np.array([np.array_equal(out, clip) for out, clip in zip(result, video, strict=True)])
     assert (flipped ^ kept).all()
     assert 16 < flipped.sum() < 48
@@ -123,10 +143,17 @@ def test_switching_one_off_does_not_change_another():
 
 
 def test_brightness_contrast_and_saturation_against_numpy():
-    video = (clips((5, 2, 6, 7, 3)) // 3 + 80).astype(np.float64)  # far from both ends: the clamp does nothing
+    video = (clips((5, 2, 6, 7, 3)) // 3 + 80).astype(
+        np.float64
+    )  # far from both ends: the clamp does nothing
     draw = np.arange(5)
-    u = {k: np.asarray(v, np.float64) for k, v in augment.uniforms(jnp.asarray(draw, jnp.uint32)).items()}
-    result, _ = run(video.astype(np.uint8), np.zeros(5), draw, brightness=0.1, contrast=0.2, saturation=0.3)
+    u = {
+        k: np.asarray(v, np.float64)
+        for k, v in augment.uniforms(jnp.asarray(draw, jnp.uint32)).items()
+    }
+    result, _ = run(
+        video.astype(np.uint8), np.zeros(5), draw, brightness=0.1, contrast=0.2, saturation=0.3
+    )
     luma = np.array([0.299, 0.587, 0.114])
     for n in range(5):
         clip = video[n] * (0.9 + 0.2 * u["brightness"][n])
@@ -139,7 +166,14 @@ def test_brightness_contrast_and_saturation_against_numpy():
 
 
 def test_colour_is_clamped_and_one_channel_works():
-    result, _ = run(clips((4, 2, 6, 6, 1)), np.zeros(4), np.arange(4), brightness=1.0, contrast=1.0, saturation=1.0)
+    result, _ = run(
+        clips((4, 2, 6, 6, 1)),
+        np.zeros(4),
+        np.arange(4),
+        brightness=1.0,
+        contrast=1.0,
+        saturation=1.0,
+    )
     assert result.min() >= 0 and result.max() == 255
 
 
@@ -156,8 +190,13 @@ def test_normalise():
     expected = (video.astype(np.float64) / 255 - mean) / std
     result = augment.normalise(jnp.asarray(video), mean=mean, std=std)
     np.testing.assert_allclose(result, expected, atol=2e-6)
-    assert augment.normalise(jnp.asarray(video), mean=mean, std=std, dtype=jnp.bfloat16).dtype == jnp.bfloat16
-    np.testing.assert_array_equal(augment.normalise(jnp.asarray(video, jnp.float32), mean=mean, std=std), result)
+    assert (
+        augment.normalise(jnp.asarray(video), mean=mean, std=std, dtype=jnp.bfloat16).dtype
+        == jnp.bfloat16
+    )
+    np.testing.assert_array_equal(
+        augment.normalise(jnp.asarray(video, jnp.float32), mean=mean, std=std), result
+    )
     with pytest.raises(ValueError, match="3 channels"):
         augment.normalise(jnp.asarray(video), mean=(0.5, 0.5), std=(1.0, 1.0))
 

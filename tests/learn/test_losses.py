@@ -32,17 +32,26 @@ def test_float32_inside():
     label = np.arange(5)
     loss = cross_entropy(logits, jnp.asarray(label))
     assert loss.dtype == jnp.float32
-    np.testing.assert_allclose(loss, reference(np.asarray(logits, np.float32), label, 0.0), rtol=2e-6)
+    np.testing.assert_allclose(
+        loss, reference(np.asarray(logits, np.float32), label, 0.0), rtol=2e-6
+    )
 
 
 def test_large_logits_stay_finite():
-    loss = cross_entropy(jnp.array([[1e4, 0.0], [1e4, 0.0]]), jnp.array([0, 1]), label_smoothing=0.1)
+    loss = cross_entropy(
+        jnp.array([[1e4, 0.0], [1e4, 0.0]]), jnp.array([0, 1]), label_smoothing=0.1
+    )
     np.testing.assert_allclose(loss, [500.0, 9500.0])
 
 
 def test_gradient_is_softmax_minus_target():
-    logits, label = np.random.default_rng(1).normal(size=(4, 5)).astype(np.float32), np.array([0, 1, 4, 2])
-    gradient = jax.grad(lambda x: cross_entropy(x, jnp.asarray(label), label_smoothing=0.2).sum())(logits)
+    logits, label = (
+        np.random.default_rng(1).normal(size=(4, 5)).astype(np.float32),
+        np.array([0, 1, 4, 2]),
+    )
+    gradient = jax.grad(lambda x: cross_entropy(x, jnp.asarray(label), label_smoothing=0.2).sum())(
+        logits
+    )
     p = np.exp(logits.astype(np.float64))
     p /= p.sum(-1, keepdims=True)
     np.testing.assert_allclose(gradient, p - (0.8 * np.eye(5)[label] + 0.04), atol=1e-6)

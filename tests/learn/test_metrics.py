@@ -41,7 +41,9 @@ def reference(loss, logits, label):
 
 
 def pad(array, size, value):
-    return np.concatenate([array, np.full((size - len(array), *array.shape[1:]), value, array.dtype)])
+    return np.concatenate(
+        [array, np.full((size - len(array), *array.shape[1:]), value, array.dtype)]
+    )
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 16, 50])
@@ -74,7 +76,9 @@ def test_ties_count_against_the_clip():
     np.testing.assert_array_equal(metrics.in_top(logits, label, k=2), [True, True, False, False])
     np.testing.assert_array_equal(metrics.in_top(logits, label, k=3), [True] * 4)
     counts, _ = metrics.confusion(logits, label, mask)
-    np.testing.assert_array_equal(counts, [[0, 1, 0], [2, 0, 0], [1, 0, 0]])  # the class it ties with, never its own
+    np.testing.assert_array_equal(
+        counts, [[0, 1, 0], [2, 0, 0], [1, 0, 0]]
+    )  # the class it ties with, never its own
 
 
 def test_fewer_classes_than_k():

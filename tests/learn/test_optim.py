@@ -6,15 +6,26 @@ import numpy as np
 import optax
 import pytest
 
-from vidjax.learn.optim import OPTIMIZERS, SCHEDULES, decay_mask, make_optimizer, make_schedule, scaled_learning_rate
+from vidjax.learn.optim import (
+    OPTIMIZERS,
+    SCHEDULES,
+    decay_mask,
+    make_optimizer,
+    make_schedule,
+    scaled_learning_rate,
+)
 
 
 def rates(steps, **settings):
-    return np.asarray(jax.jit(jax.vmap(make_schedule(learning_rate=0.4, **settings)))(jnp.array(steps)))
+    return np.asarray(
+        jax.jit(jax.vmap(make_schedule(learning_rate=0.4, **settings)))(jnp.array(steps))
+    )
 
 
 def test_cosine():
-    result = rates([0, 5, 10, 60, 110, 200], name="cosine", num_steps=110, warmup_steps=10, end_factor=0.1)
+    result = rates(
+        [0, 5, 10, 60, 110, 200], name="cosine", num_steps=110, warmup_steps=10, end_factor=0.1
+    )
     np.testing.assert_allclose(result, [0, 0.2, 0.4, 0.4 * 0.55, 0.04, 0.04], rtol=1e-6)
     quarter = rates([25], name="cosine", num_steps=100)
     np.testing.assert_allclose(quarter, 0.4 * (1 + np.sqrt(0.5)) / 2, rtol=1e-6)
@@ -22,13 +33,20 @@ def test_cosine():
 
 def test_step():
     result = rates(
-        [0, 2, 4, 39, 40, 79, 80, 99], name="step", num_steps=100, warmup_steps=4, boundaries=(0.4, 0.8), factor=0.1
+        [0, 2, 4, 39, 40, 79, 80, 99],
+        name="step",
+        num_steps=100,
+        warmup_steps=4,
+        boundaries=(0.4, 0.8),
+        factor=0.1,
     )
     np.testing.assert_allclose(result, [0, 0.2, 0.4, 0.4, 0.04, 0.04, 0.004, 0.004], rtol=1e-6)
 
 
 def test_constant():
-    np.testing.assert_allclose(rates([0, 1, 2, 999], name="constant", num_steps=10, warmup_steps=2), [0, 0.2, 0.4, 0.4])
+    np.testing.assert_allclose(
+        rates([0, 1, 2, 999], name="constant", num_steps=10, warmup_steps=2), [0, 0.2, 0.4, 0.4]
+    )
     np.testing.assert_allclose(rates([0, 9], name="constant", num_steps=10), 0.4)
 
 
@@ -42,7 +60,9 @@ def test_scaled_learning_rate():
     assert scaled_learning_rate(0.1, 64, 0) == 0.1
 
 
-@pytest.mark.parametrize("settings", [{"warmup_steps": -1}, {"num_steps": 0}, {"boundaries": (0.5, 1.0)}])
+@pytest.mark.parametrize(
+    "settings", [{"warmup_steps": -1}, {"num_steps": 0}, {"boundaries": (0.5, 1.0)}]
+)
 def test_schedule_settings_out_of_range(settings):
     with pytest.raises(ValueError):
         make_schedule(**{"name": "step", "learning_rate": 0.1, "num_steps": 10} | settings)
@@ -91,9 +111,13 @@ def test_optimizer_equals_numpy(case, clip_norm):
     shapes = {"kernel": (4, 3), "bias": (3,), "scale": (3,)}
     start = {k: rng.normal(size=shape) for k, shape in shapes.items()}
     # falling sizes, so that AMSGrad's maximum matters, and norms on both sides of clip_norm
-    gradients = [{k: 3 * 0.3**i * rng.normal(size=shape) for k, shape in shapes.items()} for i in range(5)]
+    gradients = [
+        {k: 3 * 0.3**i * rng.normal(size=shape) for k, shape in shapes.items()} for i in range(5)
+    ]
     schedule = make_schedule(name="constant", learning_rate=0.05, num_steps=5, warmup_steps=2)
-    tx = make_optimizer(name=name, schedule=schedule, weight_decay=0.3, clip_norm=clip_norm, **settings)
+    tx = make_optimizer(
+        name=name, schedule=schedule, weight_decay=0.3, clip_norm=clip_norm, **settings
+    )
 
     @jax.jit
     def update(params, opt_state, gradient):
@@ -118,7 +142,10 @@ def test_optimizer_equals_numpy(case, clip_norm):
 
 
 def test_decay_mask():
-    params = {"conv": {"kernel": jnp.ones((3, 3, 3, 1, 2)), "bias": jnp.ones(2)}, "norm": {"scale": jnp.ones(2)}}
+    params = {
+        "conv": {"kernel": jnp.ones((3, 3, 3, 1, 2)), "bias": jnp.ones(2)},
+        "norm": {"scale": jnp.ones(2)},
+    }
     assert decay_mask(params) == {"conv": {"kernel": True, "bias": False}, "norm": {"scale": False}}
 
 
@@ -126,7 +153,9 @@ def test_decay_mask():
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_every_pair_descends(name, schedule):
     tx = make_optimizer(
-        name=name, schedule=make_schedule(name=schedule, learning_rate=0.02, num_steps=40), clip_norm=5.0
+        name=name,
+        schedule=make_schedule(name=schedule, learning_rate=0.02, num_steps=40),
+        clip_norm=5.0,
     )
 
     def step(carry, _):

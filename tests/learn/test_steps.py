@@ -49,9 +49,17 @@ def build(*, ema_decay=0.0, dropout=0.2, **augment):
     augment = make_augment(**augment) if augment else None
     init = jax.jit(steps.make_init(module, tx, ema=ema_decay > 0), compiler_options=QUICK)
     step = steps.make_train_step(
-        module, tx, loss=cross_entropy, normalise=NORMALISE, augment=augment, seed=3, ema_decay=ema_decay
+        module,
+        tx,
+        loss=cross_entropy,
+        normalise=NORMALISE,
+        augment=augment,
+        seed=3,
+        ema_decay=ema_decay,
     )
-    return jax.jit(step, donate_argnums=0, compiler_options=QUICK), init(jax.random.key(0), some_batch(1)["video"])
+    return jax.jit(step, donate_argnums=0, compiler_options=QUICK), init(
+        jax.random.key(0), some_batch(1)["video"]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +83,13 @@ def test_three_clips_are_overfitted(trained):
     assert states[-1].step == 40 and states[-1].step.dtype == np.int32
     assert steps.all_finite(functools.reduce(metrics.add, sums))
     batch = some_batch(3)
-    evaluate = jax.jit(steps.make_eval_step(Tiny(), loss=cross_entropy, normalise=NORMALISE), compiler_options=QUICK)
-    result = metrics.finish(evaluate(steps.eval_variables(states[-1]), batch, metrics.zeros(NUM_CLASSES)))
+    evaluate = jax.jit(
+        steps.make_eval_step(Tiny(), loss=cross_entropy, normalise=NORMALISE),
+        compiler_options=QUICK,
+    )
+    result = metrics.finish(
+        evaluate(steps.eval_variables(states[-1]), batch, metrics.zeros(NUM_CLASSES))
+    )
     assert result["val/top1"] == result["val/mean_class"] == 1 and result["val/num_clips"] == 3
 
 
@@ -86,7 +99,9 @@ def test_averages_follow_their_recurrence(trained):
     for step, state in enumerate(states[1:]):
         d = min(0.9, (1 + step) / (10 + step))
         new = {"params": state.params, "batch_stats": state.batch_stats}
-        expected = jax.tree.map(lambda a, b, d=d: d * np.float64(a) + (1 - d) * np.float64(b), expected, new)
+        expected = jax.tree.map(
+            lambda a, b, d=d: d * np.float64(a) + (1 - d) * np.float64(b), expected, new
+        )
     jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-5), states[-1].ema, expected)
     assert steps.eval_variables(states[-1]) is states[-1].ema
 
@@ -101,7 +116,9 @@ def test_first_sums_are_of_the_parameters_before_the_update():
     @jax.jit
     def by_hand(params):
         video = (batch["video"].astype(jnp.float32) / 255 - 0.5) / 0.25
-        logits, _ = Tiny(dropout=0.0).apply(variables | {"params": params}, video, train=True, mutable=["batch_stats"])
+        logits, _ = Tiny(dropout=0.0).apply(
+            variables | {"params": params}, video, train=True, mutable=["batch_stats"]
+        )
         log_p = jax.nn.log_softmax(logits)
         return -(log_p[0, 0] + log_p[1, 1] + log_p[3, 0]) / 3, logits
 
@@ -130,7 +147,10 @@ def test_metrics_are_against_the_swapped_labels():
     batch = some_batch(6)
     flipping, state = build(dropout=0.0, flip=1.0, swap=swap)
     plain, same = build(dropout=0.0)
-    flipped = batch | {"video": batch["video"][..., ::-1, :], "label": jnp.asarray(swap)[batch["label"]]}
+    flipped = batch | {
+        "video": batch["video"][..., ::-1, :],
+        "label": jnp.asarray(swap)[batch["label"]],
+    }
     _, a = flipping(state, batch)
     _, b = plain(same, flipped)
     np.testing.assert_allclose(a["loss"][0], b["loss"][0], rtol=1e-6)
@@ -152,7 +172,9 @@ def test_clips_of_a_prediction():
     batch = some_batch(4) | {"mask": jnp.array([1.0, 1.0, 1.0, 0.0])}
     variables = steps.eval_variables(state)
     options = {"loss": cross_entropy, "normalise": NORMALISE}
-    sums, clips = jax.jit(steps.make_predict_step(Tiny(), **options))(variables, batch, metrics.zeros(NUM_CLASSES))
+    sums, clips = jax.jit(steps.make_predict_step(Tiny(), **options))(
+        variables, batch, metrics.zeros(NUM_CLASSES)
+    )
     logits = np.asarray(Tiny().apply(variables, NORMALISE(batch["video"]), train=False), np.float64)
     p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     order = np.argsort(-p)
@@ -161,7 +183,9 @@ def test_clips_of_a_prediction():
     loss = -np.log(p[np.arange(4), batch["label"]])
     np.testing.assert_allclose(clips["loss"], loss, rtol=1e-5)
     np.testing.assert_allclose(metrics.finish(sums)["val/loss"], loss[:3].mean(), rtol=1e-5)
-    only_sums = jax.jit(steps.make_eval_step(Tiny(), **options))(variables, batch, metrics.zeros(NUM_CLASSES))
+    only_sums = jax.jit(steps.make_eval_step(Tiny(), **options))(
+        variables, batch, metrics.zeros(NUM_CLASSES)
+    )
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6), only_sums, sums)
 
 
@@ -171,9 +195,13 @@ def test_a_module_without_batch_statistics():
         def __call__(self, video, *, train):
             return nn.Dense(NUM_CLASSES)(video.reshape(video.shape[0], -1))
 
-    tx = make_optimizer(name="sgd", schedule=make_schedule(name="constant", learning_rate=1e-3, num_steps=1))
+    tx = make_optimizer(
+        name="sgd", schedule=make_schedule(name="constant", learning_rate=1e-3, num_steps=1)
+    )
     state = steps.make_init(Linear(), tx, ema=True)(jax.random.key(0), jnp.zeros((1, 2, 6, 6, 3)))
-    step = steps.make_train_step(Linear(), tx, loss=cross_entropy, normalise=NORMALISE, ema_decay=0.5)
+    step = steps.make_train_step(
+        Linear(), tx, loss=cross_entropy, normalise=NORMALISE, ema_decay=0.5
+    )
     state, _ = jax.jit(step, donate_argnums=0)(state, some_batch(3))
     assert state.batch_stats == {} and state.ema["batch_stats"] == {}
 
@@ -182,26 +210,48 @@ def on_many_devices():
     """Runs where there are 8 devices: prints the largest deviation from one device, and collectives in augmentation."""
     from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-    settings = {"flip": 0.5, "rotate": 10.0, "scale": (0.9, 1.1), "brightness": 0.2, "contrast": 0.2, "swap": (1, 0, 2)}
+    settings = {
+        "flip": 0.5,
+        "rotate": 10.0,
+        "scale": (0.9, 1.1),
+        "brightness": 0.2,
+        "contrast": 0.2,
+        "swap": (1, 0, 2),
+    }
     predict = steps.make_predict_step(Tiny(), loss=cross_entropy, normalise=NORMALISE)
     predict = jax.jit(predict, compiler_options=QUICK)
     step, state = build(ema_decay=0.9, **settings)
     start, results = jax.device_get(state), {}
     for count in (1, 2, 4, 8):
-        mesh = jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:count])
-        split, whole = NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
+        mesh = jax.make_mesh(
+            (count,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:count]
+        )
+        split, whole = (
+            NamedSharding(mesh, PartitionSpec("data")),
+            NamedSharding(mesh, PartitionSpec()),
+        )
         state, batch = jax.device_put(start, whole), jax.device_put(some_batch(8), split)
         for _ in range(2):
             state, sums = step(state, batch)
         evaluated, clips = predict(steps.eval_variables(state), batch, metrics.zeros(NUM_CLASSES))
         results[count] = jax.device_get((state, sums, evaluated, clips))
     deviation = {
-        count: max(jax.tree.leaves(jax.tree.map(lambda a, b: float(np.abs(a - b).max()), result, results[1])))
+        count: max(
+            jax.tree.leaves(
+                jax.tree.map(lambda a, b: float(np.abs(a - b).max()), result, results[1])
+            )
+        )
         for count, result in results.items()
     }
     arrays = batch["video"], batch["label"], batch["draw"]
-    text = jax.jit(make_augment(**settings), compiler_options=QUICK).lower(*arrays).compile().as_text()
-    collectives = [name for name in ("all-gather", "all-reduce", "all-to-all", "collective-permute") if name in text]
+    text = (
+        jax.jit(make_augment(**settings), compiler_options=QUICK).lower(*arrays).compile().as_text()
+    )
+    collectives = [
+        name
+        for name in ("all-gather", "all-reduce", "all-to-all", "collective-permute")
+        if name in text
+    ]
     print(json.dumps({"deviation": deviation, "collectives": collectives}))
 
 

@@ -5,13 +5,15 @@ import jax.numpy as jnp
 import pytest
 
 from vidjax import models
-from vidjax.experiment import counting
+from vidjax.analysis import counts
 
 
 def abstract(module, size):
     """(variables, video) as shapes, computing nothing."""
     shape = (1, *size, 3)
-    return jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros(shape))), jax.ShapeDtypeStruct(shape, "f4")
+    return jax.eval_shape(
+        lambda: module.init(jax.random.key(0), jnp.zeros(shape))
+    ), jax.ShapeDtypeStruct(shape, "f4")
 
 
 @pytest.mark.parametrize(
@@ -22,16 +24,16 @@ def abstract(module, size):
 def test_parameters_and_multiply_adds_are_the_published(variant, params, gmacs):
     module = models.build("csn", variant=variant, num_classes=400)
     variables, video = abstract(module, (32, 256, 256))
-    rows = counting.endpoints(module, variables, video)
+    rows = counts.endpoints(module, variables, video)
     assert sum(row.multiply_adds for row in rows) / 1e9 == pytest.approx(gmacs, rel=1e-3)
-    assert counting.num_parameters(variables) == (
+    assert counts.num_parameters(variables) == (
         params if isinstance(params, int) else pytest.approx(params, rel=0.01)
     )
 
 
 def test_shapes_of_endpoints():
     module = models.build("csn", variant="csn_r50", num_classes=5)
-    rows = counting.endpoints(module, *abstract(module, (9, 33, 47)))
+    rows = counts.endpoints(module, *abstract(module, (9, 33, 47)))
     assert [row.shapes[0][1:] for row in rows[:5]] == [
         (9, 9, 12, 64),
         (9, 9, 12, 256),
@@ -44,7 +46,9 @@ def test_shapes_of_endpoints():
 @pytest.mark.parametrize("width", [1.0, 0.1])
 def test_ip_has_one_convolution_more_in_each_block(width):
     plain, preserved = (
-        abstract(models.build("csn", variant=v, num_classes=5, width=width), (2, 16, 16))[0]["params"]["backbone"]
+        abstract(models.build("csn", variant=v, num_classes=5, width=width), (2, 16, 16))[0][
+            "params"
+        ]["backbone"]
         for v in ("csn_r50", "csn_ip_r50")
     )
     for name in plain:

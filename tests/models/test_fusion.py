@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vidjax import models
-from vidjax.experiment import counting
+from vidjax.analysis import counts
 from vidjax.models.fusion import VARIANTS, context_and_fovea, frames_seen
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
@@ -20,8 +20,8 @@ WIDE = 4096 + 4096 * 4096 + 4096 + 4096 * 487 + 487
 def count(variant, size):
     module, shape = models.build("fusion", variant=variant, num_classes=487), (1, *size, 3)
     variables = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros(shape)))
-    rows = counting.endpoints(module, variables, jax.ShapeDtypeStruct(shape, jnp.float32))
-    return counting.num_parameters(variables), {row.name: row.shapes[0] for row in rows}
+    rows = counts.endpoints(module, variables, jax.ShapeDtypeStruct(shape, jnp.float32))
+    return counts.num_parameters(variables), {row.name: row.shapes[0] for row in rows}
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,9 @@ def test_sizes_are_those_counted_by_hand(variant, expected, frames):
     num_parameters, shapes = count(variant, (20, 170, 170))
     assert num_parameters == expected
     channels, sides = (96, 256, 384, 384, 256), (28, 14, 14, 14, 7)
-    assert list(shapes.values())[:5] == [(1, t, s, s, c) for t, s, c in zip(frames, sides, channels, strict=True)]
+    assert list(shapes.values())[:5] == [
+        (1, t, s, s, c) for t, s, c in zip(frames, sides, channels, strict=True)
+    ]
 
 
 def test_both_resolutions_end_in_the_papers_map():
@@ -65,13 +67,16 @@ def test_frames_seen(arguments, expected):
 
 
 @pytest.mark.parametrize(
-    "variant", ["single_frame", "late_fusion", pytest.param("slow_fusion_multires", marks=pytest.mark.slow)]
+    "variant",
+    ["single_frame", "late_fusion", pytest.param("slow_fusion_multires", marks=pytest.mark.slow)],
 )
 def test_no_other_frame_changes_the_answer_and_each_of_these_does(variant):
     """A clip, and the same with each frame in turn replaced, in one batch."""
     rng, length = np.random.default_rng(0), 18
     video = np.repeat(rng.standard_normal((1, length, 16, 16, 3), np.float32), length + 1, axis=0)
-    video[np.arange(length), np.arange(length)] = rng.standard_normal((length, 16, 16, 3), np.float32)
+    video[np.arange(length), np.arange(length)] = rng.standard_normal(
+        (length, 16, 16, 3), np.float32
+    )
     module = models.build("fusion", variant=variant, num_classes=5, width=0.1)
 
     def run(video):
@@ -80,7 +85,9 @@ def test_no_other_frame_changes_the_answer_and_each_of_these_does(variant):
     logits = jax.jit(run, compiler_options=QUICK)(video)
     change = np.abs(logits[:-1] - logits[-1]).max(1) / np.abs(logits[-1]).max()
     row = VARIANTS[variant]
-    assert set(np.flatnonzero(change > 1e-3)) == set(frames_seen(length, row["num_frames"], row["fusion"]))
+    assert set(np.flatnonzero(change > 1e-3)) == set(
+        frames_seen(length, row["num_frames"], row["fusion"])
+    )
     assert all((change > 1e-3) | (change < 1e-5))
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from vidjax import models
-from vidjax.blocks import inception
-from vidjax.experiment import counting
+from vidjax.analysis import counts
+from vidjax.layers import inception
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
 
@@ -20,8 +20,10 @@ def abstract(module, shape):
 
 def shapes(name, clip):
     """[T, H, W] of each endpoint."""
-    module = models.build(name, variant=next(iter(models.family(name).VARIANTS)), num_classes=2, width=0.1)
-    rows = counting.endpoints(module, *abstract(module, (1, *clip, 3)))
+    module = models.build(
+        name, variant=next(iter(models.family(name).VARIANTS)), num_classes=2, width=0.1
+    )
+    rows = counts.endpoints(module, *abstract(module, (1, *clip, 3)))
     return {row.name: row.shapes[0][1:4] for row in rows if row.name != "logits"}
 
 
@@ -33,11 +35,13 @@ def shapes(name, clip):
         ("s3d", "s3d", (16, 224, 224, 3), 8_320_048, 17.979),
     ],
 )
-def test_parameters_and_multiply_adds_are_the_published(name, variant, clip, num_parameters, billions):
+def test_parameters_and_multiply_adds_are_the_published(
+    name, variant, clip, num_parameters, billions
+):
     module = models.build(name, variant=variant, num_classes=400)
     variables, video = abstract(module, (1, *clip))
-    assert counting.num_parameters(variables) == num_parameters
-    rows = counting.endpoints(module, variables, video)
+    assert counts.num_parameters(variables) == num_parameters
+    rows = counts.endpoints(module, variables, video)
     assert sum(row.num_parameters for row in rows) == num_parameters
     if billions:
         assert sum(row.multiply_adds for row in rows) / 1e9 == pytest.approx(billions, rel=1e-3)
@@ -74,7 +78,9 @@ def test_a_block_is_four_branches_in_their_order():
     """The direct and the pooled branch by hand, the other two by their place."""
     block = inception.Block((2, 3, 4, 1, 2, 3), inception.Unit)
     x = np.random.default_rng(0).standard_normal((1, 3, 4, 5, 6), np.float32)
-    y, variables = jax.jit(lambda: block.init_with_output(jax.random.key(0), x, train=False), compiler_options=QUICK)()
+    y, variables = jax.jit(
+        lambda: block.init_with_output(jax.random.key(0), x, train=False), compiler_options=QUICK
+    )()
     assert y.shape == (1, 3, 4, 5, 2 + 4 + 2 + 3)
     kernels = {name: unit["conv"]["kernel"][0, 0, 0] for name, unit in variables["params"].items()}
     scale = 1 / np.sqrt(1 + 1e-3)  # of a normalisation that has seen nothing
@@ -82,15 +88,21 @@ def test_a_block_is_four_branches_in_their_order():
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3, 3), axis=(1, 2, 3))
     largest = windows.max(axis=(-3, -2, -1))
-    np.testing.assert_allclose(y[..., -3:], np.maximum(largest @ kernels["pooled"] * scale, 0), atol=1e-5)
+    np.testing.assert_allclose(
+        y[..., -3:], np.maximum(largest @ kernels["pooled"] * scale, 0), atol=1e-5
+    )
 
 
 def test_half_precision_sums_the_last_average_in_float32():
     """98 values: a sum in bfloat16 has eight bits for them."""
-    module = models.build("i3d", variant="i3d_inception", num_classes=2, width=0.05, dtype="bfloat16")
+    module = models.build(
+        "i3d", variant="i3d_inception", num_classes=2, width=0.05, dtype="bfloat16"
+    )
     shape = (1, 16, 224, 224, 3)
     rows = jax.make_jaxpr(lambda v, x: module.backbone.apply(v, x, train=False)["features"])(
-        jax.eval_shape(lambda: module.backbone.init(jax.random.key(0), jnp.zeros(shape), train=False)),
+        jax.eval_shape(
+            lambda: module.backbone.init(jax.random.key(0), jnp.zeros(shape), train=False)
+        ),
         jax.ShapeDtypeStruct(shape, jnp.float32),
     )
     sums = [eqn for eqn in rows.eqns if "window_sum" in eqn.primitive.name]
@@ -101,5 +113,8 @@ def test_half_precision_sums_the_last_average_in_float32():
 @pytest.mark.parametrize("variant, channels", [("i3d_inception", 2), ("i3d_inception_flow", 3)])
 def test_another_number_of_channels_is_refused(variant, channels):
     module = models.build("i3d", variant=variant, num_classes=2, width=0.1)
-    with pytest.raises(ValueError, match=rf"takes clips of in_channels={5 - channels}, and these have {channels}; i3d"):
+    with pytest.raises(
+        ValueError,
+        match=rf"takes clips of in_channels={5 - channels}, and these have {channels}; i3d",
+    ):
         abstract(module, (1, 4, 32, 32, channels))

@@ -3,9 +3,9 @@
 import pytest
 
 from vidjax import models
-from vidjax.experiment import zoo
+from vidjax.analysis import catalogue
 
-PUBLISHED = zoo.published()
+PUBLISHED = catalogue.published()
 COUNTED = [row for row in PUBLISHED if row.family and row.num_parameters]
 # rows of no backbone, and why nothing here counts them
 NOT_BACKBONES = {
@@ -16,11 +16,13 @@ NOT_BACKBONES = {
 }
 
 
-@pytest.mark.parametrize("row", COUNTED, ids=lambda row: f"{row.name}-{row.num_classes}-{row.clip[1]}")
+@pytest.mark.parametrize(
+    "row", COUNTED, ids=lambda row: f"{row.name}-{row.num_classes}-{row.clip[1]}"
+)
 def test_counts_are_the_published(row):
     if row.family not in models.names():
         pytest.skip(f"there is no vidjax/models/{row.family}.py yet")
-    num_parameters, multiply_adds = zoo.count(row)
+    num_parameters, multiply_adds = catalogue.count(row)
     assert num_parameters == row.num_parameters
     if row.multiply_adds:
         assert multiply_adds == pytest.approx(row.multiply_adds, rel=0.005)
@@ -32,7 +34,9 @@ def test_no_published_row_is_left_out():
     for row in PUBLISHED:
         if row.family in models.names():
             assert row.variant in models.family(row.family).VARIANTS, row
-    assert len(COUNTED) == 51 + 3 and len({(row.name, row.num_classes, row.clip) for row in COUNTED}) == len(COUNTED)
+    assert len(COUNTED) == 51 + 3 and len(
+        {(row.name, row.num_classes, row.clip) for row in COUNTED}
+    ) == len(COUNTED)
 
 
 def test_variants_have_one_family():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from vidjax import models
-from vidjax.blocks.mobilenet_v2 import divisible
-from vidjax.experiment import counting
+from vidjax.analysis import counts
+from vidjax.layers.mobilenet_v2 import divisible
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
 
@@ -31,7 +31,7 @@ def abstract(module, shape):
 )
 def test_parameters_and_multiply_adds_are_the_published(name, variant, params, gmacs):
     module = models.build(name, variant=variant, num_classes=1000)
-    rows = counting.endpoints(module, *abstract(module, (1, 224, 224, 3)))
+    rows = counts.endpoints(module, *abstract(module, (1, 224, 224, 3)))
     assert sum(row.num_parameters for row in rows) == params
     assert sum(row.multiply_adds for row in rows) / 1e9 == pytest.approx(gmacs, rel=2e-3)
 
@@ -60,10 +60,12 @@ def test_an_image_is_a_clip_of_one_frame_and_a_clip_the_mean_of_its_frames():
     np.testing.assert_allclose(apply(variables, clip), logits.reshape(2, 3, 5).mean(1), atol=1e-5)
 
 
-@pytest.mark.parametrize("name, variant", [("resnet2d", "resnet50"), ("mobilenet_v2", "mobilenet_v2_035")])
+@pytest.mark.parametrize(
+    "name, variant", [("resnet2d", "resnet50"), ("mobilenet_v2", "mobilenet_v2_035")]
+)
 def test_endpoints_of_images_have_a_time_axis(name, variant):
     module = models.build(name, variant=variant, num_classes=5)
-    rows = counting.endpoints(module, *abstract(module, (2, 33, 20, 3)))
+    rows = counts.endpoints(module, *abstract(module, (2, 33, 20, 3)))
     assert all(row.shapes[0][:2] == (2, 1) and len(row.shapes[0]) == 5 for row in rows[:-1])
     assert rows[-1].shapes == ((2, 5),)
 
@@ -72,7 +74,15 @@ def test_endpoints_of_images_have_a_time_axis(name, variant):
     "channels, expected",
     # widths of the papers' networks: 0.35, 0.5, 0.75, 1.3, 1.4 of 16, 24, 32, 64, 96, 160, 320
     [(5.6, 8), (8.4, 8), (11.2, 16), (22.4, 24), (33.6, 32), (56.0, 56), (112.0, 112)]
-    + [(16 * 0.5, 8), (24 * 0.5, 16), (24 * 0.75, 24), (32 * 1.3, 40), (24 * 1.4, 32), (32 * 1.4, 48), (1, 8)],
+    + [
+        (16 * 0.5, 8),
+        (24 * 0.5, 16),
+        (24 * 0.75, 24),
+        (32 * 1.3, 40),
+        (24 * 1.4, 32),
+        (32 * 1.4, 48),
+        (1, 8),
+    ],
 )
 def test_channels_are_multiples_of_eight_and_no_tenth_too_few(channels, expected):
     assert divisible(channels) == expected
@@ -89,14 +99,21 @@ def test_channels_are_multiples_of_eight_and_no_tenth_too_few(channels, expected
 )
 def test_the_last_layer_is_never_narrow(fields, channels):
     module = models.build("mobilenet_v2", num_classes=2, **fields)
-    shapes = {row.name: row.shapes[0] for row in counting.endpoints(module, *abstract(module, (1, 64, 64, 3)))}
+    shapes = {
+        row.name: row.shapes[0]
+        for row in counts.endpoints(module, *abstract(module, (1, 64, 64, 3)))
+    }
     assert tuple(shapes[name][-1] for name in ("stem", "stage7", "features")) == channels
 
 
-@pytest.mark.parametrize("padding, expected", [("half", ((1, 1), (1, 1))), ("SAME", ((0, 1), (1, 1)))])
+@pytest.mark.parametrize(
+    "padding, expected", [("half", ((1, 1), (1, 1))), ("SAME", ((0, 1), (1, 1)))]
+)
 def test_where_a_stride_of_two_starts(padding, expected):
     """The zeros around 8x9 pixels, in the stem."""
-    module = models.build("mobilenet_v2", variant="mobilenet_v2", num_classes=2, padding=padding, lowering="native")
+    module = models.build(
+        "mobilenet_v2", variant="mobilenet_v2", num_classes=2, padding=padding, lowering="native"
+    )
     jaxpr = jax.make_jaxpr(module.apply)(*abstract(module, (1, 8, 9, 3)))
     first = next(eqn for eqn in jaxpr.jaxpr.eqns if eqn.primitive.name == "conv_general_dilated")
     assert first.params["padding"] == ((0, 0), *expected)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vidjax import models
-from vidjax.experiment import counting, zoo
+from vidjax.analysis import catalogue, counts
 from vidjax.models.resnet3d import VARIANTS, num_midplanes
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
@@ -20,7 +20,11 @@ def abstract(module, shape):
 
 def test_every_18_layer_variant_has_a_published_row():
     """tests/models/test_published.py compares them."""
-    rows = {row.variant for row in zoo.published() if row.family == "resnet3d" and row.num_parameters}
+    rows = {
+        row.variant
+        for row in catalogue.published()
+        if row.family == "resnet3d" and row.num_parameters
+    }
     assert {name for name in VARIANTS if name.endswith("18")} <= rows
 
 
@@ -50,7 +54,7 @@ def test_midplanes(channels, expected):
 def test_shapes_of_endpoints(variant, frames):
     """Table 1 of the paper, for clips of 16x112x112."""
     module = models.build("resnet3d", variant=variant, num_classes=400)
-    rows = counting.endpoints(module, *abstract(module, (1, 16, 112, 112, 3)))
+    rows = counts.endpoints(module, *abstract(module, (1, 16, 112, 112, 3)))
     *shapes, last, _ = [row.shapes[0] for row in rows]
     sides, channels = (56, 56, 28, 14, 7), (64, 64, 128, 256, 512)
     assert shapes == [(1, t, s, s, c) for t, s, c in zip(frames, sides, channels, strict=True)]
@@ -84,4 +88,7 @@ def test_only_fr2d_ignores_the_order_of_frames(variant):
 
 def test_a_wrong_rule_for_midplanes_is_refused():
     with pytest.raises(ValueError, match="midplanes is 'torch'; there are paper, torchvision"):
-        abstract(models.build("resnet3d", variant="r2plus1d_18", num_classes=5, midplanes="torch"), (1, 2, 16, 16, 3))
+        abstract(
+            models.build("resnet3d", variant="r2plus1d_18", num_classes=5, midplanes="torch"),
+            (1, 2, 16, 16, 3),
+        )

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from vidjax import models
-from vidjax.blocks.residual import Bottleneck
-from vidjax.experiment import counting
+from vidjax.analysis import counts
+from vidjax.layers.residual import Bottleneck
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
 # (variant, classes, clip, parameters, multiply-adds in 1e9): pytorchvideo's and mmaction2's statements
@@ -30,21 +30,23 @@ def build(variant, num_classes=400, **fields):
 def abstract(module, size):
     """(variables, video) as shapes, computing nothing."""
     shape = (1, *size, 3)
-    return jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros(shape))), jax.ShapeDtypeStruct(shape, "f4")
+    return jax.eval_shape(
+        lambda: module.init(jax.random.key(0), jnp.zeros(shape))
+    ), jax.ShapeDtypeStruct(shape, "f4")
 
 
 @pytest.mark.parametrize("variant, num_classes, size, params, gmacs", PUBLISHED)
 def test_parameters_and_multiply_adds_are_the_published(variant, num_classes, size, params, gmacs):
     module = build(variant, num_classes)
     variables, video = abstract(module, size)
-    assert counting.num_parameters(variables) == params
-    rows = counting.endpoints(module, variables, video)
+    assert counts.num_parameters(variables) == params
+    rows = counts.endpoints(module, variables, video)
     assert sum(row.multiply_adds for row in rows) / 1e9 == pytest.approx(gmacs, rel=1e-3)
 
 
 @pytest.mark.parametrize("variant", HARA)
 def test_parameters_of_hara(variant):
-    assert counting.num_parameters(abstract(build(variant), (2, 16, 16))[0]) == HARA[variant]
+    assert counts.num_parameters(abstract(build(variant), (2, 16, 16))[0]) == HARA[variant]
 
 
 @pytest.mark.parametrize(
@@ -54,19 +56,33 @@ def test_parameters_of_hara(variant):
         ("i3d_r50", (1, 17, 33), [(1, 5, 9), (1, 5, 9), (1, 3, 5), (1, 2, 3), (1, 1, 2)]),
         ("slow_r50", (5, 33, 47), [(5, 9, 12), (5, 9, 12), (5, 5, 6), (5, 3, 3), (5, 2, 2)]),
         ("r2plus1d_r50", (7, 33, 47), [(7, 17, 24), (7, 9, 12), (7, 5, 6), (4, 3, 3), (2, 2, 2)]),
-        ("r3d_18_hara", (16, 112, 112), [(8, 28, 28), (8, 28, 28), (4, 14, 14), (2, 7, 7), (1, 4, 4)]),
+        (
+            "r3d_18_hara",
+            (16, 112, 112),
+            [(8, 28, 28), (8, 28, 28), (4, 14, 14), (2, 7, 7), (1, 4, 4)],
+        ),
     ],
 )
 def test_shapes_of_endpoints(variant, size, expected):
     module = build(variant, width=0.1)
-    rows = counting.endpoints(module, *abstract(module, size))
+    rows = counts.endpoints(module, *abstract(module, size))
     assert [row.shapes[0][1:4] for row in rows[:5]] == expected
-    assert [row.name for row in rows] == ["stem", *(f"stage{i}" for i in (1, 2, 3, 4)), "features", "logits"]
+    assert [row.name for row in rows] == [
+        "stem",
+        *(f"stage{i}" for i in (1, 2, 3, 4)),
+        "features",
+        "logits",
+    ]
 
 
 @pytest.mark.parametrize(
     "variant, flat",
-    [("c2d_r50", "resnet50"), ("i3d_r50", "resnet50"), ("slow_r101", "resnet101"), ("r3d_34_hara", "resnet34")],
+    [
+        ("c2d_r50", "resnet50"),
+        ("i3d_r50", "resnet50"),
+        ("slow_r101", "resnet101"),
+        ("r3d_34_hara", "resnet34"),
+    ],
 )
 def test_2d_weights_have_a_place_by_path(variant, flat):
     """The same paths; shapes differ in the extent over time alone."""
@@ -81,12 +97,16 @@ def test_2d_weights_have_a_place_by_path(variant, flat):
 
 
 @pytest.mark.parametrize(
-    "variant, cycles", [("i3d_r50", ("333", "3131", "313131", "131")), ("slow_r50", ("111", "1111", "333333", "333"))]
+    "variant, cycles",
+    [("i3d_r50", ("333", "3131", "313131", "131")), ("slow_r50", ("111", "1111", "333333", "333"))],
 )
 def test_extents_in_time_take_turns(variant, cycles):
     params = abstract(build(variant, 5, width=0.1), (2, 16, 16))[0]["params"]["backbone"]
     for stage, cycle in enumerate(cycles, start=1):
-        blocks = [params[f"stage{stage}_block{b}"]["conv1"]["conv"]["kernel"] for b in range(1, len(cycle) + 1)]
+        blocks = [
+            params[f"stage{stage}_block{b}"]["conv1"]["conv"]["kernel"]
+            for b in range(1, len(cycle) + 1)
+        ]
         assert "".join(str(kernel.shape[0]) for kernel in blocks) == cycle
 
 
@@ -97,9 +117,18 @@ def convolve(x, kernel, stride):
     size = [(n - k) // s + 1 for n, k, s in zip(x.shape, kernel.shape[:3], stride, strict=False)]
     out = np.zeros((*size, kernel.shape[-1]))
     for position in np.ndindex(*size):
-        window = x[tuple(slice(i * s, i * s + k) for i, s, k in zip(position, stride, kernel.shape[:3], strict=False))]
+        window = x[
+            tuple(
+                slice(i * s, i * s + k)
+                for i, s, k in zip(position, stride, kernel.shape[:3], strict=False)
+            )
+        ]
         depthwise = kernel.shape[3] == 1 < x.shape[-1]
-        out[position] = (window * kernel[..., 0, :]).sum((0, 1, 2)) if depthwise else np.tensordot(window, kernel, 4)
+        out[position] = (
+            (window * kernel[..., 0, :]).sum((0, 1, 2))
+            if depthwise
+            else np.tensordot(window, kernel, 4)
+        )
     return out
 
 
@@ -117,8 +146,13 @@ def test_a_bottleneck_of_four_convolutions(fields, strides, activation):
     block = Bottleneck(4, 3, ((1, 1, 1), middle, (1, 1, 1)), (2, 2, 2), **fields)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((3, 4, 5, 2))
-    shapes = jax.eval_shape(lambda: block.init(jax.random.key(0), jnp.zeros((1, *x.shape)), train=False))
-    kernels = {name: rng.standard_normal(tree["conv"]["kernel"].shape) for name, tree in shapes["params"].items()}
+    shapes = jax.eval_shape(
+        lambda: block.init(jax.random.key(0), jnp.zeros((1, *x.shape)), train=False)
+    )
+    kernels = {
+        name: rng.standard_normal(tree["conv"]["kernel"].shape)
+        for name, tree in shapes["params"].items()
+    }
     norm = {name: tree["norm"]["scale"].shape for name, tree in shapes["params"].items()}
     params = {
         name: {
@@ -127,8 +161,13 @@ def test_a_bottleneck_of_four_convolutions(fields, strides, activation):
         }
         for name, kernel in kernels.items()
     }
-    stats = {name: {"norm": {"mean": np.zeros(size), "var": np.ones(size)}} for name, size in norm.items()}
-    apply = jax.jit(lambda variables, x: block.apply(variables, x, train=False), compiler_options=QUICK)
+    stats = {
+        name: {"norm": {"mean": np.zeros(size), "var": np.ones(size)}}
+        for name, size in norm.items()
+    }
+    apply = jax.jit(
+        lambda variables, x: block.apply(variables, x, train=False), compiler_options=QUICK
+    )
     got = apply({"params": params, "batch_stats": stats}, np.float32(x)[None])[0]
 
     scale, one = 1 / np.sqrt(1 + 1e-5), (1, 1, 1)  # what a fresh normalisation does
@@ -136,7 +175,9 @@ def test_a_bottleneck_of_four_convolutions(fields, strides, activation):
     y = scale * convolve(y, kernels["lead"], strides[0])
     y = np.maximum(y, 0) if activation else y
     y = np.maximum(scale * convolve(y, kernels["conv2"], strides[1]), 0)
-    y = scale * convolve(y, kernels["conv3"], one) + scale * convolve(x, kernels["shortcut"], (2, 2, 2))
+    y = scale * convolve(y, kernels["conv3"], one) + scale * convolve(
+        x, kernels["shortcut"], (2, 2, 2)
+    )
     np.testing.assert_allclose(got, np.maximum(y, 0), rtol=1e-4, atol=1e-4)
 
 

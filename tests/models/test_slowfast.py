@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vidjax import models
-from vidjax.experiment import counting
+from vidjax.analysis import counts
 from vidjax.models.slowfast import VARIANTS, pathways, slow_frames
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
@@ -26,7 +26,9 @@ def abstract(module, *shapes):
     """(variables, video) as shapes, computing nothing; two shapes are the two pathways."""
     video = tuple(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)
     video = video if len(shapes) == 2 else video[0]
-    return jax.eval_shape(lambda video: module.init(jax.random.key(0), video, train=False), video), video
+    return jax.eval_shape(
+        lambda video: module.init(jax.random.key(0), video, train=False), video
+    ), video
 
 
 @pytest.mark.parametrize(
@@ -40,19 +42,19 @@ def abstract(module, *shapes):
 )
 def test_parameters_are_the_published(variant, num_classes, params):
     variables, _ = abstract(build(variant, num_classes), (1, 8, 16, 16, 3))
-    assert counting.num_parameters(variables) == params
+    assert counts.num_parameters(variables) == params
 
 
 def test_multiply_adds_are_the_published():
     module = build("slowfast_r50_8x8", 400)
-    rows = counting.endpoints(module, *abstract(module, (1, 32, 256, 256, 3)))
+    rows = counts.endpoints(module, *abstract(module, (1, 32, 256, 256, 3)))
     assert sum(row.multiply_adds for row in rows) / 1e9 == pytest.approx(65.712, rel=1e-3)
 
 
 def test_shapes_of_endpoints():
     """Table 1 of the paper, 4 slow and 32 fast frames, at the size whose multiply-adds are published."""
     module = build("slowfast_r50_4x16", 400)
-    rows = counting.endpoints(module, *abstract(module, (1, 32, 256, 256, 3)))
+    rows = counts.endpoints(module, *abstract(module, (1, 32, 256, 256, 3)))
     assert sum(row.multiply_adds for row in rows) / 1e9 == pytest.approx(36.099, rel=1e-3)
     shapes = {row.name: row.shapes[0][1:] for row in rows}
     names, sides = ("stem", "stage1", "stage2", "stage3", "stage4"), (64, 64, 32, 16, 8)
@@ -85,7 +87,9 @@ def test_one_clip_is_cut_into_both_pathways(num_frames, slow):
     cut = pathways(jnp.asarray(clip), 4)
     np.testing.assert_array_equal(cut[0], clip[:, slow])
     np.testing.assert_array_equal(cut[1], clip)
-    assert [a.shape for a in pathways(cut, 4)] == [a.shape for a in cut]  # and goes through as it is
+    assert [a.shape for a in pathways(cut, 4)] == [
+        a.shape for a in cut
+    ]  # and goes through as it is
 
 
 def test_the_lateral_connection_carries_motion():
@@ -94,7 +98,9 @@ def test_the_lateral_connection_carries_motion():
     clip = np.random.default_rng(0).standard_normal((1, 8, 16, 16, 3), np.float32)
     other = np.array(clip)
     other[:, 3] += 1  # between the slow frames 0 and 7
-    variables = jax.tree.map(lambda a: np.full(a.shape, 0.1, np.float32), abstract(module, clip.shape)[0])
+    variables = jax.tree.map(
+        lambda a: np.full(a.shape, 0.1, np.float32), abstract(module, clip.shape)[0]
+    )
     run = jax.jit(lambda v, x: first_stage(module, v, x), compiler_options=QUICK)
     (stem, stage1), (other_stem, other_stage1) = run(variables, clip), run(variables, other)
     np.testing.assert_array_equal(stem, other_stem)
@@ -105,7 +111,7 @@ def test_the_lateral_connection_carries_motion():
 def test_slow_frames_may_be_as_many_as_lateral_ones(slow):
     """Nine frames at a stride of four: pathways with two slow frames, as one clip has, or with three."""
     module = build()
-    rows = counting.endpoints(module, *abstract(module, (1, slow, 16, 16, 3), (1, 9, 16, 16, 3)))
+    rows = counts.endpoints(module, *abstract(module, (1, slow, 16, 16, 3), (1, 9, 16, 16, 3)))
     frames = {row.name: row.shapes[0][1] for row in rows}
     assert frames["stage4"] == slow and frames["stage4_fast"] == 9
 
@@ -113,7 +119,10 @@ def test_slow_frames_may_be_as_many_as_lateral_ones(slow):
 @pytest.mark.parametrize(
     "shapes, message",
     [
-        (((1, 4, 16, 16, 3), (1, 9, 16, 16, 3)), "with alpha 4 the slow pathway has 2 frames of the same size"),
+        (
+            ((1, 4, 16, 16, 3), (1, 9, 16, 16, 3)),
+            "with alpha 4 the slow pathway has 2 frames of the same size",
+        ),
         (((1, 2, 16, 16, 3), (1, 8, 16, 18, 3)), "do not go together"),
         (((1, 2, 16, 16, 3), (2, 8, 16, 16, 3)), "do not go together"),
     ],
@@ -132,9 +141,16 @@ def test_a_third_pathway_and_no_alpha_are_refused():
 
 
 def test_width_and_beta_scale_the_pathways():
-    rows = counting.endpoints(module := build(width=0.5, beta=0.25), *abstract(module, (1, 8, 16, 16, 3)))
+    rows = counts.endpoints(
+        module := build(width=0.5, beta=0.25), *abstract(module, (1, 8, 16, 16, 3))
+    )
     channels = {row.name: row.shapes[0][-1] for row in rows}
-    assert (channels["stem"], channels["stem_fast"], channels["stage4"], channels["stage4_fast"]) == (32, 8, 1024, 256)
+    assert (
+        channels["stem"],
+        channels["stem_fast"],
+        channels["stage4"],
+        channels["stage4_fast"],
+    ) == (32, 8, 1024, 256)
     assert channels["features"] == 1280
 
 

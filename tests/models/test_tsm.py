@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from vidjax import models
-from vidjax.blocks.residual import BasicBlock
-from vidjax.experiment import counting
+from vidjax.analysis import counts
+from vidjax.layers.residual import BasicBlock
 from vidjax.ops.shift import TemporalShift, temporal_shift
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
@@ -29,7 +29,7 @@ def abstract(module, shape):
 )
 def test_parameters_and_multiply_adds_are_the_published(variant, num_classes, params, gmacs):
     module = models.build("tsm", variant=variant, num_classes=num_classes)
-    rows = counting.endpoints(module, *abstract(module, (1, 8, 224, 224, 3)))
+    rows = counts.endpoints(module, *abstract(module, (1, 8, 224, 224, 3)))
     assert sum(row.num_parameters for row in rows) == params
     assert sum(row.multiply_adds for row in rows) / 1e9 == pytest.approx(gmacs, rel=5e-3)
 
@@ -56,10 +56,13 @@ def frames_reached(variant, frame=8, num_frames=17, **fields):
     other = video.copy()
     other[:, frame] += 1
     backbone = jax.jit(
-        lambda x: module.apply(variables, x, method=lambda m, x: m.backbone(x, train=False)), compiler_options=QUICK
+        lambda x: module.apply(variables, x, method=lambda m, x: m.backbone(x, train=False)),
+        compiler_options=QUICK,
     )
     changed = jax.tree.map(
-        lambda a, b: np.flatnonzero(np.any(a != b, axis=(0, 2, 3, 4))), backbone(video), backbone(other)
+        lambda a, b: np.flatnonzero(np.any(a != b, axis=(0, 2, 3, 4))),
+        backbone(video),
+        backbone(other),
     )
     return {name: (int(at[0]) - frame, int(at[-1]) - frame) for name, at in changed.items()}
 
@@ -106,7 +109,10 @@ def test_the_field_shift_says_which():
 
 
 def test_what_does_not_exist_is_refused():
-    for field, value, known in (("shift", "inplace", "residual, in-place"), ("trunk", "vgg", "resnet, mobilenet_v2")):
+    for field, value, known in (
+        ("shift", "inplace", "residual, in-place"),
+        ("trunk", "vgg", "resnet, mobilenet_v2"),
+    ):
         module = models.build("tsm", variant="tsm_r18_8f", num_classes=3, **{field: value})
         with pytest.raises(ValueError, match=f"{field} is '{value}'; there are {known}"):
             abstract(module, (1, 2, 16, 16, 3))

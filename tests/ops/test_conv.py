@@ -11,10 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vidjax.ops import conv_forms, conv_gradients, conv_winograd
-from vidjax.ops.conv import Conv, conv
-from vidjax.ops.conv_forms import Spec
-from vidjax.ops.conv_rule import FORMS, LOWERINGS, choose, gradients_by_planes
+from vidjax.ops.conv import Conv, conv, forms, gradients, winograd
+from vidjax.ops.conv.forms import Spec
+from vidjax.ops.conv.rule import FORMS, LOWERINGS, choose, gradients_by_planes
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
 ONE = (1, 1, 1)
@@ -58,8 +57,24 @@ CASES = {
     "volume, one row": ((4, 5, 7, 8), (3, 1, 3), 4, ONE, ((0, 2), (1, 1), (2, 0)), 1),
     "space, zeros on one side": ((3, 6, 7, 9), (1, 3, 3), 4, ONE, ((0, 0), (2, 0), (0, 1)), 1),
     "volume dilated": ((5, 9, 8, 8), (3, 3, 3), 4, ONE, (2, 1, 2), 1, (2, 1, 2)),
-    "time dilated, strided, one tap met": ((3, 4, 4, 2), (3, 1, 1), 2, (2, 1, 1), (2, 0, 0), 1, (3, 1, 1)),
-    "rows dilated, strided, one tap met": ((2, 5, 4, 2), (1, 3, 1), 2, (1, 3, 1), (0, 2, 0), 1, (1, 3, 1)),
+    "time dilated, strided, one tap met": (
+        (3, 4, 4, 2),
+        (3, 1, 1),
+        2,
+        (2, 1, 1),
+        (2, 0, 0),
+        1,
+        (3, 1, 1),
+    ),
+    "rows dilated, strided, one tap met": (
+        (2, 5, 4, 2),
+        (1, 3, 1),
+        2,
+        (1, 3, 1),
+        (0, 2, 0),
+        1,
+        (1, 3, 1),
+    ),
     "volume, more zeros than taps": ((2, 4, 4, 3), (2, 3, 2), 4, ONE, ((3, 4), (3, 0), (2, 2)), 1),
     "volume dilated, strided": ((7, 9, 8, 3), (3, 3, 2), 4, (2, 1, 2), (2, 2, 0), 1, (2, 2, 1)),
     "space dilated": ((2, 9, 8, 8), (1, 3, 3), 4, (1, 2, 1), (0, 2, 3), 1, (1, 2, 3)),
@@ -70,7 +85,13 @@ CASES = {
     "few positions, dilated": ((3, 5, 4, 70), (2, 3, 3), 5, (1, 2, 2), (1, 2, 1), 1, (2, 2, 1)),
     "space, many channels": ((2, 4, 4, 130), (1, 3, 3), 8, ONE, (0, 1, 1), 1),
 }
-SOME = ("pointwise strided, wide", "space strided", "time strided", "volume strided", "volume depthwise")
+SOME = (
+    "pointwise strided, wide",
+    "space strided",
+    "time strided",
+    "volume strided",
+    "volume depthwise",
+)
 
 
 def reference(x, kernel, dy, stride, padding, groups, dilation=ONE):
@@ -86,21 +107,32 @@ def reference(x, kernel, dy, stride, padding, groups, dilation=ONE):
     c, f = kernel.shape[3], kernel.shape[4] // groups
     for tap in itertools.product(*map(range, kernel.shape[:3])):
         starts = [o * d for o, d in zip(tap, dilation, strict=True)]
-        where = tuple(slice(o, o + s * (n - 1) + 1, s) for o, s, n in zip(starts, stride, size, strict=True))
+        where = tuple(
+            slice(o, o + s * (n - 1) + 1, s) for o, s, n in zip(starts, stride, size, strict=True)
+        )
         for g in range(groups):
             channels, features = slice(g * c, (g + 1) * c), slice(g * f, (g + 1) * f)
             at = (slice(None), *where, channels)
             y[..., features] += seen[at] @ kernel[tap][:, features]
             dx[at] += dy[..., features] @ kernel[tap][:, features].T
-            dkernel[(*tap, slice(None), features)] = np.einsum("nthwc,nthwf->cf", seen[at], dy[..., features])
-    return y, dx[tuple(slice(a, n - b) for (a, b), n in zip(pads, seen.shape, strict=True))], dkernel
+            dkernel[(*tap, slice(None), features)] = np.einsum(
+                "nthwc,nthwf->cf", seen[at], dy[..., features]
+            )
+    return (
+        y,
+        dx[tuple(slice(a, n - b) for (a, b), n in zip(pads, seen.shape, strict=True))],
+        dkernel,
+    )
 
 
 def arrays(case, n=2, dtype=np.float32):
     """x, kernel, an endless dy for a case, and its settings."""
     video, kernel, features, stride, padding, groups, *dilation = CASES[case]
     rng = np.random.default_rng(list(case.encode()))
-    x, k = rng.standard_normal((n, *video)), rng.standard_normal((*kernel, video[-1] // groups, features))
+    x, k = (
+        rng.standard_normal((n, *video)),
+        rng.standard_normal((*kernel, video[-1] // groups, features)),
+    )
     settings = {"stride": stride, "padding": padding, "groups": groups}
     settings |= {"dilation": dilation[0]} if dilation else {}
     return *(np.asarray(jnp.asarray(a, dtype)) for a in (x, k, rng.standard_normal(2048))), settings
@@ -124,7 +156,9 @@ def test_every_lowering_is_the_direct_sum(case):
     x, kernel, dy, settings = arrays(case)
 
     def each(x, kernel, dy):
-        return {name: with_gradients(x, kernel, dy, lowering=name, **settings) for name in LOWERINGS}
+        return {
+            name: with_gradients(x, kernel, dy, lowering=name, **settings) for name in LOWERINGS
+        }
 
     results = jax.jit(each, compiler_options=QUICK)(x, kernel, dy)
     expected = reference(x, kernel, dy, **settings)
@@ -139,11 +173,11 @@ def test_the_input_gradient_by_columns_is_the_direct_sum(case):
     y, dx, _ = reference(x, kernel, dy, **settings)
     padding = tuple((p, p) if isinstance(p, int) else p for p in settings["padding"])
     spec = Spec(**(settings | {"padding": padding}))
-    got = jax.jit(lambda dy, kernel: conv_gradients.by_columns(dy, kernel, spec, x.shape[1:4]))(
+    got = jax.jit(lambda dy, kernel: gradients.by_columns(dy, kernel, spec, x.shape[1:4]))(
         np.resize(dy, y.shape), kernel
     )
     assert np.linalg.norm(got - dx) <= 1e-5 * np.linalg.norm(dx)
-    few = conv_forms.few_positions(math.prod(y.shape[:4]), kernel.shape[3])
+    few = forms.few_positions(math.prod(y.shape[:4]), kernel.shape[3])
     assert few == (math.prod(y.shape[:4]) <= kernel.shape[3])
     assert "few positions" not in case or few
 
@@ -163,13 +197,18 @@ LARGE = (
 @pytest.mark.parametrize("case", LARGE)
 def test_large_clips_go_frame_by_frame(case, monkeypatch):
     """The loops that only large clips take otherwise."""
-    monkeypatch.setattr(conv_forms, "WHOLE", 0)
+    monkeypatch.setattr(forms, "WHOLE", 0)
     x, kernel, dy, settings = arrays(case)
 
     def each(x, kernel, dy):
-        return {name: with_gradients(x, kernel, dy, lowering=name, **settings) for name in ("auto", "product")}
+        return {
+            name: with_gradients(x, kernel, dy, lowering=name, **settings)
+            for name in ("auto", "product")
+        }
 
-    forward = str(jax.make_jaxpr(functools.partial(conv, lowering="product", **settings))(x, kernel))
+    forward = str(
+        jax.make_jaxpr(functools.partial(conv, lowering="product", **settings))(x, kernel)
+    )
     assert ("scan[" in forward) == (settings["groups"] == 1)
     program = str(jax.make_jaxpr(each)(x, kernel, dy))
     assert "scan[" in program or "while[" in program
@@ -181,25 +220,37 @@ def test_large_clips_go_frame_by_frame(case, monkeypatch):
 @pytest.mark.parametrize("case", ["space", "time", "volume", "volume, no zeros"])
 def test_planes_are_made_in_groups_of_frames(case, together, monkeypatch):
     """One frame at a time, and as many as there may be and divide their number."""
-    monkeypatch.setattr(conv_winograd, "TOGETHER", together)
+    monkeypatch.setattr(winograd, "TOGETHER", together)
     x, kernel, dy, settings = arrays(case)
     one = functools.partial(with_gradients, lowering="winograd", **settings)
     assert "scan[" in str(jax.make_jaxpr(one)(x, kernel, dy))
-    assert_close(jax.jit(one, compiler_options=QUICK)(x, kernel, dy), reference(x, kernel, dy, **settings), 1e-5)
+    assert_close(
+        jax.jit(one, compiler_options=QUICK)(x, kernel, dy),
+        reference(x, kernel, dy, **settings),
+        1e-5,
+    )
 
 
 def test_how_many_frames_make_planes_together(monkeypatch):
-    monkeypatch.setattr(conv_winograd, "TOGETHER", 100)
-    assert [conv_winograd.together(count, 20) for count in (1, 4, 6, 7, 10)] == [1, 4, 3, 1, 5]
-    assert conv_winograd.together(3, 1000) == 1
+    monkeypatch.setattr(winograd, "TOGETHER", 100)
+    assert [winograd.together(count, 20) for count in (1, 4, 6, 7, 10)] == [1, 4, 3, 1, 5]
+    assert winograd.together(3, 1000) == 1
 
 
 def test_minimal_filtering_is_as_near_as_a_direct_sum():
     """On numbers with a mean, as after rectification, over many channels: within a few roundings of float32."""
     rng = np.random.default_rng(0)
-    x, kernel = np.float32(rng.random((1, 4, 8, 8, 256))), np.float32(rng.standard_normal((3, 3, 3, 256, 16)))
-    dy, settings = np.float32(rng.standard_normal(2048)), {"stride": ONE, "padding": (1, 1, 1), "groups": 1}
-    run = jax.jit(functools.partial(with_gradients, lowering="winograd", **settings), compiler_options=QUICK)
+    x, kernel = (
+        np.float32(rng.random((1, 4, 8, 8, 256))),
+        np.float32(rng.standard_normal((3, 3, 3, 256, 16))),
+    )
+    dy, settings = (
+        np.float32(rng.standard_normal(2048)),
+        {"stride": ONE, "padding": (1, 1, 1), "groups": 1},
+    )
+    run = jax.jit(
+        functools.partial(with_gradients, lowering="winograd", **settings), compiler_options=QUICK
+    )
     assert_close(run(x, kernel, dy), reference(x, kernel, dy, **settings), 2e-6)
 
 
@@ -210,13 +261,19 @@ def test_what_is_chosen():
     narrow, wide = (3, 3, 3, 32, 32), (3, 3, 3, 64, 64)
     cpu = {
         "shifted": [((1, 1, 1, 64, 64), Spec()), ((3, 3, 3, 1, 64), volume._replace(groups=64))],
-        "folded": [((1, 7, 7, 64, 144), space), ((3, 1, 1, 144, 64), time), ((5, 5, 5, 128, 128), volume)],
+        "folded": [
+            ((1, 7, 7, 64, 144), space),
+            ((3, 1, 1, 144, 64), time),
+            ((5, 5, 5, 128, 128), volume),
+        ],
         "product": [(narrow, volume), ((3, 3, 3, 64, 128), volume._replace(stride=(2, 2, 2)))],
         "winograd": [((1, 3, 3, 64, 144), space), (wide, volume)],
     }
     for form, cases in cpu.items():
         assert [choose(True, *case, size) for case in cases] == [form] * len(cases)
-    assert choose(True, wide, volume, size, "onednn") == choose(False, wide, volume, size) == "native"
+    assert (
+        choose(True, wide, volume, size, "onednn") == choose(False, wide, volume, size) == "native"
+    )
     assert choose(False, (1, 3, 3, 64, 144), space, size) == "folded"
     assert all(choose(True, wide, volume, size, form) == form for form in FORMS)
 
@@ -237,26 +294,41 @@ def test_what_the_gradients_of_a_kernel_are_taken_from():
     cases = [
         ((1, 3, 3, 64, 64), space, (8, 28, 28), True),
         ((1, 3, 3, 32, 64), space, (8, 28, 28), False),
-        ((1, 3, 3, 512, 512), space, (1, 4, 4), False),  # the planes of the kernel would be most of the work
+        (
+            (1, 3, 3, 512, 512),
+            space,
+            (1, 4, 4),
+            False,
+        ),  # the planes of the kernel would be most of the work
         ((1, 3, 3, 64, 64), space._replace(stride=(1, 2, 2)), (8, 14, 14), False),
         ((3, 3, 3, 64, 64), volume, (8, 56, 56), False),
         ((3, 3, 3, 128, 128), volume, (4, 28, 28), True),
     ]
     for kernel, spec, out, expected in cases:
         for lowering in LOWERINGS:
-            forced = {"winograd": conv_winograd.applies(kernel, spec)}.get(lowering, False)
-            assert gradients_by_planes(kernel, spec, out, lowering) == (forced if lowering in FORMS else expected)
+            forced = {"winograd": winograd.applies(kernel, spec)}.get(lowering, False)
+            assert gradients_by_planes(kernel, spec, out, lowering) == (
+                forced if lowering in FORMS else expected
+            )
 
 
 @pytest.mark.parametrize(
     ("case", "lowering"),
-    [("volume", "auto"), ("volume", "winograd"), ("volume depthwise", "auto"), ("space strided", "auto")],
+    [
+        ("volume", "auto"),
+        ("volume", "winograd"),
+        ("volume depthwise", "auto"),
+        ("space strided", "auto"),
+    ],
 )
 def test_export_for_other_platforms(case, lowering):
     """Lowered here for all of them at once, with any number of clips, and run here."""
     x, kernel, dy, settings = arrays(case)
     (n,) = jax.export.symbolic_shape("n")
-    shapes = jax.ShapeDtypeStruct((n, *x.shape[1:]), x.dtype), jax.ShapeDtypeStruct(kernel.shape, x.dtype)
+    shapes = (
+        jax.ShapeDtypeStruct((n, *x.shape[1:]), x.dtype),
+        jax.ShapeDtypeStruct(kernel.shape, x.dtype),
+    )
     program = jax.jit(functools.partial(conv, lowering=lowering, **settings))
     exported = jax.export.export(program, platforms=("cpu", "cuda", "tpu"))(*shapes)
     y = jax.export.deserialize(exported.serialize()).call(x, kernel)
@@ -268,7 +340,9 @@ def test_half_precision(case):
     x, kernel, dy, settings = arrays(case, dtype=jnp.bfloat16)
 
     def each(x, kernel, dy):
-        return {name: with_gradients(x, kernel, dy, lowering=name, **settings) for name in LOWERINGS}
+        return {
+            name: with_gradients(x, kernel, dy, lowering=name, **settings) for name in LOWERINGS
+        }
 
     results = jax.jit(each, compiler_options=QUICK)(x, kernel, dy)
     expected = reference(x, kernel, dy, **settings)
@@ -281,7 +355,11 @@ def test_half_precision(case):
 def test_under_vmap_and_remat(lowering):
     """Over an axis of clips, and over an axis of clips and kernels; recomputed in the backward pass."""
     programs, inputs, expected = {}, {}, {}
-    for case in ("volume",) if lowering == "winograd" else ("space strided", "time strided", "volume depthwise"):
+    for case in (
+        ("volume",)
+        if lowering == "winograd"
+        else ("space strided", "time strided", "volume depthwise")
+    ):
         x, kernel, dy, settings = arrays(case, n=6)
         one = functools.partial(with_gradients, lowering=lowering, **settings)
         x, kernels = x.reshape(3, 2, *x.shape[1:]), np.stack([kernel, -kernel, 2 * kernel])
@@ -293,8 +371,14 @@ def test_under_vmap_and_remat(lowering):
             return y, *vjp(jnp.resize(dy, y.shape))
 
         programs[case] = jax.vmap(one, (0, None, None)), jax.vmap(one, (0, 0, None)), again
-        rows = [[reference(x[i], k, dy, **settings) for i, k in enumerate(ks)] for ks in ([kernel] * 3, kernels)]
-        expected[case] = *([np.stack(a) for a in zip(*row, strict=True)] for row in rows), rows[0][0]
+        rows = [
+            [reference(x[i], k, dy, **settings) for i, k in enumerate(ks)]
+            for ks in ([kernel] * 3, kernels)
+        ]
+        expected[case] = (
+            *([np.stack(a) for a in zip(*row, strict=True)] for row in rows),
+            rows[0][0],
+        )
 
     def all_of_them(inputs):
         out = {}
@@ -305,22 +389,31 @@ def test_under_vmap_and_remat(lowering):
 
     results = jax.jit(all_of_them, compiler_options=QUICK)(inputs)
     for case, got in results.items():
-        for way, a, b in zip(("clips", "clips and kernels", "remat"), got, expected[case], strict=True):
+        for way, a, b in zip(
+            ("clips", "clips and kernels", "remat"), got, expected[case], strict=True
+        ):
             assert_close(a, b, 1e-5, f"{case} under {way}")
 
 
 def test_an_unknown_lowering_is_refused():
     x, kernel, _, settings = arrays("space")
-    with pytest.raises(ValueError, match="no lowering 'fold'; there are auto, onednn, native, folded, shifted"):
+    with pytest.raises(
+        ValueError, match="no lowering 'fold'; there are auto, onednn, native, folded, shifted"
+    ):
         conv(x, kernel, lowering="fold", **settings)
 
 
 def test_module_holds_a_kernel_and_a_bias():
     """The example of a course: 24 filters of 2x2x2 on 7 RGB frames of 100x100, with bias and without padding."""
     module = Conv(24, (2, 2, 2), use_bias=True)
-    y, variables = jax.eval_shape(module.init_with_output, jax.random.key(0), jnp.zeros((1, 7, 100, 100, 3)))
+    y, variables = jax.eval_shape(
+        module.init_with_output, jax.random.key(0), jnp.zeros((1, 7, 100, 100, 3))
+    )
     assert y.shape == (1, 6, 99, 99, 24)
-    assert {name: a.shape for name, a in variables["params"].items()} == {"kernel": (2, 2, 2, 3, 24), "bias": (24,)}
+    assert {name: a.shape for name, a in variables["params"].items()} == {
+        "kernel": (2, 2, 2, 3, 24),
+        "bias": (24,),
+    }
     assert sum(a.size for a in variables["params"].values()) == 600
 
 
@@ -341,7 +434,9 @@ def test_kernels_start_as_he_with_the_fan_at_the_output():
     init = jax.jit(Conv(96, (3, 3, 3)).init, compiler_options=QUICK)
     kernel = np.asarray(init(jax.random.key(0), jnp.zeros((1, 3, 3, 3, 32)))["params"]["kernel"])
     np.testing.assert_allclose(np.std(kernel), np.sqrt(2 / (27 * 96)), rtol=0.02)
-    assert abs(np.mean(kernel)) < 1e-3 and np.abs(kernel).max() > 3.5 * np.std(kernel)  # normal, not truncated
+    assert abs(np.mean(kernel)) < 1e-3 and np.abs(kernel).max() > 3.5 * np.std(
+        kernel
+    )  # normal, not truncated
 
 
 def on_four_devices():
@@ -368,10 +463,14 @@ def on_four_devices():
         assert not got[0].sharding.is_fully_replicated, key
         expected = reference(*map(np.asarray, inputs[case]), **settings[case])
         pairs = zip(got, expected, strict=True)
-        errors[key] = max(float(np.linalg.norm(np.float64(a) - b) / np.linalg.norm(b)) for a, b in pairs)
+        errors[key] = max(
+            float(np.linalg.norm(np.float64(a) - b) / np.linalg.norm(b)) for a, b in pairs
+        )
     print(json.dumps(errors))
 
 
 def test_a_batch_cut_over_four_devices(on_devices):
     errors = on_devices(__file__, "on_four_devices", 4)
-    assert len(errors) == len(SOME) * (len(LOWERINGS) - 1) + 1 and max(errors.values()) <= 1e-5, errors
+    assert len(errors) == len(SOME) * (len(LOWERINGS) - 1) + 1 and max(errors.values()) <= 1e-5, (
+        errors
+    )

@@ -71,7 +71,9 @@ def test_inference_uses_the_running_statistics():
 def test_half_precision_keeps_statistics_in_full():
     """bf16 in and out; the mean of 120 values is that of the values, not of their rounded sums."""
     x, dy, variables = some_arrays("bfloat16")
-    program = jax.jit(lambda *arrays: in_training(*arrays, dtype="bfloat16"), compiler_options=QUICK)
+    program = jax.jit(
+        lambda *arrays: in_training(*arrays, dtype="bfloat16"), compiler_options=QUICK
+    )
     y, dx, *rest = program(x, dy, variables)
     expected = expected_in_training(x, dy, variables)
     assert y.dtype == dx.dtype == jnp.bfloat16
@@ -83,9 +85,14 @@ def test_half_precision_keeps_statistics_in_full():
 
 
 def test_names_are_those_of_the_field_without_a_level_of_flax():
-    variables = jax.eval_shape(lambda: BatchNorm().init(jax.random.key(0), jnp.zeros(SHAPE), train=False))
+    variables = jax.eval_shape(
+        lambda: BatchNorm().init(jax.random.key(0), jnp.zeros(SHAPE), train=False)
+    )
     shapes = jax.tree.map(lambda a: a.shape, variables)
-    assert shapes == {"params": {"scale": (6,), "bias": (6,)}, "batch_stats": {"mean": (6,), "var": (6,)}}
+    assert shapes == {
+        "params": {"scale": (6,), "bias": (6,)},
+        "batch_stats": {"mean": (6,), "var": (6,)},
+    }
 
 
 def on_four_devices():

@@ -13,7 +13,9 @@ from vidjax.ops.padding import pairs
 from vidjax.ops.pool import avg_pool, max_pool
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
-CLIP = -np.arange(1, 2 * 3 * 5 + 1, dtype=np.float32).reshape(1, 2, 3, 5, 1)  # below zero: padding must not count
+CLIP = -np.arange(1, 2 * 3 * 5 + 1, dtype=np.float32).reshape(
+    1, 2, 3, 5, 1
+)  # below zero: padding must not count
 
 
 @pytest.mark.parametrize(
@@ -48,7 +50,12 @@ def test_padding_counts_in_neither_sum_nor_number():
         ((2, 4, 7, 6, 3), (1, 3, 3), (1, 2, 2), (0, 1, 1)),  # an odd number of channels
         ((1, 4, 7, 6, 2), (1, 2, 2), (1, 2, 2), (0, 0, 0)),  # few positions
         ((1, 4, 7, 6, 2), (2, 1, 1), (2, 1, 1), (0, 0, 0)),
-        ((1, 4, 7, 6, 2), (2, 2, 2), (3, 3, 3), (0, 0, 0)),  # what lies between windows gets nothing
+        (
+            (1, 4, 7, 6, 2),
+            (2, 2, 2),
+            (3, 3, 3),
+            (0, 0, 0),
+        ),  # what lies between windows gets nothing
         ((1, 4, 7, 6, 2), (9, 3, 1), (2, 2, 2), (0, 1, 0)),  # a window that shrinks
         ((2, 4, 7, 6, 2), (2, 2, 3), (2, 1, 2), "SAME"),
         ((3, 4, 5, 6, 2), (3, 3, 3), (1, 1, 1), (1, 1, 1)),
@@ -68,7 +75,9 @@ def test_the_gradient_goes_to_the_first_maximum(shape, window, stride, padding):
 
     y, dx = jax.jit(both, compiler_options=QUICK)(x, dy)
     pads = pairs(padding, x.shape[1:4], window, stride)
-    window = [min(k, size + sum(pad)) for k, size, pad in zip(window, x.shape[1:4], pads, strict=True)]
+    window = [
+        min(k, size + sum(pad)) for k, size, pad in zip(window, x.shape[1:4], pads, strict=True)
+    ]
     padded = np.pad(x, [(0, 0), *pads, (0, 0)], constant_values=-np.inf)
     expected = np.zeros_like(padded, np.float64)
     for n, t, h, w, c in np.ndindex(y.shape):
@@ -77,7 +86,9 @@ def test_the_gradient_goes_to_the_first_maximum(shape, window, stride, padding):
         best = np.unravel_index(np.argmax(padded[(n, *where, c)]), window)
         assert padded[(n, *where, c)][best] == y[n, t, h, w, c]
         expected[(n, *(o + k for o, k in zip(corner, best, strict=True)), c)] += dy[n, t, h, w, c]
-    inside = tuple(slice(lo, size - hi) for (lo, hi), size in zip(pads, padded.shape[1:4], strict=True))
+    inside = tuple(
+        slice(lo, size - hi) for (lo, hi), size in zip(pads, padded.shape[1:4], strict=True)
+    )
     np.testing.assert_allclose(dx, expected[(slice(None), *inside)], atol=1e-5)
 
 
@@ -118,7 +129,8 @@ def on_four_devices():
 
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
     x = jax.device_put(
-        np.float32(np.arange(8 * 72 * 4).reshape(8, 2, 6, 6, 4) % 7), NamedSharding(mesh, PartitionSpec("data"))
+        np.float32(np.arange(8 * 72 * 4).reshape(8, 2, 6, 6, 4) % 7),
+        NamedSharding(mesh, PartitionSpec("data")),
     )
     program = jax.jit(gradient).lower(x).compile()
     np.testing.assert_array_equal(program(x), gradient(np.asarray(x)))

@@ -15,7 +15,9 @@ def test_it_is_the_formula(channels, size):
         around = range(max(c - size // 2, 0), min(c + (size - 1) // 2, channels - 1) + 1)
         total = sum(x[..., i].astype(np.float64) ** 2 for i in around)
         expected[..., c] = x[..., c] / (2 + 0.3 * total) ** 0.75
-    np.testing.assert_allclose(local_response_norm(jnp.asarray(x), size=size, alpha=0.3), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        local_response_norm(jnp.asarray(x), size=size, alpha=0.3), expected, rtol=1e-5
+    )
 
 
 def test_sums_of_half_precision_are_of_float32():

@@ -67,7 +67,12 @@ def make_clips():
                 others = [index for index in range(3) if index != predicted]
                 top = 0.5 + 0.01 * at
                 loss = 1.0 + 0.1 * at if true != predicted else 0.01 * at
-                clip = {"id": f"clip_{at}", "label": true, "top5": [predicted, *others], "loss": loss}
+                clip = {
+                    "id": f"clip_{at}",
+                    "label": true,
+                    "top5": [predicted, *others],
+                    "loss": loss,
+                }
                 clips.append({**clip, "probabilities": [top, 0.9 - top, 0.1]})
     return clips
 
@@ -92,19 +97,42 @@ def write_strip(workdir, clip_id):
 
 def make_workdir(workdir):
     """A complete work folder of a run on synthetic data."""
-    data = {"name": "gestures", "about": "A synthetic set & nothing else.", "synthetic": True, "num_classes": 3}
+    data = {
+        "name": "gestures",
+        "about": "A synthetic set & nothing else.",
+        "synthetic": True,
+        "num_classes": 3,
+    }
     command = "python launch.py --config configs/tiny.py --config.seed=7 --workdir 'run <1>'"
-    write_json(workdir / "config.json", {"seed": 7, "model": {"name": "r3d<18>"}, "data": {"num_frames": FRAMES}})
-    env = {"command": command, "commit": "abc123", "versions": {"jax": "9.8.7"}, "devices": ["cpu", "cpu"]}
+    write_json(
+        workdir / "config.json",
+        {"seed": 7, "model": {"name": "r3d<18>"}, "data": {"num_frames": FRAMES}},
+    )
+    env = {
+        "command": command,
+        "commit": "abc123",
+        "versions": {"jax": "9.8.7"},
+        "devices": ["cpu", "cpu"],
+    }
     env["data"] = {**data, "splits": {"train": 1234, "validation": 25}}
     write_json(workdir / "env.json", env)
-    lines = [{"step": s, "train/loss": 3 / s, "train/top1": s / 40, "train/learning_rate": 0.1} for s in range(1, 31)]
+    lines = [
+        {"step": s, "train/loss": 3 / s, "train/top1": s / 40, "train/learning_rate": 0.1}
+        for s in range(1, 31)
+    ]
     scores = {"val/top5": 1.0, "val/mean_class": 0.5, "val/num_clips": 25}
     lines += [{"step": 10, "val/loss": 1.5, "val/top1": 0.7125, **scores}]
     lines += [{"step": 30, "val/loss": 1.25, "val/top1": 0.6375, **scores}]
     write_lines(workdir, lines)
     clips = make_clips()
-    evaluation = {"split": "validation", "step": 30, "num_clips": 25, "loss": 0.87654, "top1": 0.76, "top5": 1.0}
+    evaluation = {
+        "split": "validation",
+        "step": 30,
+        "num_clips": 25,
+        "loss": 0.87654,
+        "top1": 0.76,
+        "top5": 1.0,
+    }
     evaluation |= {"mean_class": 0.8, "classes": CLASSES, "confusion": CONFUSION, "clips": clips}
     write_json(workdir / "evaluation" / "validation.json", evaluation)
     for clip in clips:
@@ -153,22 +181,52 @@ def pictures_of(workdir):
 
 
 def test_numbers_are_those_of_the_files(page):
-    assert page.row("evaluation, validation")[1:] == ["30", "76.0 %", "100.0 %", "80.0 %", "0.8765", "25"]
-    assert page.row("last validation in training")[1:] == ["30", "63.7 %", "100.0 %", "50.0 %", "1.2500", "25"]
+    assert page.row("evaluation, validation")[1:] == [
+        "30",
+        "76.0 %",
+        "100.0 %",
+        "80.0 %",
+        "0.8765",
+        "25",
+    ]
+    assert page.row("last validation in training")[1:] == [
+        "30",
+        "63.7 %",
+        "100.0 %",
+        "50.0 %",
+        "1.2500",
+        "25",
+    ]
     assert page.row("best validation in training")[1:3] == ["10", "71.2 %"]
     assert page.row("seed") == ["seed", "7"]
     assert page.row("data.num_frames")[1] == str(FRAMES)
-    for words in ("abc123", "jax 9.8.7", "2 × cpu", "1,234 train, 25 validation", "A synthetic set & nothing else"):
+    for words in (
+        "abc123",
+        "jax 9.8.7",
+        "2 × cpu",
+        "1,234 train, 25 validation",
+        "A synthetic set & nothing else",
+    ):
         assert words in page.text
 
 
 def test_page_needs_nothing_else(reported, page):
-    links = [(tag, at.get(name)) for tag, at in page.tags for name in ("src", "srcset", "href") if name in at]
+    links = [
+        (tag, at.get(name))
+        for tag, at in page.tags
+        for name in ("src", "srcset", "href")
+        if name in at
+    ]
     assert {tag for tag, _ in links} == {"img", "source", "link"}
     assert all(link.startswith("data:") for _, link in links)
     assert not {"script", "iframe", "object"} & {tag for tag, _ in page.tags}
     text = (reported / "report.html").read_text(encoding="utf-8")
-    assert "http:" not in text and "https:" not in text and "@import" not in text and "url(" not in text
+    assert (
+        "http:" not in text
+        and "https:" not in text
+        and "@import" not in text
+        and "url(" not in text
+    )
     assert "prefers-color-scheme: dark" in text
     assert not list(reported.rglob("*.part"))
 
@@ -182,9 +240,7 @@ def test_names_are_escaped(page):
 
 
 def html_tags():
-    tags = (
-        "html head meta title link style body header h1 h2 p span section dl div dt dd small table thead tbody tr th td"
-    )
+    tags = "html head meta title link style body header h1 h2 p span section dl div dt dd small table thead tbody tr th td"
     return {
         *tags.split(),
         *"code picture source img figure figcaption strong b i em details summary footer pre".split(),
@@ -193,7 +249,9 @@ def html_tags():
 
 def test_synthetic_data_are_marked_everywhere(reported, page):
     badges = [at for tag, at in page.tags if at.get("class") == "badge"]
-    assert len(badges) == sum(tag == "h2" for tag, _ in page.tags)  # all but "The run" and "Config", and title and data
+    assert len(badges) == sum(
+        tag == "h2" for tag, _ in page.tags
+    )  # all but "The run" and "Config", and title and data
     for name in PICTURES:
         with Image.open(reported / "report" / name) as image:
             assert image.text["Title"].endswith("(synthetic data)")
@@ -231,7 +289,9 @@ def test_pictures(reported):
             assert low < image.width / image.height < high
             pixels = np.asarray(image.convert("RGB"))
         assert pixels.std() > 10
-        assert (pixels[0] == 255).all() and (pixels[-1] == 255).all()  # the paper is white to the edge
+        assert (pixels[0] == 255).all() and (
+            pixels[-1] == 255
+        ).all()  # the paper is white to the edge
     with Image.open(reported / "report" / "filmstrip.png") as image:
         assert count_color(image, "#00fa00") > 150 * 150  # the last frame, enlarged
     with Image.open(reported / "report" / "curves.png") as image:
@@ -242,7 +302,10 @@ def test_confusion_colors(reported):
     place = lay_out(tuple(CLASSES))
     with Image.open(reported / "report" / "confusion.png") as image:
         pixels = np.asarray(image.convert("RGB")).astype(int)
-    corner = [pixels[spot(place, i)[0], spot(place, j, "x")[0]] for i, j in ((2, 2), (0, 1), (2, 0), (0, 0))]
+    corner = [
+        pixels[spot(place, i)[0], spot(place, j, "x")[0]]
+        for i, j in ((2, 2), (0, 1), (2, 0), (0, 0))
+    ]
     assert np.abs(corner[0] - [0x00, 0x69, 0xA6]).max() <= 8  # 5 of 5 right: the full blue
     assert corner[1][0] > corner[1][2] + 40  # a mistake: warm
     assert np.abs(corner[2] - [0xF1, 0xF3, 0xF5]).max() <= 8  # never predicted: empty
@@ -271,7 +334,9 @@ def test_half_written_last_line(bare):
     assert "half-written" in page.text
 
 
-@pytest.mark.parametrize("content", [None, "", "\n\n", '{"st', "[1]\nnull\n3\n", '{"step": 1, "val/top1": NaN}\n'])
+@pytest.mark.parametrize(
+    "content", [None, "", "\n\n", '{"st', "[1]\nnull\n3\n", '{"step": 1, "val/top1": NaN}\n']
+)
 def test_metrics_without_a_number(bare, content):
     path = bare / "metrics.jsonl"
     path.unlink()
@@ -282,7 +347,9 @@ def test_metrics_without_a_number(bare, content):
     assert not pictures_of(bare)
 
 
-@pytest.mark.parametrize("line", [{"train/loss": 2.0, "train/top1": 0.5}, {"train/loss": 0.0}, {"val/top1": 0.0}])
+@pytest.mark.parametrize(
+    "line", [{"train/loss": 2.0, "train/top1": 0.5}, {"train/loss": 0.0}, {"val/top1": 0.0}]
+)
 def test_curves_of_one_point(bare, line):
     write_lines(bare, [{"step": 0, **line}])
     write_report(bare)
@@ -302,11 +369,15 @@ def test_no_evaluation_yet(workdir):
 
 def test_other_split(workdir):
     page = page_of(workdir, split="test")
-    assert "The test split has not been evaluated yet" in page.text and "--split test --job evaluate" in page.text
+    assert (
+        "The test split has not been evaluated yet" in page.text
+        and "--split test --job evaluate" in page.text
+    )
 
 
 @pytest.mark.parametrize(
-    "content", ['{"classes": ["a"', "[]", '{"classes": ["a", "b"], "confusion": [[1]]}', '{"step": 3}']
+    "content",
+    ['{"classes": ["a"', "[]", '{"classes": ["a", "b"], "confusion": [[1]]}', '{"step": 3}'],
 )
 def test_unusable_evaluation(workdir, content):
     (workdir / "evaluation" / "validation.json").write_text(content)
@@ -343,15 +414,23 @@ def test_strips_of_ids_with_folders(workdir):
     for name in ("sub/one", "one", "two"):
         (workdir / "evaluation" / "validation" / "sub").mkdir(exist_ok=True)
         write_strip(workdir, name)
-    clips = [{"id": name, "label": 0, "top5": [1]} for name in ("sub/one", "other/one", "other/two")]
+    clips = [
+        {"id": name, "label": 0, "top5": [1]} for name in ("sub/one", "other/one", "other/two")
+    ]
     change_evaluation(workdir, clips=clips)
     folder = workdir / "evaluation" / "validation"
     found = [clip.strip for clip in read_run(workdir).evaluation.clips]
-    assert found == [folder / "sub" / "one.png", None, folder / "two.png"]  # one.png may be either clip's
+    assert found == [
+        folder / "sub" / "one.png",
+        None,
+        folder / "two.png",
+    ]  # one.png may be either clip's
 
 
 def test_clips_without_label_are_neither_right_nor_wrong(workdir):
-    change_evaluation(workdir, clips=[{"id": "a", "label": -1, "top5": [1], "probabilities": [1.0], "loss": 0.0}])
+    change_evaluation(
+        workdir, clips=[{"id": "a", "label": -1, "top5": [1], "probabilities": [1.0], "loss": 0.0}]
+    )
     assert read_run(workdir).evaluation.clips == ()
     assert "lists no clips" in page_of(workdir).text
 
@@ -359,7 +438,9 @@ def test_clips_without_label_are_neither_right_nor_wrong(workdir):
 def test_only_metrics(tmp_path):
     write_lines(tmp_path, [{"step": 1, "train/loss": 1.0}])
     text = page_of(tmp_path).text
-    assert "not recorded" in text and "config.json was not found" in text and "--job evaluate" in text
+    assert (
+        "not recorded" in text and "config.json was not found" in text and "--job evaluate" in text
+    )
 
 
 def test_scripts_that_the_font_lacks(workdir):

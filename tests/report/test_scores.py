@@ -7,11 +7,19 @@ import numpy as np
 import pytest
 
 from vidjax.report.read import Clip, Evaluation
-from vidjax.report.scores import class_scores, confused_pairs, poster_clip, wilson_interval, worst_mistakes
+from vidjax.report.scores import (
+    class_scores,
+    confused_pairs,
+    poster_clip,
+    wilson_interval,
+    worst_mistakes,
+)
 
 
 def make_evaluation(names, confusion, clips=()):
-    return Evaluation("validation", 1, int(confusion.sum()), {}, tuple(names), confusion, tuple(clips))
+    return Evaluation(
+        "validation", 1, int(confusion.sum()), {}, tuple(names), confusion, tuple(clips)
+    )
 
 
 def test_per_class_numbers_against_numpy():
@@ -29,9 +37,13 @@ def test_per_class_numbers_against_numpy():
         at = names.index(score.name)
         assert (score.num_clips, score.num_correct) == (row.sum(), row[at])
         assert score.accuracy == pytest.approx(row[at] / row.sum())
-        assert score.num_confused == np.delete(row, at).max() == row[names.index(score.confused_with)]
+        assert (
+            score.num_confused == np.delete(row, at).max() == row[names.index(score.confused_with)]
+        )
     wrong = confusion - np.diag(np.diag(confusion))
-    assert [pair[2] for pair in confused_pairs(evaluation, limit=9)] == sorted(wrong.ravel())[::-1][:9]
+    assert [pair[2] for pair in confused_pairs(evaluation, limit=9)] == sorted(wrong.ravel())[::-1][
+        :9
+    ]
 
 
 def test_worst_clips():
@@ -44,7 +56,14 @@ def test_worst_clips():
         ("unmeasured", 1, 0, math.nan, math.nan, True),
     ]
     clips = [
-        Clip(name, label, (best, 1 - best), (probability, 0.0), loss, Path(f"{name}.png") if saved else None)
+        Clip(
+            name,
+            label,
+            (best, 1 - best),
+            (probability, 0.0),
+            loss,
+            Path(f"{name}.png") if saved else None,
+        )
         for name, label, best, probability, loss, saved in table
     ]
     evaluation = make_evaluation(["a", "b"], np.eye(2, dtype=int), clips)
@@ -52,7 +71,10 @@ def test_worst_clips():
     assert [clip.id for clip in worst_mistakes(evaluation, limit=1)] == ["worst"]
     assert poster_clip(evaluation).id == "sure"
     assert poster_clip(make_evaluation(["a", "b"], np.eye(2, dtype=int), clips[2:4])).id == "right"
-    assert worst_mistakes(make_evaluation(["a", "b"], np.eye(2, dtype=int), clips[2:3]))[0].id == "lost"
+    assert (
+        worst_mistakes(make_evaluation(["a", "b"], np.eye(2, dtype=int), clips[2:3]))[0].id
+        == "lost"
+    )
 
 
 def test_wilson_interval_of_the_textbook():

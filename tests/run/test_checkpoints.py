@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vidjax.core.errors import StorageError, UserError
 from vidjax.run import devices
 from vidjax.run.checkpoints import Checkpoints
-from vidjax.run.errors import StorageError, UserError
 
 
 def tree(value):
@@ -118,7 +118,9 @@ DAMAGES = {
 def test_damage_to_any_file_is_seen_and_the_step_before_restores(how, tmp_path, caplog):
     whole = tmp_path / "whole"
     save(whole, 3, 6)
-    names = [p.relative_to(whole) for p in (whole / "checkpoints/00000006").rglob("*") if p.is_file()]
+    names = [
+        p.relative_to(whole) for p in (whole / "checkpoints/00000006").rglob("*") if p.is_file()
+    ]
     assert len(names) >= 6
     for i, name in enumerate([name for name in names if (whole / name).stat().st_size]):
         broken = shutil.copytree(whole, tmp_path / str(i))
@@ -128,7 +130,9 @@ def test_damage_to_any_file_is_seen_and_the_step_before_restores(how, tmp_path, 
             assert_is(Checkpoints(broken, clean=True).restore(like()), 3)
         told = [record.getMessage() for record in caplog.records if record.name == "vidjax"]
         inside = str(name.relative_to("checkpoints/00000006"))
-        assert len(told) == 1 and told[0].startswith("checkpoint 6 is damaged") and inside in told[0]
+        assert (
+            len(told) == 1 and told[0].startswith("checkpoint 6 is damaged") and inside in told[0]
+        )
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"step": 6}', "[]", "null"])
@@ -160,7 +164,13 @@ def test_a_killed_save_leaves_nothing_that_counts(tmp_path):
     assert_is(Checkpoints(tmp_path).restore(like()), 6)  # looking clears nothing
     assert (folder / "00000009").exists()
     assert_is(Checkpoints(tmp_path, clean=True).restore(like()), 6)
-    assert {p.name for p in folder.iterdir()} == {"00000003", "00000003.json", "00000006", "00000006.json", "notes"}
+    assert {p.name for p in folder.iterdir()} == {
+        "00000003",
+        "00000003.json",
+        "00000006",
+        "00000006.json",
+        "notes",
+    }
 
 
 def test_steps_after_the_restored_one_are_made_again(tmp_path):

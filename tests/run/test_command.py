@@ -10,8 +10,8 @@ import pytest
 
 from configs import common
 from vidjax import jobs
+from vidjax.core.errors import UserError
 from vidjax.run import command
-from vidjax.run.errors import UserError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 TINY = ["--config", str(CONFIGS / "tiny3d.py")]
@@ -25,7 +25,11 @@ def refusal(*argv):
     with pytest.raises(UserError) as refused:
         parse(*argv)
     message = str(refused.value)
-    assert refused.value.exit_code == 2 and 1 <= len(message.splitlines()) <= 5 and "Traceback" not in message
+    assert (
+        refused.value.exit_code == 2
+        and 1 <= len(message.splitlines()) <= 5
+        and "Traceback" not in message
+    )
     return message
 
 
@@ -40,9 +44,19 @@ def test_overrides_take_the_type_of_the_key():
         "/some/where",
         "--config.model.variant=5",
     ).config
-    assert config.batch_size == 4 and config.optim.learning_rate == 1.0 and config.optim.nesterov is False
-    assert isinstance(config.optim.learning_rate, float) and isinstance(config.data.crop_area, tuple)
-    assert config.data.crop_area == (0.25, 1) and config.data.root == "/some/where" and config.model.variant == "5"
+    assert (
+        config.batch_size == 4
+        and config.optim.learning_rate == 1.0
+        and config.optim.nesterov is False
+    )
+    assert isinstance(config.optim.learning_rate, float) and isinstance(
+        config.data.crop_area, tuple
+    )
+    assert (
+        config.data.crop_area == (0.25, 1)
+        and config.data.root == "/some/where"
+        and config.model.variant == "5"
+    )
     assert config.is_locked
 
 
@@ -66,7 +80,10 @@ def test_presets_reach_the_config():
 @pytest.mark.parametrize(
     "words, parts",
     [
-        (["--config.optim.learning_rat=1"], ["'optim.learning_rat'", "Did you mean --config.optim.learning_rate?"]),
+        (
+            ["--config.optim.learning_rat=1"],
+            ["'optim.learning_rat'", "Did you mean --config.optim.learning_rate?"],
+        ),
         (["--config.learning_rate=1"], ["Did you mean --config.optim.learning_rate?"]),
         (["--config.model=r2d"], ["'model'"]),
         (["--config.batch_size=many"], ["batch_size=many", "whole number"]),
@@ -135,8 +152,15 @@ def test_every_typo_of_every_key_is_refused_and_nearly_all_get_the_right_key():
         typos = set()
         while len(typos) < 5:
             i, letter = chance.randrange(len(last)), chance.choice(string.ascii_lowercase + "_")
-            edits = [last[:i] + last[i + 1 :], last[:i] + last[i] + last[i:], last[:i] + letter + last[i + 1 :]]
-            edits += [last[:i] + letter + last[i:], last[:i] + last[i : i + 2][::-1] + last[i + 2 :]]
+            edits = [
+                last[:i] + last[i + 1 :],
+                last[:i] + last[i] + last[i:],
+                last[:i] + letter + last[i + 1 :],
+            ]
+            edits += [
+                last[:i] + letter + last[i:],
+                last[:i] + last[i : i + 2][::-1] + last[i + 2 :],
+            ]
             typo = ".".join(filter(None, [head, chance.choice(edits)]))
             if typo not in keys and typo != head:
                 typos.add(typo)
@@ -171,10 +195,16 @@ def test_looking_at_a_run_takes_the_config_of_its_folder(tmp_path):
     write_saved(tmp_path / "run", batch_size=3)
     for job in ("evaluate", "report"):
         config = parse(*TINY, "--job", job, "--workdir", tmp_path / "run").config
-        assert config.batch_size == 3 and config.data.mean == (0.45, 0.45, 0.45) and config.is_locked
-    assert parse("--workdir", tmp_path / "run").config.batch_size == 3  # train goes on without --config
+        assert (
+            config.batch_size == 3 and config.data.mean == (0.45, 0.45, 0.45) and config.is_locked
+        )
+    assert (
+        parse("--workdir", tmp_path / "run").config.batch_size == 3
+    )  # train goes on without --config
     assert parse(*TINY, "--workdir", tmp_path / "run").config.batch_size == 16
-    again = parse("--job", "evaluate", "--workdir", tmp_path / "run", "--config.batch_size=5").config
+    again = parse(
+        "--job", "evaluate", "--workdir", tmp_path / "run", "--config.batch_size=5"
+    ).config
     assert again.batch_size == 5
 
 
@@ -189,6 +219,11 @@ def test_a_config_from_before_some_keys_has_what_runs_did_then(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(old))
     config = command.read_config(tmp_path / "config.json")
     assert config.remat is False and config.init_from == "" and config.batch_size == 4
-    assert dict(config.compile) == {"onednn": True, "cache": False, "quick_init": True, "huge_pages": True}
+    assert dict(config.compile) == {
+        "onednn": True,
+        "cache": False,
+        "quick_init": True,
+        "huge_pages": True,
+    }
     (tmp_path / "config.json").write_text("{}")
     assert command.read_config(tmp_path / "config.json").compile.onednn is False

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 
+from vidjax.core.errors import UserError
 from vidjax.run import devices
-from vidjax.run.errors import UserError
 
 COUNTS = [pytest.param(2, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow), 8]
 NUM_CLIPS = 997  # a prime: no batch divides it
@@ -20,7 +20,10 @@ def many(squares, shared, once):
 
     def make(root):
         (root / "20bn-jester-v1").mkdir(parents=True)
-        labels = dict(line.split(";") for line in (squares / "jester-v1-validation.csv").read_text().splitlines())
+        labels = dict(
+            line.split(";")
+            for line in (squares / "jester-v1-validation.csv").read_text().splitlines()
+        )
         clips = list(labels)
         lines = []
         for i in range(NUM_CLIPS):
@@ -31,7 +34,10 @@ def many(squares, shared, once):
         for name in ("jester-v1-labels.csv", "jester-v1-train.csv"):
             (root / name).write_bytes((squares / name).read_bytes())
         for clip in (squares / "jester-v1-train.csv").read_text().splitlines():
-            os.symlink(squares / "20bn-jester-v1" / clip.split(";")[0], root / "20bn-jester-v1" / clip.split(";")[0])
+            os.symlink(
+                squares / "20bn-jester-v1" / clip.split(";")[0],
+                root / "20bn-jester-v1" / clip.split(";")[0],
+            )
 
     return once(shared / "synthetic-many", make)
 
@@ -60,7 +66,9 @@ def rows(run):
 def test_the_clips_and_the_loss_are_those_of_one_device(runs, count):
     run, alone = runs(count), runs(1)
     log = (alone / "clips.log").read_bytes()
-    losses, found = ([row["train/loss"] for row in rows(r) if "train/loss" in row] for r in (alone, run))
+    losses, found = (
+        [row["train/loss"] for row in rows(r) if "train/loss" in row] for r in (alone, run)
+    )
     assert log.count(b"\n") == 3 and len(losses) == 3
     assert f"{count} x cpu" in json.loads((run / "env.json").read_text())["devices"][0]
     assert (run / "clips.log").read_bytes() == log
@@ -69,8 +77,12 @@ def test_the_clips_and_the_loss_are_those_of_one_device(runs, count):
 
 @pytest.mark.parametrize("count", [1, *COUNTS])
 def test_997_clips_are_997_on_any_number_of_devices(runs, count):
-    table, alone = (json.loads((runs(n) / "evaluation/validation.json").read_text()) for n in (count, 1))
-    assert table["num_clips"] == NUM_CLIPS == len(table["clips"]) == sum(map(sum, table["confusion"]))
+    table, alone = (
+        json.loads((runs(n) / "evaluation/validation.json").read_text()) for n in (count, 1)
+    )
+    assert (
+        table["num_clips"] == NUM_CLIPS == len(table["clips"]) == sum(map(sum, table["confusion"]))
+    )
     assert [clip["id"] for clip in table["clips"]] == [str(5000 + i) for i in range(NUM_CLIPS)]
     assert table["loss"] == pytest.approx(alone["loss"], abs=1e-5)
     # clips of one folder have one answer, wherever they lay in a batch and on whichever device
@@ -105,4 +117,6 @@ def test_put_and_abstract_lie_as_the_mesh_says():
     shape = devices.abstract({"w": np.zeros((2, 3), np.float32)}, mesh)["w"]
     assert isinstance(shape, jax.ShapeDtypeStruct) and shape.shape == (2, 3)
     assert shape.sharding == devices.replicated(mesh)
-    assert devices.describe()[0].startswith(f"{jax.device_count()} x ") and devices.is_first_process()
+    assert (
+        devices.describe()[0].startswith(f"{jax.device_count()} x ") and devices.is_first_process()
+    )

@@ -13,7 +13,10 @@ import launch
 from vidjax.run import huge_pages
 
 ROOT = Path(__file__).parents[2]
-KNOWN = platform.libc_ver()[0] == "glibc" and tuple(map(int, platform.libc_ver()[1].split("."))) >= huge_pages.SINCE
+KNOWN = (
+    platform.libc_ver()[0] == "glibc"
+    and tuple(map(int, platform.libc_ver()[1].split("."))) >= huge_pages.SINCE
+)
 needs_glibc = pytest.mark.skipif(not KNOWN, reason="glibc 2.35 or later")
 SCRIPT = """
 import os, sys
@@ -31,7 +34,9 @@ def started(tmp_path, kernel, **environment):
     (tmp_path / "enabled").write_text(kernel)
     (tmp_path / "script.py").write_text(SCRIPT)
     command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "enabled"), "--a", "b c"]
-    process = subprocess.Popen(command, env={"PYTHONPATH": str(ROOT), **environment}, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, env={"PYTHONPATH": str(ROOT), **environment}, stdout=subprocess.PIPE, text=True
+    )
     lines = process.communicate(timeout=60)[0].splitlines()
     assert process.returncode == 0
     return lines, process.pid
@@ -51,7 +56,10 @@ def test_it_is_the_same_process_with_the_same_arguments(tmp_path, before):
     [
         ("[always] madvise never", {}),  # there they are, unasked
         ("always madvise [never]", {}),
-        ("always [madvise] never", {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0"}),  # somebody has decided
+        (
+            "always [madvise] never",
+            {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0"},
+        ),  # somebody has decided
     ],
 )
 def test_it_goes_on_where_nothing_would_change(tmp_path, kernel, environment):
@@ -61,7 +69,8 @@ def test_it_goes_on_where_nothing_would_change(tmp_path, kernel, environment):
 
 @needs_glibc
 @pytest.mark.skipif(
-    not huge_pages.KERNEL.exists() or "[madvise]" not in huge_pages.KERNEL.read_text(), reason="a kernel that has them"
+    not huge_pages.KERNEL.exists() or "[madvise]" not in huge_pages.KERNEL.read_text(),
+    reason="a kernel that has them",
 )
 def test_memory_lies_in_huge_pages(tmp_path):
     (tmp_path / "script.py").write_text(
@@ -73,7 +82,9 @@ def test_memory_lies_in_huge_pages(tmp_path):
         "print(re.search(r'AnonHugePages: *(\\d+) kB', Path('/proc/self/smaps_rollup').read_text())[1])\n"
     )
     command = [sys.executable, str(tmp_path / "script.py")]
-    done = subprocess.run(command, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        command, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 2**17, "less than half of 256 MiB"
 

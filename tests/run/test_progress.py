@@ -11,7 +11,12 @@ import pytest
 
 from vidjax.run import progress
 
-SCALARS = {"train/loss": 2.3456, "train/top1": 0.342, "train/clips_per_second": 41.2, "train/data_wait": 0.031}
+SCALARS = {
+    "train/loss": 2.3456,
+    "train/top1": 0.342,
+    "train/clips_per_second": 41.2,
+    "train/data_wait": 0.031,
+}
 
 
 def test_the_text_of_the_line():
@@ -37,7 +42,13 @@ def test_without_a_terminal_a_line_every_ten_seconds(monkeypatch):
         line.busy("something")
         line.show(step, SCALARS)
     lines = stream.getvalue().splitlines()
-    assert [int(re.match(r"step (\d+)/100  loss", text)[1]) for text in lines] == [20, 40, 60, 80, 100]
+    assert [int(re.match(r"step (\d+)/100  loss", text)[1]) for text in lines] == [
+        20,
+        40,
+        60,
+        80,
+        100,
+    ]
     assert "\r" not in stream.getvalue() and lines[0].endswith("ETA 0:40")
 
 
@@ -98,7 +109,12 @@ def test_numbers_json_lacks_become_null(tmp_path):
     metrics = progress.Metrics(tmp_path, 0)
     metrics.write(1, {"a": float("nan"), "b": float("-inf"), "c": 1.0})
     metrics.close()
-    assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"step": 1, "a": None, "b": None, "c": 1.0}
+    assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {
+        "step": 1,
+        "a": None,
+        "b": None,
+        "c": 1.0,
+    }
 
 
 def test_clips_log_goes_on_where_the_checkpoint_was(tmp_path):
@@ -131,7 +147,9 @@ def test_rates_leave_out_what_is_skipped(monkeypatch):
     time.now += 50
     clock.skip(50)
     scalars = clock.read()
-    np.testing.assert_allclose([scalars["train/clips_per_second"], scalars["train/data_wait"]], [2.0, 0.25])
+    np.testing.assert_allclose(
+        [scalars["train/clips_per_second"], scalars["train/data_wait"]], [2.0, 0.25]
+    )
     time.now += 2
     clock.count(8)
     assert clock.read() == pytest.approx({"train/clips_per_second": 4.0, "train/data_wait": 0.0})

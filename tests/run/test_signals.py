@@ -34,7 +34,9 @@ def test_a_signal_sets_the_stop_and_says_so(number, capfd):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_second_signal_ends_the_process_and_does_not_claim_a_save(number):
     words = [sys.executable, "-c", LOOP.format(stubborn=True)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
         assert number.name in process.stderr.readline() + process.stderr.readline()

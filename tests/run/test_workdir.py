@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from configs import common
+from vidjax.core.errors import Locked, StorageError, UserError
 from vidjax.run import workdir
-from vidjax.run.errors import Locked, StorageError, UserError
 
 
 def changed(**settings):
@@ -33,7 +33,10 @@ def test_a_folder_has_one_owner(tmp_path):
     with workdir.opened(path):
         with pytest.raises(Locked) as refused, workdir.opened(path):
             pass
-        owner = re.search(r"in use by (\S+), pid (\d+), since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.$", str(refused.value))
+        owner = re.search(
+            r"in use by (\S+), pid (\d+), since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.$",
+            str(refused.value),
+        )
         assert refused.value.exit_code == 6 and int(owner[2]) == os.getpid()
     with workdir.opened(path):  # and may be had again
         pass
@@ -60,7 +63,10 @@ def test_an_unreadable_owner_is_still_a_refusal(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="cannot be written") as refused, workdir.opened(tmp_path / "file" / "run"):
+    with (
+        pytest.raises(StorageError, match="cannot be written") as refused,
+        workdir.opened(tmp_path / "file" / "run"),
+    ):
         pass
     assert refused.value.exit_code == 5
 
@@ -117,11 +123,18 @@ def test_without_git_the_commit_is_empty(tmp_path, monkeypatch):
     (tmp_path / "git").write_text("#!/bin/sh\nexit 128\n")
     (tmp_path / "git").chmod(0o755)
     env = workdir.environment("line", ["cpu"], extra=1)
-    assert env["commit"] == "" and env["extra"] == 1 and env["command"] == "line" and "jax" in env["versions"]
+    assert (
+        env["commit"] == ""
+        and env["extra"] == 1
+        and env["command"] == "line"
+        and "jax" in env["versions"]
+    )
 
 
 def test_the_commit_says_whether_files_differ(tmp_path, monkeypatch):
-    (tmp_path / "git").write_text('#!/bin/sh\ncase "$*" in *rev-parse*) echo abc123;; *) echo " M file";; esac\n')
+    (tmp_path / "git").write_text(
+        '#!/bin/sh\ncase "$*" in *rev-parse*) echo abc123;; *) echo " M file";; esac\n'
+    )
     (tmp_path / "git").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     assert workdir.environment("line", [])["commit"] == "abc123+"

@@ -12,8 +12,9 @@ from typing import Any
 import flax.linen as nn
 import numpy as np
 
-from vidjax.convert import files, leaves, own, peers
-from vidjax.convert.errors import ConvertError
+from vidjax.convert import files, own, peers
+from vidjax.convert.formats import leaves
+from vidjax.core.errors import ConvertError
 
 
 def load(
@@ -39,7 +40,9 @@ def read(
             module = model or module
             return module, leaves.variables(source, entries, module, clip), clip
     if not isinstance(source, Mapping):
-        raise ConvertError(f"load takes a file or a mapping of names to arrays, not {type(source).__name__}.")
+        raise ConvertError(
+            f"load takes a file or a mapping of names to arrays, not {type(source).__name__}."
+        )
     peer = recognise(source)
     module = peer.network(source) if model is None else model
     return module, leaves.variables(source, peer.entries(source), module, peer.CLIP), peer.CLIP
@@ -57,7 +60,13 @@ def recognise(source: Mapping[str, np.ndarray]) -> Any:
     )
 
 
-def save(path: str | os.PathLike, module: nn.Module, variables: Mapping[str, Any], *, clip: tuple[int, ...]) -> None:
+def save(
+    path: str | os.PathLike,
+    module: nn.Module,
+    variables: Mapping[str, Any],
+    *,
+    clip: tuple[int, ...],
+) -> None:
     """Writes variables as safetensors with our names; `load` reads them back with their network.
 
     `clip` is a shape [N, T, H, W, C] that the module takes. Raises ConvertError where the file cannot be written.

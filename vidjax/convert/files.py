@@ -19,8 +19,10 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from vidjax.convert import archive, tfjs, torch_file
-from vidjax.convert.errors import ConvertError, shown
+from vidjax.convert.formats import archive, tfjs, torch_file
+from vidjax.convert.formats.shown import shown
+from vidjax.core import files
+from vidjax.core.errors import ConvertError
 
 MAX_BYTES = 8 * 2**30
 MAX_HEADER = 16 * 2**20  # of safetensors, which itself allows 100 MB
@@ -49,7 +51,7 @@ def read(path: str | os.PathLike, *, max_bytes: int = MAX_BYTES) -> dict[str, np
         and prefix.with_name(f"{prefix.name}.index").is_file()
         and (prefix != path or not path.exists())
     ):
-        from vidjax.convert import tensorflow_checkpoint
+        from vidjax.convert.formats import tensorflow_checkpoint
 
         return tensorflow_checkpoint.read(prefix)
     try:
@@ -99,11 +101,15 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
             for name in file.keys():
                 dtype = file.get_slice(name).get_dtype()
                 if dtype not in DTYPES:
-                    raise ConvertError(f"its array {shown(name)} is of a kind that is not read, {shown(dtype)}.")
+                    raise ConvertError(
+                        f"its array {shown(name)} is of a kind that is not read, {shown(dtype)}."
+                    )
                 array = file.get_tensor(name)
                 found[name] = array.astype(np.float32) if dtype == "BF16" else array
     except safetensors.SafetensorError as error:
-        raise ConvertError(f"it is a damaged safetensors file: {shown(str(error), 120)}.") from error
+        raise ConvertError(
+            f"it is a damaged safetensors file: {shown(str(error), 120)}."
+        ) from error
     return found
 
 
@@ -125,18 +131,14 @@ def _unknown(head: bytes) -> str:
     return f"it is of no known form.\n{KNOWN}"
 
 
-def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
-    """Writes a safetensors file, whole or not at all; `metadata` goes into its header. Raises OSError."""
+def write(
+    path: str | os.PathLike,
+    arrays: Mapping[str, np.ndarray],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Writes a safetensors file, whole or not at all; `metadata` goes into its header. Raises StorageError."""
     path = Path(path)
     # not ascontiguousarray, which gives scalars an axis; another layout would be written as if it were this one
     dense = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     data = safetensors.numpy.save(dense, dict(metadata) if metadata else None)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with open(part, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    files.write_bytes(path, data)

@@ -9,12 +9,17 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import evidence, leaves
-from vidjax.convert.errors import ConvertError
+from vidjax.convert import evidence
+from vidjax.convert.formats import leaves
+from vidjax.core.errors import ConvertError
 
 STAGES = (1, 2, 3, 4)
 # blocks of MobileNetV2 in their order
-BLOCKS = tuple(f"stage{s}_block{b}" for s, depth in enumerate((1, 2, 3, 4, 3, 3, 1), 1) for b in range(1, depth + 1))
+BLOCKS = tuple(
+    f"stage{s}_block{b}"
+    for s, depth in enumerate((1, 2, 3, 4, 3, 3, 1), 1)
+    for b in range(1, depth + 1)
+)
 # channels of the last of them: width
 ALPHAS = {112: 0.35, 160: 0.5, 240: 0.75, 320: 1.0, 416: 1.3, 448: 1.4}
 
@@ -33,7 +38,9 @@ def resnet(source: Collection[str], prefix: str = "", shifted_every: int = 0) ->
                 net = ".net" if i == 1 and shifted_every and block % shifted_every == 0 else ""
                 found += conv_norm(f"{theirs}.conv{i}{net}", f"{theirs}.bn{i}", ours, f"conv{i}")
             if evidence.has(source, f"{theirs}.downsample."):
-                found += conv_norm(f"{theirs}.downsample.0", f"{theirs}.downsample.1", ours, "shortcut")
+                found += conv_norm(
+                    f"{theirs}.downsample.0", f"{theirs}.downsample.1", ours, "shortcut"
+                )
     return found
 
 
@@ -66,11 +73,15 @@ def alpha(source: Mapping[str, np.ndarray], axes: Mapping[str, int]) -> float:
         if name in source and len(np.shape(source[name])) > axis:
             channels = np.shape(source[name])[axis]
             if channels not in ALPHAS:
-                raise ConvertError(f"a MobileNetV2 with {channels} channels in its last block is of no known width.")
+                raise ConvertError(
+                    f"a MobileNetV2 with {channels} channels in its last block is of no known width."
+                )
             return ALPHAS[channels]
     return 1.0
 
 
 def conv_norm(conv: str, norm: str, *ours: str) -> list[leaves.Entry]:
     """The entries of a convolution and its normalisation in the backbone."""
-    return leaves.conv(conv, "backbone", *ours, "conv") + leaves.norm(norm, "backbone", *ours, "norm")
+    return leaves.conv(conv, "backbone", *ours, "conv") + leaves.norm(
+        norm, "backbone", *ours, "norm"
+    )

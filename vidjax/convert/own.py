@@ -10,7 +10,7 @@ import numpy as np
 import safetensors
 
 from vidjax import models
-from vidjax.convert.errors import ConvertError
+from vidjax.core.errors import ConvertError
 
 METADATA = "vidjax"  # the key of a safetensors header under which the network is described
 
@@ -24,7 +24,13 @@ def names(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
 def header(module: models.Classifier, clip: tuple[int, ...]) -> dict[str, str]:
     """The metadata that lets `network` build the same classifier again; `clip` [N, T, H, W, C] is one that it takes."""
     name, variant, fields = models.identify(module)
-    about = {"model": name, "variant": variant, "fields": fields, "num_classes": module.head.num_classes, "clip": clip}
+    about = {
+        "model": name,
+        "variant": variant,
+        "fields": fields,
+        "num_classes": module.head.num_classes,
+        "clip": clip,
+    }
     return {METADATA: json.dumps(about)}
 
 
@@ -42,7 +48,11 @@ def network(about: Mapping[str, str]) -> tuple[models.Classifier, tuple[int, ...
     try:
         row = json.loads(about[METADATA])
         fields = {key: tuple(v) if isinstance(v, list) else v for key, v in row["fields"].items()}
-        module = models.build(row["model"], variant=row["variant"], num_classes=int(row["num_classes"]), **fields)
+        module = models.build(
+            row["model"], variant=row["variant"], num_classes=int(row["num_classes"]), **fields
+        )
         return module, tuple(int(size) for size in row["clip"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConvertError(f"the header of this file describes no network of vidjax: {error}.") from error
+        raise ConvertError(
+            f"the header of this file describes no network of vidjax: {error}."
+        ) from error

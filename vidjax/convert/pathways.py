@@ -10,8 +10,9 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import evidence, leaves
-from vidjax.convert.errors import ConvertError
+from vidjax.convert import evidence
+from vidjax.convert.formats import leaves
+from vidjax.core.errors import ConvertError
 
 STAGES = (1, 2, 3, 4)
 FUSIONS = ("stem", "stage1", "stage2", "stage3")
@@ -47,7 +48,10 @@ def entries(source: Source, names: Names, num_pathways: int) -> list[leaves.Entr
         found += _conv_norm(*stem, f"stem{suffix}")
         for stage, depth in zip(STAGES, _depths(source, names, pathway), strict=True):
             for block in range(depth):
-                prefix, ours = names.prefix(stage, pathway, block), f"stage{stage}{suffix}_block{block + 1}"
+                prefix, ours = (
+                    names.prefix(stage, pathway, block),
+                    f"stage{stage}{suffix}_block{block + 1}",
+                )
                 for i, pair in enumerate(names.convolutions, start=1):
                     found += _conv_norm(*(f"{prefix}.{name}" for name in pair), ours, f"conv{i}")
                 shortcut = [f"{prefix}.{name}" for name in names.shortcut]
@@ -55,7 +59,9 @@ def entries(source: Source, names: Names, num_pathways: int) -> list[leaves.Entr
                     found += _conv_norm(*shortcut, ours, "shortcut")
     if num_pathways == 2:
         for stage, ours in enumerate(FUSIONS):
-            found += _conv_norm(*(name.format(s=stage, next=stage + 1) for name in names.fusion), f"{ours}_fuse")
+            found += _conv_norm(
+                *(name.format(s=stage, next=stage + 1) for name in names.fusion), f"{ours}_fuse"
+            )
     return found + leaves.linear(names.head, "head", "logits")
 
 
@@ -65,12 +71,16 @@ def slowfast(source: Source, names: Names) -> nn.Module:
     How many frames the slow pathway sees is in no shape: alpha is that of the published network with these depths and
     this extent of the lateral connections.
     """
-    depths = tuple(max(pair) for pair in zip(*(_depths(source, names, p) for p in (0, 1)), strict=True))
+    depths = tuple(
+        max(pair) for pair in zip(*(_depths(source, names, p) for p in (0, 1)), strict=True)
+    )
     told = {
         "slow_temporal": _temporal(source, names, 0, depths),
         "fast_temporal": _temporal(source, names, 1, depths),
     }
-    fusions = [name.format(s=s, next=s + 1) for s in range(len(FUSIONS)) for name in names.fusion[:1]]
+    fusions = [
+        name.format(s=s, next=s + 1) for s in range(len(FUSIONS)) for name in names.fusion[:1]
+    ]
     told["fusion_kernel"] = max((extent(source, name) for name in fusions), default=0)
     rows = {name: _row(row) for name, row in models.family("slowfast").VARIANTS.items()}
     near = [name for name, row in rows.items() if row["depths"] == depths]
@@ -80,10 +90,16 @@ def slowfast(source: Source, names: Names) -> nn.Module:
         del told["fusion_kernel"]
     if not near:
         kernel = f"lateral kernels of {told.get('fusion_kernel', 'no')} frames"
-        raise ConvertError(f"a SlowFast network of {depths} blocks with {kernel} is not a variant of slowfast.")
-    best = max(near, key=lambda name: sum(rows[name][field] == value for field, value in told.items()))
+        raise ConvertError(
+            f"a SlowFast network of {depths} blocks with {kernel} is not a variant of slowfast."
+        )
+    best = max(
+        near, key=lambda name: sum(rows[name][field] == value for field, value in told.items())
+    )
     other = {field: value for field, value in told.items() if rows[best][field] != value}
-    return models.build("slowfast", variant=best, num_classes=evidence.num_classes(source, names.head), **other)
+    return models.build(
+        "slowfast", variant=best, num_classes=evidence.num_classes(source, names.head), **other
+    )
 
 
 def depths(source: Source, names: Names) -> tuple[int, ...]:
@@ -107,7 +123,9 @@ def extent(source: Source, conv: str) -> int:
 def _row(row) -> dict:
     """A variant's fields, those that it leaves to the defaults included."""
     module = models.family("slowfast").Model
-    return {field: row.get(field, getattr(module, field)) for field in models.field_names("slowfast")}
+    return {
+        field: row.get(field, getattr(module, field)) for field in models.field_names("slowfast")
+    }
 
 
 def _depths(source, names, pathway) -> tuple[int, ...]:
@@ -127,4 +145,7 @@ def _temporal(source, names, pathway, depths) -> tuple[int, ...]:
 
 def _conv_norm(conv, norm, *ours) -> list[leaves.Entry]:
     """The entries of one convolution and its normalisation in a backbone."""
-    return [*leaves.conv(conv, "backbone", *ours, "conv"), *leaves.norm(norm, "backbone", *ours, "norm")]
+    return [
+        *leaves.conv(conv, "backbone", *ours, "conv"),
+        *leaves.norm(norm, "backbone", *ours, "norm"),
+    ]

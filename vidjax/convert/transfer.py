@@ -11,7 +11,7 @@ from typing import Any
 import flax
 import numpy as np
 
-from vidjax.convert.errors import ConvertError
+from vidjax.core.errors import ConvertError
 
 INFLATIONS = ("copy", "centre")
 HEAD = "head"
@@ -62,7 +62,9 @@ def transfer(source: dict[str, Any], target: dict[str, Any], *, how: str = "copy
             inflated.append(name)
         else:
             faults.append(f"{name} is {theirs[key].shape} there, the model has {array.shape}")
-    faults += [f"{'/'.join(key)} is left over" for key in theirs if key not in ours and key[1] != HEAD]
+    faults += [
+        f"{'/'.join(key)} is left over" for key in theirs if key not in ours and key[1] != HEAD
+    ]
     if faults:
         raise ConvertError("these weights do not fit the model:\n  " + "\n  ".join(faults))
     taken = len(ours) - (len(replaced))

@@ -11,8 +11,9 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import evidence, leaves
-from vidjax.convert.errors import ConvertError
+from vidjax.convert import evidence
+from vidjax.convert.formats import leaves
+from vidjax.core.errors import ConvertError
 
 CLIP = (1, 2, 16, 16, 3)
 Source = Mapping[str, np.ndarray]
@@ -48,11 +49,20 @@ def network(source: Source, names: Names) -> nn.Module:
 def entries(source: Source, names: Names) -> list[leaves.Entry]:
     """The table of names for the depths, gates and shortcuts that the source shows."""
     space, time, norm = names.stem
-    found = leaves.conv(space, "backbone", "stem", "spatial") + leaves.conv(time, "backbone", "stem", "temporal")
+    found = leaves.conv(space, "backbone", "stem", "spatial") + leaves.conv(
+        time, "backbone", "stem", "temporal"
+    )
     found += leaves.norm(norm, "backbone", "stem", "norm")
-    for stage, (template, depth) in enumerate(zip(names.stages, _depths(source, names), strict=True), start=1):
+    for stage, (template, depth) in enumerate(
+        zip(names.stages, _depths(source, names), strict=True), start=1
+    ):
         for block in range(depth):
-            found += _block(source, template.format(block), names, ("backbone", f"stage{stage}_block{block + 1}"))
+            found += _block(
+                source,
+                template.format(block),
+                names,
+                ("backbone", f"stage{stage}_block{block + 1}"),
+            )
     found += leaves.conv(names.last[0], "backbone", "conv5", "conv")
     found += leaves.norm(names.last[1], "backbone", "conv5", "norm")
     hidden = ("params", "backbone", "hidden", "kernel")

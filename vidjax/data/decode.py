@@ -23,12 +23,16 @@ def import_tensorflow() -> Any:
 
     try:
         tf.config.set_visible_devices([], "GPU")
-    except RuntimeError:  # somebody in this process has used TensorFlow already: too late, and theirs to decide
+    except (
+        RuntimeError
+    ):  # somebody in this process has used TensorFlow already: too late, and theirs to decide
         pass
     return tf
 
 
-def decode_clip(paths: Any, num_frames: int, choose_box: Callable[[int, int], Any], size: int) -> Any:
+def decode_clip(
+    paths: Any, num_frames: int, choose_box: Callable[[int, int], Any], size: int
+) -> Any:
     """Graph: frame files (string [T], JPEG or PNG by suffix) -> uint8 [T, size, size, 3].
 
     `choose_box(height, width)` gives top, left, height, width (int32 [4]) for the frame's size (int32 scalars).
@@ -44,7 +48,9 @@ def decode_clip(paths: Any, num_frames: int, choose_box: Callable[[int, int], An
     )
     video = tf.image.resize(crops, [size, size], method="bilinear", antialias=True)
     # the weights sum to one up to rounding: 255 may come out as 255.00002
-    return tf.ensure_shape(tf.cast(tf.clip_by_value(tf.round(video), 0, 255), tf.uint8), [num_frames, size, size, 3])
+    return tf.ensure_shape(
+        tf.cast(tf.clip_by_value(tf.round(video), 0, 255), tf.uint8), [num_frames, size, size, 3]
+    )
 
 
 def _decode(raw: list, size_of: Callable, crop: Callable, choose_box: Callable) -> Any:
@@ -53,7 +59,9 @@ def _decode(raw: list, size_of: Callable, crop: Callable, choose_box: Callable) 
     sizes = tf.stack([size_of(image) for image in raw])  # [T, 2]
     checks = [
         tf.debugging.assert_equal(sizes, tf.broadcast_to(sizes[:1], tf.shape(sizes))),
-        tf.debugging.assert_less_equal(tf.reduce_prod(tf.cast(sizes[0], tf.int64)), tf.constant(MAX_PIXELS, tf.int64)),
+        tf.debugging.assert_less_equal(
+            tf.reduce_prod(tf.cast(sizes[0], tf.int64)), tf.constant(MAX_PIXELS, tf.int64)
+        ),
     ]
     with tf.control_dependencies(checks):
         box = choose_box(sizes[0, 0], sizes[0, 1])
@@ -76,12 +84,16 @@ def _png_size(image: Any) -> Any:
 
 
 def _crop_jpeg(image: Any, box: Any) -> Any:
-    return import_tensorflow().io.decode_and_crop_jpeg(image, box, channels=3, dct_method="INTEGER_ACCURATE")
+    return import_tensorflow().io.decode_and_crop_jpeg(
+        image, box, channels=3, dct_method="INTEGER_ACCURATE"
+    )
 
 
 def _crop_png(image: Any, box: Any) -> Any:
     top, left, height, width = box[0], box[1], box[2], box[3]
-    return import_tensorflow().io.decode_png(image, channels=3)[top : top + height, left : left + width]
+    return import_tensorflow().io.decode_png(image, channels=3)[
+        top : top + height, left : left + width
+    ]
 
 
 def explain(paths: Sequence[str]) -> str:

@@ -6,11 +6,14 @@ Listing 118,562 folders takes seconds on a local disk and minutes on a network o
 import hashlib
 import json
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
+
+from vidjax.core import files
+from vidjax.core.errors import StorageError
 
 # frame numbers in order, digits of the shortest name, suffix
 Frames = tuple[Sequence[int], int, str]
@@ -19,7 +22,9 @@ THREADS = 16
 CHUNK = 64  # folders a task
 
 
-def list_frames(folder: str, clips: Sequence[str], origin: tuple[str, str], cache_dir: str = "") -> dict:
+def list_frames(
+    folder: str, clips: Sequence[str], origin: tuple[str, str], cache_dir: str = ""
+) -> dict:
     """{clip: Frames, or the cause (str) why it has none} for each clip, a folder in `folder`.
 
     `origin` is (split, path of its list). The index in `cache_dir` ("" for none) is used while root, split, the list
@@ -33,7 +38,7 @@ def list_frames(folder: str, clips: Sequence[str], origin: tuple[str, str], cach
         found |= _list_folders(folder, missing)
         if path:
             # an index that cannot be kept (read-only, full) costs time in the next run, and nothing in this one
-            with suppress(OSError):
+            with suppress(StorageError):
                 write_index(path, found)
     return found
 
@@ -42,7 +47,13 @@ def index_path(folder: str, origin: tuple[str, str], cache_dir: str) -> str:
     """Where the index of a split lies; another list or another state of the frames folder is another file."""
     split, path = origin
     listed = os.stat(path)
-    key = [os.path.abspath(folder), split, os.path.abspath(path), listed.st_size, listed.st_mtime_ns]
+    key = [
+        os.path.abspath(folder),
+        split,
+        os.path.abspath(path),
+        listed.st_size,
+        listed.st_mtime_ns,
+    ]
     digest = hashlib.sha1(json.dumps([*key, os.stat(folder).st_mtime_ns]).encode()).hexdigest()[:16]
     return os.path.join(os.path.expanduser(cache_dir), f"frames-{split}-{digest}.jsonl")
 
@@ -61,23 +72,21 @@ def read_index(path: str) -> dict | None:
 
 def write_index(path: str, found: dict) -> None:
     """A checksum, then a JSON line a clip; in place at once, so that a reader sees all of it or none."""
-    body = "".join(json.dumps([clip, _pack(frames)]) + "\n" for clip, frames in found.items()).encode()
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".frames-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(hashlib.sha1(body).hexdigest().encode() + b"\n" + body)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    body = "".join(
+        json.dumps([clip, _pack(frames)]) + "\n" for clip, frames in found.items()
+    ).encode()
+    files.write_bytes(Path(path), hashlib.sha1(body).hexdigest().encode() + b"\n" + body)
 
 
 def _pack(frames: Frames | str) -> list | str:
     if isinstance(frames, str):
         return frames
     numbers, digits, suffix = frames
-    return [[numbers.start, numbers.stop] if isinstance(numbers, range) else {"is": list(numbers)}, digits, suffix]
+    return [
+        [numbers.start, numbers.stop] if isinstance(numbers, range) else {"is": list(numbers)},
+        digits,
+        suffix,
+    ]
 
 
 def _unpack(packed: list | str) -> Frames | str:
@@ -89,10 +98,16 @@ def _unpack(packed: list | str) -> Frames | str:
 
 def _list_folders(folder: str, clips: list[str]) -> dict:
     def list_chunk(start):
-        return [(clip, frames_of(os.path.join(folder, clip))) for clip in clips[start : start + CHUNK]]
+        return [
+            (clip, frames_of(os.path.join(folder, clip))) for clip in clips[start : start + CHUNK]
+        ]
 
     with ThreadPoolExecutor(THREADS) as pool:
-        return {clip: frames for chunk in pool.map(list_chunk, range(0, len(clips), CHUNK)) for clip, frames in chunk}
+        return {
+            clip: frames
+            for chunk in pool.map(list_chunk, range(0, len(clips), CHUNK))
+            for clip, frames in chunk
+        }
 
 
 def frames_of(folder: str) -> Frames | str:

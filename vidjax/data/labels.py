@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vidjax.data.errors import DataError
+from vidjax.core.errors import DataError
 
 DIRECTIONAL = frozenset(
     "left right leftward leftwards rightward rightwards clockwise counterclockwise anticlockwise".split()
@@ -24,12 +24,18 @@ def flip_map(classes: Sequence[str], swaps: Sequence[tuple[str, str]] = ()) -> n
     for pair in swaps:
         for name, other in (tuple(pair), tuple(pair)[::-1]):
             if name not in index:
-                raise DataError(f"The flip table swaps {name!r} with {other!r}, but there is no class {name!r}.")
+                raise DataError(
+                    f"The flip table swaps {name!r} with {other!r}, but there is no class {name!r}."
+                )
             if partner.setdefault(name, other) != other:
-                raise DataError(f"The flip table swaps {name!r} with both {partner[name]!r} and {other!r}.")
+                raise DataError(
+                    f"The flip table swaps {name!r} with both {partner[name]!r} and {other!r}."
+                )
     unpaired = [name for name in classes if _words(name) & DIRECTIONAL and name not in partner]
     if unpaired:
-        shown = ", ".join(map(repr, unpaired[:6])) + (f" and {len(unpaired) - 6} more" if len(unpaired) > 6 else "")
+        shown = ", ".join(map(repr, unpaired[:6])) + (
+            f" and {len(unpaired) - 6} more" if len(unpaired) > 6 else ""
+        )
         raise DataError(
             f"A horizontal flip may change the meaning of {shown}, and no table says what each becomes.\n"
             "Set --config.augment.flip=0, or name the pairs that a flip swaps in the `flip_swaps` of the data source."

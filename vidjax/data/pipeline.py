@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from vidjax.core.errors import DataError
+from vidjax.core.names import did_you_mean
 from vidjax.data import decode, sampling
 from vidjax.data.clips import ClipSpec, box_of, frame_paths
-from vidjax.data.errors import DataError
-from vidjax.data.sources import Record, nearest
+from vidjax.data.sources import Record
 
 Batch = dict[str, np.ndarray]
 # clips (positions in the records) and their draws, for the rows of one process in one step
@@ -49,7 +50,9 @@ def train_batches(
     def plan(step):
         return _train_rows(step * batch_size + rows, len(records), seed, cached)
 
-    return _batches(records, labels, spec, plan, range(start_step, num_steps), len(rows), training=True)
+    return _batches(
+        records, labels, spec, plan, range(start_step, num_steps), len(rows), training=True
+    )
 
 
 def eval_batches(
@@ -87,13 +90,15 @@ def train_clips(step: int, num_clips: int, *, seed: int, batch_size: int) -> np.
 def label_indices(records: Sequence[Record], classes: Sequence[str]) -> np.ndarray:
     """int32 [len(records)]: the index of each record's label, by name; -1 where it has none."""
     if not records:
-        raise DataError("There are no clips: the list is empty, or every clip in it is quarantined.")
+        raise DataError(
+            "There are no clips: the list is empty, or every clip in it is quarantined."
+        )
     index = {name: i for i, name in enumerate(classes)} | {"": -1}
     unknown = next((record for record in records if record.label not in index), None)
     if unknown is not None:
         raise DataError(
             f"Clip {unknown.id} has label {unknown.label!r}, which is not among the {len(classes)} classes."
-            f"{nearest(unknown.label, classes)}"
+            f"{did_you_mean(unknown.label, classes)}"
         )
     return np.array([index[record.label] for record in records], np.int32)
 
@@ -114,12 +119,16 @@ def _train_rows(
 
 def _local_rows(batch_size: int, process_index: int, process_count: int) -> np.ndarray:
     if batch_size < 1 or batch_size % process_count:
-        raise DataError(f"batch_size is {batch_size}; it is a positive multiple of the {process_count} processes.")
+        raise DataError(
+            f"batch_size is {batch_size}; it is a positive multiple of the {process_count} processes."
+        )
     local = batch_size // process_count
     return process_index * local + np.arange(local)
 
 
-def _dataset(records: Sequence[Record], spec: ClipSpec, plan: Plan, steps: range, local: int, training: bool):
+def _dataset(
+    records: Sequence[Record], spec: ClipSpec, plan: Plan, steps: range, local: int, training: bool
+):
     """tf.data.Dataset of (clips int32 [n], draws uint32 [n], video uint8 [n, T, H, W, 3]), n = local but at the end."""
     tf = decode.import_tensorflow()
     threads = spec.decode_threads or os.cpu_count() or 1
@@ -128,7 +137,10 @@ def _dataset(records: Sequence[Record], spec: ClipSpec, plan: Plan, steps: range
         clips, draws = plan(int(step))
         paths = np.empty((len(clips), spec.num_frames), object)
         for row, (clip, draw) in enumerate(zip(clips.tolist(), draws.tolist(), strict=True)):
-            paths[row] = [os.fsencode(path) for path in frame_paths(records[clip], spec, draw if training else None)]
+            paths[row] = [
+                os.fsencode(path)
+                for path in frame_paths(records[clip], spec, draw if training else None)
+            ]
         return clips.astype(np.int32), draws, paths
 
     def plan_graph(step):
@@ -145,7 +157,9 @@ def _dataset(records: Sequence[Record], spec: ClipSpec, plan: Plan, steps: range
 
     def decode_graph(clip, draw, paths):
         def box(height, width):
-            return tf.ensure_shape(tf.numpy_function(choose_box, [height, width, draw], tf.int32), [4])
+            return tf.ensure_shape(
+                tf.numpy_function(choose_box, [height, width, draw], tf.int32), [4]
+            )
 
         return clip, draw, decode.decode_clip(paths, spec.num_frames, box, spec.size)
 
@@ -155,18 +169,31 @@ def _dataset(records: Sequence[Record], spec: ClipSpec, plan: Plan, steps: range
     options.threading.private_threadpool_size = threads
     options.threading.max_intra_op_parallelism = 1
     dataset = tf.data.Dataset.range(steps.start, steps.stop).map(plan_graph).prefetch(1).unbatch()
-    return dataset.map(decode_graph, num_parallel_calls=threads).batch(local).prefetch(2).with_options(options)
+    return (
+        dataset.map(decode_graph, num_parallel_calls=threads)
+        .batch(local)
+        .prefetch(2)
+        .with_options(options)
+    )
 
 
 def _batches(
-    records: Sequence[Record], labels: np.ndarray, spec: ClipSpec, plan: Plan, steps: range, local: int, training: bool
+    records: Sequence[Record],
+    labels: np.ndarray,
+    spec: ClipSpec,
+    plan: Plan,
+    steps: range,
+    local: int,
+    training: bool,
 ) -> Iterator[Batch]:
     tf = decode.import_tensorflow()
     iterator = iter(_dataset(records, spec, plan, steps, local, training))
     for step in steps:
         # only the end of an evaluation leaves a process without clips: the dataset has no batch for it
         if not len(plan(step)[0]):
-            yield _pad(np.zeros(0, np.int32), np.zeros(0, np.uint32), labels, _no_video(spec), local)
+            yield _pad(
+                np.zeros(0, np.int32), np.zeros(0, np.uint32), labels, _no_video(spec), local
+            )
             continue
         try:
             clips, draws, video = (tensor.numpy() for tensor in next(iterator))
@@ -179,7 +206,9 @@ def _no_video(spec: ClipSpec) -> np.ndarray:
     return np.zeros((0, spec.num_frames, spec.size, spec.size, 3), np.uint8)
 
 
-def _pad(clips: np.ndarray, draws: np.ndarray, labels: np.ndarray, video: np.ndarray, local: int) -> Batch:
+def _pad(
+    clips: np.ndarray, draws: np.ndarray, labels: np.ndarray, video: np.ndarray, local: int
+) -> Batch:
     """The batch of these clips, filled up to `local` rows."""
     missing = local - len(clips)
     batch = {
@@ -192,14 +221,20 @@ def _pad(clips: np.ndarray, draws: np.ndarray, labels: np.ndarray, video: np.nda
     if missing:
         fill = {"id": -1}
         batch = {
-            key: np.concatenate([value, np.full((missing, *value.shape[1:]), fill.get(key, 0), value.dtype)])
+            key: np.concatenate(
+                [value, np.full((missing, *value.shape[1:]), fill.get(key, 0), value.dtype)]
+            )
             for key, value in batch.items()
         }
     return batch
 
 
 def _blame(
-    error: Exception, records: Sequence[Record], spec: ClipSpec, planned: tuple[np.ndarray, np.ndarray], training: bool
+    error: Exception,
+    records: Sequence[Record],
+    spec: ClipSpec,
+    planned: tuple[np.ndarray, np.ndarray],
+    training: bool,
 ) -> DataError:
     """The DataError that names the clip and file behind a failed batch: the graph's own error names neither."""
     for clip, draw in zip(planned[0].tolist(), planned[1].tolist(), strict=True):
@@ -212,4 +247,6 @@ def _blame(
                 "remove the index in data.cache_dir."
             )
     # every file reads now: a storage that came back, or a fault that is not the data's
-    return DataError(f"A batch could not be read, though its files can be now: {str(error).splitlines()[0][:300]}")
+    return DataError(
+        f"A batch could not be read, though its files can be now: {str(error).splitlines()[0][:300]}"
+    )

@@ -29,7 +29,9 @@ def _hash(*parts: int | np.ndarray) -> np.ndarray:
     """uint64 hash of integers, the last one may be an array: its shape."""
     state = np.zeros(1, np.uint64)
     for part in parts:
-        part = np.array([part & MASK], np.uint64) if isinstance(part, int) else part.astype(np.uint64)
+        part = (
+            np.array([part & MASK], np.uint64) if isinstance(part, int) else part.astype(np.uint64)
+        )
         state = _mix((state + GOLDEN) ^ _mix(part + GOLDEN))
     return state
 
@@ -55,7 +57,9 @@ def log_hash(ids: np.ndarray) -> str:
     return hashlib.sha1(np.asarray(ids).astype("<i4").tobytes()).hexdigest()[:8]
 
 
-def segments(num_frames: int, count: int, *, draw: int | None = None, short: str = "clamp") -> np.ndarray:
+def segments(
+    num_frames: int, count: int, *, draw: int | None = None, short: str = "clamp"
+) -> np.ndarray:
     """One frame from each of `count` equal segments: int32 [count], never decreasing, in [0, num_frames).
 
     At random within the segment with a draw, its centre without. A clip of fewer frames than `count` gives all of
@@ -70,7 +74,13 @@ def segments(num_frames: int, count: int, *, draw: int | None = None, short: str
 
 
 def window(
-    num_frames: int, count: int, stride: int, *, jitter: int = 0, draw: int | None = None, short: str = "clamp"
+    num_frames: int,
+    count: int,
+    stride: int,
+    *,
+    jitter: int = 0,
+    draw: int | None = None,
+    short: str = "clamp",
 ) -> np.ndarray:
     """`count` frames at a stride: int32 [count] in [0, num_frames).
 

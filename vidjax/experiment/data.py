@@ -10,9 +10,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from vidjax.data.errors import DataError
+from vidjax.core.errors import DataError, UserError
+from vidjax.core.names import no_such
 from vidjax.data.sources import Record
-from vidjax.run.errors import UserError, no_such
 from vidjax.run.workdir import write_json
 
 log = logging.getLogger("vidjax")
@@ -37,7 +37,9 @@ def load_split(source: Any, split: str, config: ConfigDict, workdir: Path) -> li
             f"To go on without them: --config.data.max_bad={-(-share * 100 // 1) / 100:.2f}"
         )
     if bad:
-        log.warning("%d %s clips are left out, see %s", len(bad), split, workdir / "quarantine.json")
+        log.warning(
+            "%d %s clips are left out, see %s", len(bad), split, workdir / "quarantine.json"
+        )
     if not records:
         raise DataError(f"The {split} split has no clips.")
     return records

@@ -70,7 +70,9 @@ def evaluate(
     # Global batches hold the records in order, so the padding is the tail.
     stack = {key: np.concatenate([row[key] for row in rows])[: len(records)] for key in rows[0]}
     confusion = np.rint(jax.device_get(sums["confusion"][0])).astype(int)
-    return Evaluation(metrics.finish(sums), confusion, stack["loss"], stack["top"], stack["probabilities"])
+    return Evaluation(
+        metrics.finish(sums), confusion, stack["loss"], stack["top"], stack["probabilities"]
+    )
 
 
 def write(
@@ -103,7 +105,13 @@ def write(
         )
     ]
     summary = {key.removeprefix("val/"): value for key, value in result.scalars.items()}
-    table = {"split": split, "step": step, **summary, "classes": list(classes), "confusion": result.confusion.tolist()}
+    table = {
+        "split": split,
+        "step": step,
+        **summary,
+        "classes": list(classes),
+        "confusion": result.confusion.tolist(),
+    }
     shown = [records[i] for i in worst(result, labels)]
     write_strips(workdir / "evaluation" / split, config, shown, classes=classes)
     write_json(workdir / "evaluation" / f"{split}.json", {**table, "clips": clips})
@@ -116,11 +124,15 @@ def worst(result: Evaluation, labels: np.ndarray) -> list[int]:
     return wrong[:NUM_STRIPS] or [int(order[0])]
 
 
-def write_strips(folder: Path, config: ConfigDict, records: Sequence[Record], *, classes: Sequence[str]) -> None:
+def write_strips(
+    folder: Path, config: ConfigDict, records: Sequence[Record], *, classes: Sequence[str]
+) -> None:
     """The frames of some clips as the network saw them, side by side, one PNG a clip."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    batch = next(pipeline.eval_batches(records, classes, parts.clip_spec(config), batch_size=len(records)))
+    batch = next(
+        pipeline.eval_batches(records, classes, parts.clip_spec(config), batch_size=len(records))
+    )
     for record, video in zip(records, batch["video"], strict=True):
         path = folder / f"{record.id}.png"
         path.parent.mkdir(parents=True, exist_ok=True)  # an id may hold folders of its own

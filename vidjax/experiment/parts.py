@@ -18,31 +18,45 @@ from ml_collections import ConfigDict
 
 from vidjax import heads, models
 from vidjax.convert import transfer
+from vidjax.core.errors import DataError, UserError
+from vidjax.core.names import no_such
 from vidjax.data import labels
-from vidjax.data.errors import DataError
 from vidjax.data.pipeline import ClipSpec
 from vidjax.data.sources import open_source
+from vidjax.gestures import source as gestures
 from vidjax.learn import augment, losses, optim
 from vidjax.run import devices
 from vidjax.run.command import flat
-from vidjax.run.errors import UserError, no_such
 
 PRECISIONS = ("float32", "bfloat16")
 
 
 def cache_dir(config: ConfigDict) -> Path:
     """Where what is made once is kept."""
-    return Path(config.data.cache_dir or os.environ.get("VIDJAX_CACHE") or "~/.cache/vidjax").expanduser()
+    return Path(
+        config.data.cache_dir or os.environ.get("VIDJAX_CACHE") or "~/.cache/vidjax"
+    ).expanduser()
 
 
 def check(config: ConfigDict) -> None:
     """Raises UserError for whatever can be refused before data and devices are looked at."""
-    least = {"batch_size": 1, "log_steps": 1, "eval_steps": 0, "checkpoint_steps": 0, "num_steps": 0, "num_epochs": 0}
+    least = {
+        "batch_size": 1,
+        "log_steps": 1,
+        "eval_steps": 0,
+        "checkpoint_steps": 0,
+        "num_steps": 0,
+        "num_epochs": 0,
+    }
     for key, value in least.items():
         if config[key] < value:
             raise UserError(f"config.{key} is {config[key]}; it is {value} or more.")
     data = config.data
-    lengths = {"data.mean": (data.mean, 3), "data.std": (data.std, 3), "augment.scale": (config.augment.scale, 2)}
+    lengths = {
+        "data.mean": (data.mean, 3),
+        "data.std": (data.std, 3),
+        "augment.scale": (config.augment.scale, 2),
+    }
     lengths |= {"data.crop_area": (data.crop_area, 2), "data.crop_ratio": (data.crop_ratio, 2)}
     for key, (value, length) in lengths.items():
         if len(value) != length:
@@ -59,7 +73,9 @@ def check(config: ConfigDict) -> None:
         if allowed is not True:
             raise UserError(f"config.{key} is {flat(config)[key]}; it is {allowed}.")
     if config.inflate not in transfer.INFLATIONS:
-        raise UserError(f"config.inflate: {no_such('inflation', config.inflate, transfer.INFLATIONS)}")
+        raise UserError(
+            f"config.inflate: {no_such('inflation', config.inflate, transfer.INFLATIONS)}"
+        )
     check_network(config)
     clip_spec(config)
     loss(config)
@@ -70,7 +86,13 @@ def source(config: ConfigDict) -> Any:
     """The data set of a config. Raises DataError, MissingData."""
     data = config.data
     options = dict(data.gestures) if data.name == "gestures" else {}
-    return open_source(data.name, root=data.root, cache_dir=str(cache_dir(config)), options=options)
+    return open_source(
+        data.name,
+        root=data.root,
+        cache_dir=str(cache_dir(config)),
+        options=options,
+        built_in={"gestures": gestures.Source},
+    )
 
 
 def clip_spec(config: ConfigDict) -> ClipSpec:
@@ -121,7 +143,9 @@ def check_network(config: ConfigDict) -> None:
     variants = list(models.family(config.model.name).VARIANTS)
     if config.model.variant not in variants:
         what = f"variant of {config.model.name}"
-        raise UserError(f"config.model.variant: {no_such(what, config.model.variant, variants, show=20)}")
+        raise UserError(
+            f"config.model.variant: {no_such(what, config.model.variant, variants, show=20)}"
+        )
     if config.head.name not in heads.names():
         raise UserError(f"config.head.name: {no_such('head', config.head.name, heads.names())}")
     if config.precision not in PRECISIONS:
@@ -131,7 +155,9 @@ def check_network(config: ConfigDict) -> None:
     known = models.field_names(config.model.name)
     for field in config.model:
         if field not in ("name", "variant", *known):
-            raise UserError(f"config.model.{field}: {no_such('field of ' + config.model.name, field, known)}")
+            raise UserError(
+                f"config.model.{field}: {no_such('field of ' + config.model.name, field, known)}"
+            )
 
 
 def num_steps(config: ConfigDict, num_clips: int) -> int:
@@ -148,8 +174,12 @@ def every(steps: int, config: ConfigDict, num_clips: int) -> int:
 
 def schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
     """Step -> learning rate, scaled by batch where the config asks for it. Raises UserError."""
-    rate = optim.scaled_learning_rate(config.optim.learning_rate, config.batch_size, config.optim.reference_batch)
-    return _checked(optim.make_schedule, learning_rate=rate, num_steps=total_steps, **dict(config.schedule))
+    rate = optim.scaled_learning_rate(
+        config.optim.learning_rate, config.batch_size, config.optim.reference_batch
+    )
+    return _checked(
+        optim.make_schedule, learning_rate=rate, num_steps=total_steps, **dict(config.schedule)
+    )
 
 
 def optimiser(config: ConfigDict, rate: optax.Schedule) -> optax.GradientTransformation:
@@ -173,7 +203,9 @@ def normalisation(config: ConfigDict) -> Callable[[jax.Array], jax.Array]:
 def loss(config: ConfigDict) -> Callable[[jax.Array, jax.Array], jax.Array]:
     """(logits [N, K], label [N]) -> [N]. Raises UserError."""
     if config.loss.name not in losses.LOSSES:
-        raise UserError(f"config.loss.name: {no_such('loss', config.loss.name, list(losses.LOSSES))}")
+        raise UserError(
+            f"config.loss.name: {no_such('loss', config.loss.name, list(losses.LOSSES))}"
+        )
     fields = {key: value for key, value in config.loss.items() if key != "name"}
     return functools.partial(losses.LOSSES[config.loss.name], **fields)
 

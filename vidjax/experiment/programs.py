@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from vidjax.core.errors import UserError
 from vidjax.experiment import parts
 from vidjax.learn import metrics, steps
 from vidjax.run import devices
-from vidjax.run.errors import UserError
 
 
 def video_shape(config: ConfigDict) -> tuple[int, int, int, int, int]:
@@ -82,12 +82,16 @@ def empty_window(mesh: Mesh) -> metrics.Sums:
 
 def make_is_finite() -> Callable[[Any], jax.Array]:
     """is_finite(tree) -> bool array: whether every number in it is."""
-    return jax.jit(lambda tree: jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all())
+    return jax.jit(
+        lambda tree: jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
+    )
 
 
 def make_predict_step(config: ConfigDict, module, mesh: Mesh) -> Callable:
     """step(variables, batch, sums) -> (sums, clips), see `learn.steps.make_predict_step`; all of it on every device."""
-    step = steps.make_predict_step(module, loss=parts.loss(config), normalise=parts.normalisation(config))
+    step = steps.make_predict_step(
+        module, loss=parts.loss(config), normalise=parts.normalisation(config)
+    )
     same = devices.replicated(mesh)
     shardings = {"in_shardings": (same, devices.sharded(mesh), same), "out_shardings": (same, same)}
     return jax.jit(step, **shardings, compiler_options=parts.compiler_options(config))

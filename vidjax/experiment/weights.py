@@ -11,13 +11,12 @@ from ml_collections import ConfigDict
 
 from vidjax import convert, models
 from vidjax.convert import transfer
-from vidjax.convert.errors import ConvertError
+from vidjax.core.errors import ConvertError, UserError
 from vidjax.experiment import parts, programs
 from vidjax.learn.steps import State
 from vidjax.run import devices
 from vidjax.run.checkpoints import Checkpoints
 from vidjax.run.command import read_config
-from vidjax.run.errors import UserError
 
 SHOWN = 2  # faults that a message lists; it has five lines at most
 log = logging.getLogger("vidjax")
@@ -57,8 +56,12 @@ def read(path: Path) -> Weights:
     """
     if (path / "checkpoints").is_dir():
         return _of_run(path)
-    if not path.exists() and not path.with_name(f"{path.name}.index").exists():  # TensorFlow names a prefix
-        raise UserError(f"There are no weights at {path}. It is a work folder, or a file of a code base that is known.")
+    if (
+        not path.exists() and not path.with_name(f"{path.name}.index").exists()
+    ):  # TensorFlow names a prefix
+        raise UserError(
+            f"There are no weights at {path}. It is a work folder, or a file of a code base that is known."
+        )
     module, variables, clip = convert.read(path)
     return Weights(module, clip, variables)
 
@@ -83,10 +86,16 @@ def start_from(path: Path, config: ConfigDict, state: State, mesh: Mesh) -> Stat
     found = fitted(path, weights, target, config)
     log.info("starts from %s: %s, %d arrays", path, weights, found.taken)
     if found.inflated:
-        log.info("%d kernels of it are inflated over time (%s)", len(found.inflated), config.inflate)
+        log.info(
+            "%d kernels of it are inflated over time (%s)", len(found.inflated), config.inflate
+        )
     if found.replaced:
         num_classes = target["params"]["head"]["logits"]["bias"].shape[0]
-        log.info("its head of %d classes is replaced by a new one of %d", weights.num_classes, num_classes)
+        log.info(
+            "its head of %d classes is replaced by a new one of %d",
+            weights.num_classes,
+            num_classes,
+        )
     return with_variables(state, found.variables, mesh)
 
 
@@ -98,7 +107,9 @@ def with_variables(state: State, variables: dict[str, Any], mesh: Mesh) -> State
     return state.replace(params=put["params"], batch_stats=put["batch_stats"], ema=ema)
 
 
-def fitted(path: Path, weights: Weights, target: dict[str, Any], config: ConfigDict) -> transfer.Transfer:
+def fitted(
+    path: Path, weights: Weights, target: dict[str, Any], config: ConfigDict
+) -> transfer.Transfer:
     """`transfer.transfer`, with a message that says what would fit. Raises ConvertError."""
     try:
         return transfer.transfer(weights.variables, target, how=config.inflate)
@@ -109,7 +120,11 @@ def fitted(path: Path, weights: Weights, target: dict[str, Any], config: ConfigD
         flags = " ".join(f"--config.model.{k}={v}" for k, v in differences(config, weights).items())
         raise ConvertError(
             f"{path} holds {weights}. It does not fit the config's {asked}:\n{'; '.join(faults[:SHOWN])}{more}.\n"
-            + (f"The weights' own network: {flags}" if flags else "Clips of another size may have other parameters.")
+            + (
+                f"The weights' own network: {flags}"
+                if flags
+                else "Clips of another size may have other parameters."
+            )
         ) from error
 
 
@@ -129,11 +144,18 @@ def adopt(config: ConfigDict, weights: Weights, overridden: tuple[str, ...]) -> 
     """Sets `config.model` to the network of the weights. Raises UserError for another family, or against a flag."""
     changes = differences(config, weights)
     if "name" in changes:
-        raise UserError(f"The file holds {weights}; the config is of {config.model.name}. Name a config of its family.")
+        raise UserError(
+            f"The file holds {weights}; the config is of {config.model.name}. Name a config of its family."
+        )
     for key in changes:
         if f"model.{key}" in overridden:
-            raise UserError(f"The file holds {weights}, so --config.model.{key} cannot be {config.model[key]!r}.")
+            raise UserError(
+                f"The file holds {weights}, so --config.model.{key} cannot be {config.model[key]!r}."
+            )
     if changes:
-        log.info("config.model is set to the file's: %s", ", ".join(f"{k}={v}" for k, v in changes.items()))
+        log.info(
+            "config.model is set to the file's: %s",
+            ", ".join(f"{k}={v}" for k, v in changes.items()),
+        )
         with config.unlocked():
             config.model.update(changes)

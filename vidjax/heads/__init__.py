@@ -1,10 +1,11 @@
 """The heads by name: endpoints of a backbone -> logits. A file of this folder is a head."""
 
-import difflib
 import importlib
 import pkgutil
 
 import flax.linen as nn
+
+from vidjax.core.names import no_such
 
 
 def names() -> list[str]:
@@ -17,10 +18,3 @@ def build(name: str, *, num_classes: int, dropout: float = 0.0) -> nn.Module:
     if name not in names():
         raise ValueError(no_such("head", name, names()))
     return importlib.import_module(f"{__name__}.{name}").Head(num_classes, dropout)
-
-
-def no_such(what: str, name: str, known: list[str]) -> str:
-    """The sentence for a name that is not in a list: what it was, the nearest, and all of them."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f", did you mean {near[0]!r}?" if near else "."
-    return f"there is no {what} {name!r}{hint} There are: {', '.join(known)}"

@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from vidjax.data.errors import MissingData
-from vidjax.experiment import counting, parts, programs, reach, zoo
+from vidjax.analysis import catalogue, counts, receptive_field
+from vidjax.core.errors import MissingData, UserError
+from vidjax.experiment import parts, programs
 from vidjax.run.command import Request, flat
-from vidjax.run.errors import UserError
 
 ASSUMED_CLASSES = 27  # where the data is not there to say: Jester's
 HOW_TO_MEMORY = "memory          --memory tells it: the training step is compiled for that (seconds; a minute if deep)"
@@ -30,13 +30,17 @@ LEGEND = "stride; frames and pixels: how much of the video a position sees, some
 
 def run(request: Request) -> None:
     """Prints it. Raises UserError, DataError for a config that cannot be run."""
-    jax.config.update("jax_platforms", "cpu")  # nothing is computed: a GPU stays with whoever trains on it
+    jax.config.update(
+        "jax_platforms", "cpu"
+    )  # nothing is computed: a GPU stays with whoever trains on it
     if request.zoo:
-        print(zoo.page(progress=lambda line: print(line, file=sys.stderr)), end="")
+        print(catalogue.page(progress=lambda line: print(line, file=sys.stderr)), end="")
         return
     config = request.config
     if config is None:
-        raise UserError("describe needs a config, e.g. --config configs/r2p1d.py, or --all for every network.")
+        raise UserError(
+            "describe needs a config, e.g. --config configs/r2p1d.py, or --all for every network."
+        )
     parts.check(config)
     source = parts.source(config)
     classes = if_there(lambda: source.classes)
@@ -78,12 +82,18 @@ def config_lines(config: ConfigDict, base: dict[str, Any]) -> list[str]:
     """Every key with its value, and what it is by default where that is something else."""
     values = flat(config)
     width, value_width = max(map(len, values)), max(len(repr(v)) for v in values.values())
-    legend = "* differs from configs/common.py, whose value is at the right" if base else "no defaults to compare with"
+    legend = (
+        "* differs from configs/common.py, whose value is at the right"
+        if base
+        else "no defaults to compare with"
+    )
     lines = [f"config ({legend})"]
     for key in sorted(values):
         value, default = repr(values[key]), repr(base[key]) if key in base else "added"
         mark = bool(base) and value != default
-        lines.append(f"{'*' if mark else ' '} {key:{width}}  {value:{value_width}}  {default if mark else ''}".rstrip())
+        lines.append(
+            f"{'*' if mark else ' '} {key:{width}}  {value:{value_width}}  {default if mark else ''}".rstrip()
+        )
     return lines
 
 
@@ -93,13 +103,17 @@ def network_lines(config: ConfigDict, num_classes: int) -> list[str]:
     video = jax.ShapeDtypeStruct(shape, jnp.float32)
     module = parts.network(config, num_classes or ASSUMED_CLASSES)
     try:
-        variables = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros(shape), train=False))
-        rows = counting.endpoints(module, variables, video)
+        variables = jax.eval_shape(
+            lambda: module.init(jax.random.key(0), jnp.zeros(shape), train=False)
+        )
+        rows = counts.endpoints(module, variables, video)
     except (ValueError, TypeError) as error:
         raise UserError(f"config.model: {str(error).splitlines()[0]}") from error
-    total, cost = counting.num_parameters(variables), sum(row.multiply_adds for row in rows)
+    total, cost = counts.num_parameters(variables), sum(row.multiply_adds for row in rows)
     classes = (
-        f"{num_classes} classes" if num_classes else f"{ASSUMED_CLASSES} classes assumed, as there is no data to say"
+        f"{num_classes} classes"
+        if num_classes
+        else f"{ASSUMED_CLASSES} classes assumed, as there is no data to say"
     )
     return [
         f"network: {config.model.name} {config.model.variant}, {_shape(shape)} [T, H, W, C], {classes}",
@@ -110,12 +124,25 @@ def network_lines(config: ConfigDict, num_classes: int) -> list[str]:
     ]
 
 
-def _table(rows: list[counting.Endpoint]) -> list[str]:
-    header = "endpoint", "shape", "stride", "frames", "pixels", "parameters", "so far", "multiply-adds", "so far"
+def _table(rows: list[counts.Endpoint]) -> list[str]:
+    header = (
+        "endpoint",
+        "shape",
+        "stride",
+        "frames",
+        "pixels",
+        "parameters",
+        "so far",
+        "multiply-adds",
+        "so far",
+    )
     cells = [header]
-    sums = accumulate(row.num_parameters for row in rows), accumulate(row.multiply_adds for row in rows)
+    sums = (
+        accumulate(row.num_parameters for row in rows),
+        accumulate(row.multiply_adds for row in rows),
+    )
     for row, parameters, cost in zip(rows, *sums, strict=True):
-        seen = zip(*(reach.in_words(*reaches) for reaches in row.reaches), strict=True)
+        seen = zip(*(receptive_field.in_words(*reaches) for reaches in row.reaches), strict=True)
         counts = (
             f"{row.num_parameters:,}",
             f"{parameters:,}",
@@ -126,7 +153,8 @@ def _table(rows: list[counting.Endpoint]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     aligned = "<<<>>>>>>"
     return [
-        "  " + "  ".join(f"{c:{a}{w}}" for c, a, w in zip(line, aligned, widths, strict=True)).rstrip()
+        "  "
+        + "  ".join(f"{c:{a}{w}}" for c, a, w in zip(line, aligned, widths, strict=True)).rstrip()
         for line in cells
     ]
 
@@ -162,14 +190,20 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 def data_lines(config: ConfigDict, source: Any, num_train: int | None) -> list[str]:
     """What the clips are and how many."""
-    absent = f"no data at {config.data.root}" if config.data.root else "--config.data.root=DIR is not set"
+    absent = (
+        f"no data at {config.data.root}"
+        if config.data.root
+        else "--config.data.root=DIR is not set"
+    )
     lines = [f"data: {if_there(lambda: source.about) or f'{config.data.name}, {absent}'}"]
     for split, count in (("train", num_train), ("validation", num_clips(source, "validation"))):
         if count is None:
             lines.append(f"  {split:10}  unknown: {absent}")
         else:
             batches = math.ceil(count / config.batch_size)
-            lines.append(f"  {split:10}  {count:,} clips, {batches:,} batches of {config.batch_size} a pass")
+            lines.append(
+                f"  {split:10}  {count:,} clips, {batches:,} batches of {config.batch_size} a pass"
+            )
     return lines
 
 
@@ -179,15 +213,28 @@ def run_lines(config: ConfigDict, num_train: int | None) -> list[str]:
         return [f"run: {config.num_epochs:g} epochs, an unknown number of steps"]
     total = parts.num_steps(config, num_train or 0)
     epochs = total * config.batch_size / num_train if num_train else None
-    lines = [f"run: {total:,} steps of {config.batch_size} clips" + (f", {epochs:.1f} epochs" if epochs else "")]
+    lines = [
+        f"run: {total:,} steps of {config.batch_size} clips"
+        + (f", {epochs:.1f} epochs" if epochs else "")
+    ]
     if num_train:
-        for key, what in (("log_steps", "metrics"), ("eval_steps", "evaluation"), ("checkpoint_steps", "checkpoint")):
-            lines.append(f"  {what:10}  every {parts.every(config[key], config, num_train):,} steps")
+        for key, what in (
+            ("log_steps", "metrics"),
+            ("eval_steps", "evaluation"),
+            ("checkpoint_steps", "checkpoint"),
+        ):
+            lines.append(
+                f"  {what:10}  every {parts.every(config[key], config, num_train):,} steps"
+            )
     shares = [round(share * (total - 1)) for share in (0, 0.25, 0.5, 0.75, 1)]
     at = sorted({*shares, min(config.schedule.warmup_steps, total - 1)})
     rates = parts.schedule(config, total)(jnp.array(at))
-    points = ", ".join(f"{rate:.3g} at {step:,}" for step, rate in zip(at, rates.tolist(), strict=True))
+    points = ", ".join(
+        f"{rate:.3g} at {step:,}" for step, rate in zip(at, rates.tolist(), strict=True)
+    )
     lines.append(f"  learning rate ({config.schedule.name}): {points}")
     if config.schedule.warmup_steps >= total:
-        lines.append(f"  its warm-up, {config.schedule.warmup_steps:,} steps, is longer than the run")
+        lines.append(
+            f"  its warm-up, {config.schedule.warmup_steps:,} steps, is longer than the run"
+        )
     return lines

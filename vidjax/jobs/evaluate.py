@@ -2,6 +2,7 @@
 
 import logging
 
+from vidjax.core.errors import UserError
 from vidjax.experiment import evaluating, parts, programs
 from vidjax.experiment.data import load_split, settle_data
 from vidjax.learn import steps
@@ -9,7 +10,6 @@ from vidjax.report import write_report
 from vidjax.run import devices, workdir
 from vidjax.run.checkpoints import Checkpoints
 from vidjax.run.command import Request
-from vidjax.run.errors import UserError
 from vidjax.run.progress import show_messages
 
 log = logging.getLogger("vidjax")
@@ -38,7 +38,9 @@ def run(request: Request) -> None:
         step, variables = restore(request, module, mesh)
         predict = programs.make_predict_step(config, module, mesh)
         clips = {"records": records, "classes": source.classes}
-        result = evaluating.evaluate(config, **clips, predict=predict, variables=variables, mesh=mesh)
+        result = evaluating.evaluate(
+            config, **clips, predict=predict, variables=variables, mesh=mesh
+        )
         evaluating.write(request.workdir, config, result, split=request.split, step=step, **clips)
         evaluating.say(request.split, step, result.scalars, source)
         if devices.is_first_process():

@@ -12,11 +12,11 @@ from pathlib import Path
 import jax
 
 from vidjax import convert
+from vidjax.core.errors import UserError
 from vidjax.experiment import parts, programs, weights
 from vidjax.run import devices, workdir
 from vidjax.run.checkpoints import Checkpoints
 from vidjax.run.command import Request
-from vidjax.run.errors import UserError
 from vidjax.run.progress import show_messages
 
 log = logging.getLogger("vidjax")
@@ -26,7 +26,9 @@ def run(request: Request) -> None:
     """Reads `--from`, writes `--to` or the work folder. Raises UserError, ConvertError, StorageError."""
     show_messages()
     if not request.source:
-        raise UserError("import_weights needs --from FILE, e.g. --from r3d_18.pth (or a work folder, with --to FILE).")
+        raise UserError(
+            "import_weights needs --from FILE, e.g. --from r3d_18.pth (or a work folder, with --to FILE)."
+        )
     path = Path(request.source)
     found = weights.read(path)
     count = sum(a.size for a in jax.tree.leaves(found.variables["params"]))
@@ -35,7 +37,9 @@ def run(request: Request) -> None:
         convert.save(Path(request.to), found.module, found.variables, clip=found.clip)
         log.info("written: %s", request.to)
     elif request.config is None:
-        raise UserError("Name a config of that family to keep the weights for, e.g. --config configs/r3d.py.")
+        raise UserError(
+            "Name a config of that family to keep the weights for, e.g. --config configs/r3d.py."
+        )
     else:
         write_folder(request, path, found)
 
@@ -48,7 +52,9 @@ def write_folder(request: Request, path: Path, found: weights.Weights) -> None:
     module = parts.network(config, found.num_classes)
     with workdir.opened(request.workdir):
         if Checkpoints(request.workdir).steps():
-            raise UserError(f"There are checkpoints in {request.workdir}; name another --workdir, or remove it.")
+            raise UserError(
+                f"There are checkpoints in {request.workdir}; name another --workdir, or remove it."
+            )
         mesh = devices.make_mesh()
         tx = parts.optimiser(config, parts.schedule(config, 1))
         state = programs.init_state(config, module, tx=tx, mesh=mesh)
@@ -60,13 +66,24 @@ def write_folder(request: Request, path: Path, found: weights.Weights) -> None:
         checkpoints = Checkpoints(request.workdir)
         checkpoints.save(0, {"state": state, "window": programs.empty_window(mesh)})
         checkpoints.wait()
-    log.info("written: %s; a run starts from it with --config.init_from=%s", request.workdir, request.workdir)
+    log.info(
+        "written: %s; a run starts from it with --config.init_from=%s",
+        request.workdir,
+        request.workdir,
+    )
 
 
 def provenance(path: Path, found: weights.Weights) -> dict[str, object]:
     """Where the weights are from: what `weights.json` holds."""
-    out = {"file": str(path.absolute()), "imported": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "network": str(found)}
+    out = {
+        "file": str(path.absolute()),
+        "imported": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "network": str(found),
+    }
     if path.is_file():
         with open(path, "rb") as file:
-            out |= {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+            out |= {
+                "bytes": path.stat().st_size,
+                "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
+            }
     return out

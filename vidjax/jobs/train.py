@@ -17,6 +17,7 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from vidjax.core.errors import NonFiniteLoss, Preempted, UserError
 from vidjax.data import pipeline, sampling
 from vidjax.data.sources import Record
 from vidjax.experiment import evaluating, parts, programs, weights
@@ -26,7 +27,6 @@ from vidjax.report import write_report
 from vidjax.run import devices, progress, signals, workdir
 from vidjax.run.checkpoints import Checkpoints
 from vidjax.run.command import Request
-from vidjax.run.errors import NonFiniteLoss, Preempted, UserError
 
 log = logging.getLogger("vidjax")
 
@@ -53,7 +53,10 @@ def run(request: Request) -> None:
         parts.use_compilation_cache(config)
         workdir.settle_config(request.workdir, config)
         log.info("%s", source.about)
-        splits = {split: load_split(source, split, config, request.workdir) for split in ("train", "validation")}
+        splits = {
+            split: load_split(source, split, config, request.workdir)
+            for split in ("train", "validation")
+        }
         settle_data(request.workdir, source.classes, splits["train"])
         Run(request, config, mesh, source, module, splits, stop).train(augment)
         if devices.is_first_process():
@@ -101,7 +104,10 @@ class Run:
         self.checkpoints = Checkpoints(workdir, clean=True)
         state, window, start = self.first_state(tx)
         self.best = self.checkpoints.best()
-        self.metrics, self.clips_log = progress.Metrics(workdir, start), progress.ClipsLog(workdir, start)
+        self.metrics, self.clips_log = (
+            progress.Metrics(workdir, start),
+            progress.ClipsLog(workdir, start),
+        )
         self.line, self.clock = self.new_line(start), progress.Clock()
         self.predict = programs.make_predict_step(config, self.module, self.mesh)
         self.is_finite = programs.make_is_finite()
@@ -110,7 +116,9 @@ class Run:
                 self.evaluate_if_owed(start, state)
             if start < self.num_steps:
                 self.write_environment(state)
-                step = programs.make_train_step(config, self.module, tx=tx, augment=augment, mesh=self.mesh)
+                step = programs.make_train_step(
+                    config, self.module, tx=tx, augment=augment, mesh=self.mesh
+                )
                 self.loop(step, state, window, start)
         finally:
             with ExitStack() as stack:  # each of them, whatever the others raise
@@ -124,19 +132,25 @@ class Run:
         if found is None:
             state = programs.init_state(**build)
             if self.config.init_from:
-                state = weights.start_from(Path(self.config.init_from), self.config, state, self.mesh)
+                state = weights.start_from(
+                    Path(self.config.init_from), self.config, state, self.mesh
+                )
             return state, programs.empty_window(self.mesh), 0
         start, tree = found
         self.checkpoints.drop_after(start)
         news = (
-            f"goes on at step {start} of {self.num_steps}" if start < self.num_steps else f"has done its {start} steps"
+            f"goes on at step {start} of {self.num_steps}"
+            if start < self.num_steps
+            else f"has done its {start} steps"
         )
         log.info("%s %s", self.request.workdir, news)
         return tree["state"], tree["window"], start
 
     def new_line(self, start: int) -> progress.Line:
         """The progress line; what it says of generated clips is marked."""
-        return progress.Line(self.num_steps, start, note="  (synthetic)" if self.source.synthetic else "")
+        return progress.Line(
+            self.num_steps, start, note="  (synthetic)" if self.source.synthetic else ""
+        )
 
     def evaluate_if_owed(self, start: int, state) -> None:
         """The evaluation that a run owes which was stopped between a step and it."""
@@ -167,7 +181,11 @@ class Run:
                 scalars = self.write_scalars(number, window)
                 window = programs.empty_window(self.mesh)
             self.line.show(number, scalars)
-            score = self.evaluate(number, state) if is_due(number, self.eval_steps, self.num_steps) else None
+            score = (
+                self.evaluate(number, state)
+                if is_due(number, self.eval_steps, self.num_steps)
+                else None
+            )
             improved = score is not None and (self.best is None or score > self.best[1])
             if improved:
                 self.best = number, score
@@ -226,13 +244,18 @@ class Run:
         if jax.process_count() == 1:
             return sampling.log_hash(ids)
         config = self.config
-        ids = pipeline.train_clips(step, len(self.splits["train"]), seed=config.seed, batch_size=config.batch_size)
+        ids = pipeline.train_clips(
+            step, len(self.splits["train"]), seed=config.seed, batch_size=config.batch_size
+        )
         return sampling.log_hash(ids)
 
     def write_scalars(self, number: int, window) -> dict[str, float]:
         """Divides the sums since the last time and writes them."""
         sums = jax.device_get(window)
-        scalars = {f"train/{name}": float(sums[name][0]) / float(sums[name][1]) for name in ("loss", "top1")}
+        scalars = {
+            f"train/{name}": float(sums[name][0]) / float(sums[name][1])
+            for name in ("loss", "top1")
+        }
         scalars["train/learning_rate"] = float(self.rate(number - 1))
         scalars |= self.clock.read()
         self.metrics.write(number, scalars)
@@ -245,11 +268,18 @@ class Run:
         variables = steps.eval_variables(state)
         clips = {"records": self.splits["validation"], "classes": self.source.classes}
         result = evaluating.evaluate(
-            self.config, **clips, predict=self.predict, variables=variables, mesh=self.mesh, stop=self.stop
+            self.config,
+            **clips,
+            predict=self.predict,
+            variables=variables,
+            mesh=self.mesh,
+            stop=self.stop,
         )
         if result is None:
             return None
-        evaluating.write(self.request.workdir, self.config, result, split="validation", step=number, **clips)
+        evaluating.write(
+            self.request.workdir, self.config, result, split="validation", step=number, **clips
+        )
         self.metrics.write(number, result.scalars)
         evaluating.say("validation", number, result.scalars, self.source)
         self.leave_out(began)

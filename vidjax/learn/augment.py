@@ -13,23 +13,38 @@ import jax.numpy as jnp
 import numpy as np
 
 # One stream of random numbers each, numbered by position: append new names, or old runs draw differently.
-STREAMS = ("flip", "rotate", "translate_x", "translate_y", "scale", "brightness", "contrast", "saturation")
+STREAMS = (
+    "flip",
+    "rotate",
+    "translate_x",
+    "translate_y",
+    "scale",
+    "brightness",
+    "contrast",
+    "saturation",
+)
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 Augment = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 
 
-def normalise(video: jax.Array, *, mean: Sequence[float], std: Sequence[float], dtype=jnp.float32) -> jax.Array:
+def normalise(
+    video: jax.Array, *, mean: Sequence[float], std: Sequence[float], dtype=jnp.float32
+) -> jax.Array:
     """(video / 255 - mean) / std, a value a channel, computed in float32 and returned as `dtype`.
 
     video [..., C]: uint8, or float on the 0..255 scale. `mean` and `std` [C] are on the 0..1 scale.
     """
     mean, std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
     if mean.shape != std.shape or mean.shape[-1:] not in ((1,), video.shape[-1:]):
-        raise ValueError(f"mean {mean.tolist()} and std {std.tolist()} do not fit {video.shape[-1]} channels")
+        raise ValueError(
+            f"mean {mean.tolist()} and std {std.tolist()} do not fit {video.shape[-1]} channels"
+        )
     gain, offset = 1 / (255 * std), mean / std
-    return (video.astype(jnp.float32) * gain.astype(np.float32) - offset.astype(np.float32)).astype(dtype)
+    return (video.astype(jnp.float32) * gain.astype(np.float32) - offset.astype(np.float32)).astype(
+        dtype
+    )
 
 
 def uniforms(draw: jax.Array) -> dict[str, jax.Array]:
@@ -44,7 +59,9 @@ def uniforms(draw: jax.Array) -> dict[str, jax.Array]:
     return dict(zip(STREAMS, jax.vmap(one_clip)(draw).T, strict=True))
 
 
-def affine(video: jax.Array, *, degrees: jax.Array, shift: jax.Array, scale: jax.Array) -> jax.Array:
+def affine(
+    video: jax.Array, *, degrees: jax.Array, shift: jax.Array, scale: jax.Array
+) -> jax.Array:
     """Scales and rotates each clip about its centre and then shifts it: [N, T, H, W, C] -> float32, same shape.
 
     Args:
@@ -74,7 +91,10 @@ def _bilinear(video: jax.Array, y: jax.Array, x: jax.Array) -> jax.Array:
     x = jnp.clip(x, 0, w - 1).reshape(n, -1)
     top, left = jnp.floor(y).astype(jnp.int32), jnp.floor(x).astype(jnp.int32)
     bottom, right = jnp.minimum(top + 1, h - 1), jnp.minimum(left + 1, w - 1)
-    down, along = (y - top)[:, None, :, None], (x - left)[:, None, :, None]  # weights [N, 1, H'*W', 1]
+    down, along = (
+        (y - top)[:, None, :, None],
+        (x - left)[:, None, :, None],
+    )  # weights [N, 1, H'*W', 1]
     pixels = video.reshape(n, t, h * w, c)
 
     def tap(row, column):
@@ -141,7 +161,9 @@ def make_augment(
         if rotate > 0 or translate > 0 or (low, high) != (1, 1):
             shift = translate * (2 * jnp.stack([u["translate_x"], u["translate_y"]], axis=-1) - 1)
             magnify = low + (high - low) * u["scale"]
-            video = affine(video, degrees=rotate * (2 * u["rotate"] - 1), shift=shift, scale=magnify)
+            video = affine(
+                video, degrees=rotate * (2 * u["rotate"] - 1), shift=shift, scale=magnify
+            )
         video = video.astype(jnp.float32)
         if brightness > 0:
             video = video * _jitter(u["brightness"], brightness)
@@ -180,5 +202,7 @@ def _check_swap(swap: Sequence[int] | None) -> np.ndarray | None:
     classes = np.arange(len(swap))
     in_range = ((swap >= 0) & (swap < len(swap))).all()
     if not in_range or (swap[swap] != classes).any():
-        raise ValueError("swap does not pair the classes: flipping twice would not give a class back")
+        raise ValueError(
+            "swap does not pair the classes: flipping twice would not give a class back"
+        )
     return None if (swap == classes).all() else swap

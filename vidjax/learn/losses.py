@@ -4,7 +4,9 @@ import jax
 import jax.numpy as jnp
 
 
-def cross_entropy(logits: jax.Array, label: jax.Array, *, label_smoothing: float = 0.0) -> jax.Array:
+def cross_entropy(
+    logits: jax.Array, label: jax.Array, *, label_smoothing: float = 0.0
+) -> jax.Array:
     """Softmax cross entropy in nats: logits [..., K], label int [...] -> float32 [...].
 
     With smoothing s the target is 1 - s on the label plus s / K on every class (Szegedy et al., CVPR 2016, section 7).
@@ -23,7 +25,9 @@ def at_label(values: jax.Array, label: jax.Array) -> jax.Array:
     """The entry of each label: float [..., K], int [...] -> [...]; NaN where the label is no class."""
     num_classes = values.shape[-1]
     label = jnp.where(label < 0, num_classes, label)  # or -1 would count from the end
-    return jnp.take_along_axis(values, label[..., None], axis=-1, mode="fill", fill_value=jnp.nan)[..., 0]
+    return jnp.take_along_axis(values, label[..., None], axis=-1, mode="fill", fill_value=jnp.nan)[
+        ..., 0
+    ]
 
 
 LOSSES = {

@@ -58,7 +58,9 @@ def confusion(logits: jax.Array, label: jax.Array, mask: jax.Array) -> Pair:
     other = jnp.argmax(jnp.where(own > 0, -jnp.inf, logits), axis=-1)
     predicted = jnp.where(in_top(logits, label, k=1), label, other)
     # A matrix product, not a scatter: the same bits on every device. HIGHEST, or a fractional mask would be rounded.
-    counts = jnp.matmul((own * mask[:, None]).T, jax.nn.one_hot(predicted, num_classes), precision="highest")
+    counts = jnp.matmul(
+        (own * mask[:, None]).T, jax.nn.one_hot(predicted, num_classes), precision="highest"
+    )
     return counts, mask.sum()
 
 
@@ -71,13 +73,17 @@ METRICS = {
 
 def measure(loss: jax.Array, logits: jax.Array, label: jax.Array, mask: jax.Array) -> Sums:
     """All METRICS and the loss [N] of one batch."""
-    return {"loss": weighted(loss, mask)} | {name: metric(logits, label, mask) for name, metric in METRICS.items()}
+    return {"loss": weighted(loss, mask)} | {
+        name: metric(logits, label, mask) for name, metric in METRICS.items()
+    }
 
 
 def zeros(num_classes: int) -> Sums:
     """What evaluation starts from: the sums of no clip."""
     none = jnp.zeros((0,))
-    shapes = jax.eval_shape(measure, none, jnp.zeros((0, num_classes)), none.astype(jnp.int32), none)
+    shapes = jax.eval_shape(
+        measure, none, jnp.zeros((0, num_classes)), none.astype(jnp.int32), none
+    )
     return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
 

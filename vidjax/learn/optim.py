@@ -12,19 +12,41 @@ import jax.numpy as jnp
 import optax
 
 
-def constant(step, *, num_steps: int, warmup_steps: int, end_factor: float, boundaries: Sequence[float], factor: float):
+def constant(
+    step,
+    *,
+    num_steps: int,
+    warmup_steps: int,
+    end_factor: float,
+    boundaries: Sequence[float],
+    factor: float,
+):
     """1 throughout."""
     return jnp.ones_like(step, dtype=jnp.float32)
 
 
-def cosine(step, *, num_steps: int, warmup_steps: int, end_factor: float, boundaries: Sequence[float], factor: float):
+def cosine(
+    step,
+    *,
+    num_steps: int,
+    warmup_steps: int,
+    end_factor: float,
+    boundaries: Sequence[float],
+    factor: float,
+):
     """Half a cosine from 1 after the warm-up to `end_factor` at `num_steps` (Loshchilov and Hutter, ICLR 2017)."""
     done = jnp.clip((step - warmup_steps) / max(num_steps - warmup_steps, 1), 0, 1)
     return end_factor + (1 - end_factor) * 0.5 * (1 + jnp.cos(jnp.pi * done))
 
 
 def staircase(
-    step, *, num_steps: int, warmup_steps: int, end_factor: float, boundaries: Sequence[float], factor: float
+    step,
+    *,
+    num_steps: int,
+    warmup_steps: int,
+    end_factor: float,
+    boundaries: Sequence[float],
+    factor: float,
 ):
     """Multiplied by `factor` from step round(b * num_steps) on, for each b in `boundaries`."""
     value = jnp.ones_like(step, dtype=jnp.float32)
@@ -63,7 +85,9 @@ def make_schedule(
             f"a schedule needs num_steps of 1 or more and warmup_steps of 0 or more, not {num_steps}, {warmup_steps}"
         )
     if any(not 0 < boundary < 1 for boundary in boundaries):
-        raise ValueError(f"schedule.boundaries are fractions of training between 0 and 1, not {tuple(boundaries)}")
+        raise ValueError(
+            f"schedule.boundaries are fractions of training between 0 and 1, not {tuple(boundaries)}"
+        )
     boundaries = tuple(boundaries)
 
     def schedule(step):
@@ -106,7 +130,11 @@ def adam(
 
     The maximum is over bias-corrected moments, where PyTorch takes it before the correction.
     """
-    return optax.scale_by_amsgrad(b1=b1, b2=b2, eps=eps) if amsgrad else optax.scale_by_adam(b1=b1, b2=b2, eps=eps)
+    return (
+        optax.scale_by_amsgrad(b1=b1, b2=b2, eps=eps)
+        if amsgrad
+        else optax.scale_by_adam(b1=b1, b2=b2, eps=eps)
+    )
 
 
 # adam and adamw are two names of one optimiser: decay is decoupled in both
@@ -137,7 +165,9 @@ def make_optimizer(
     """
     scale = _look_up(OPTIMIZERS, name, "optim.name")
     if weight_decay < 0 or clip_norm < 0:
-        raise ValueError(f"optim.weight_decay and optim.clip_norm are 0 (off) or more, not {weight_decay}, {clip_norm}")
+        raise ValueError(
+            f"optim.weight_decay and optim.clip_norm are 0 (off) or more, not {weight_decay}, {clip_norm}"
+        )
     parts = [scale(momentum=momentum, nesterov=nesterov, b1=b1, b2=b2, eps=eps, amsgrad=amsgrad)]
     if clip_norm:
         parts.insert(0, optax.clip_by_global_norm(clip_norm))

@@ -19,7 +19,9 @@ from vidjax.learn.augment import Augment
 from vidjax.learn.metrics import Sums
 from vidjax.ops import conv
 
-Batch = dict[str, jax.Array]  # video uint8 [N, T, H, W, C], label int32 [N], mask float32 [N], draw uint32 [N]
+Batch = dict[
+    str, jax.Array
+]  # video uint8 [N, T, H, W, C], label int32 [N], mask float32 [N], draw uint32 [N]
 Variables = dict[str, Any]  # {"params", "batch_stats"}
 Loss = Callable[[jax.Array, jax.Array], jax.Array]  # logits [N, K], label [N] -> [N]
 Normalise = Callable[[jax.Array], jax.Array]
@@ -45,7 +47,9 @@ def make_init(
         variables = module.init(key, jnp.zeros(video.shape, jnp.float32), train=False)
         params, batch_stats = variables["params"], variables.get("batch_stats", {})
         # Copies: two leaves on one buffer could not be donated.
-        average = jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats}) if ema else ()
+        average = (
+            jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats}) if ema else ()
+        )
         return State(jnp.zeros((), jnp.int32), params, batch_stats, tx.init(params), average)
 
     return init
@@ -85,14 +89,23 @@ def make_train_step(
                 variables, video, train=True, mutable=["batch_stats"], rngs={"dropout": dropout}
             )
             total, weight = metrics.weighted(loss(logits, label), mask)
-            return total / jnp.maximum(weight, 1), (total, weight, logits, mutated.get("batch_stats", {}))
+            return total / jnp.maximum(weight, 1), (
+                total,
+                weight,
+                logits,
+                mutated.get("batch_stats", {}),
+            )
 
         kept = jax.checkpoint_policies.save_only_these_names(conv.OUTPUT)
         mean_loss = jax.checkpoint(mean_loss, policy=kept) if remat else mean_loss
-        gradient, (total, weight, logits, batch_stats) = jax.grad(mean_loss, has_aux=True)(state.params)
+        gradient, (total, weight, logits, batch_stats) = jax.grad(mean_loss, has_aux=True)(
+            state.params
+        )
         updates, opt_state = tx.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        ema = _average(state.ema, {"params": params, "batch_stats": batch_stats}, state.step, ema_decay)
+        ema = _average(
+            state.ema, {"params": params, "batch_stats": batch_stats}, state.step, ema_decay
+        )
         finite = jnp.isfinite(total) & jnp.isfinite(optax.tree.norm(gradient))
         sums = {
             "loss": (total, weight),
@@ -145,7 +158,9 @@ def make_predict_step(
     return step
 
 
-def make_eval_step(module: nn.Module, *, loss: Loss, normalise: Normalise) -> Callable[[Variables, Batch, Sums], Sums]:
+def make_eval_step(
+    module: nn.Module, *, loss: Loss, normalise: Normalise
+) -> Callable[[Variables, Batch, Sums], Sums]:
     """Builds step(variables, batch, sums) -> sums, started from `metrics.zeros(num_classes)`: loss and all METRICS."""
     predict = make_predict_step(module, loss=loss, normalise=normalise)
 

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 
 from vidjax import heads
+from vidjax.core.names import no_such
 
 
 class Classifier(nn.Module):
@@ -33,7 +34,7 @@ def names() -> list[str]:
 def family(name: str) -> ModuleType:
     """The module of a family, with `Model` and `VARIANTS`. Raises ValueError, naming the nearest, for no such."""
     if name not in names():
-        raise ValueError(heads.no_such("model", name, names()))
+        raise ValueError(no_such("model", name, names()))
     return importlib.import_module(f"{__name__}.{name}")
 
 
@@ -58,7 +59,13 @@ def identify(module: Classifier, *, prefer: str = "") -> tuple[str, str, dict[st
 
 
 def build(
-    name: str, *, variant: str, num_classes: int, head: str = "clip", dropout: float = 0.0, **fields
+    name: str,
+    *,
+    variant: str,
+    num_classes: int,
+    head: str = "average",
+    dropout: float = 0.0,
+    **fields,
 ) -> Classifier:
     """A classifier of `num_classes` from a family, one of its variants and fields that override the variant's.
 
@@ -69,9 +76,14 @@ def build(
     """
     module = family(name)
     if variant not in module.VARIANTS:
-        raise ValueError(heads.no_such(f"variant of {name}", variant, list(module.VARIANTS)))
+        raise ValueError(no_such(f"variant of {name}", variant, list(module.VARIANTS)))
     for field in fields:
         if field not in field_names(name):
-            raise ValueError(heads.no_such(f"field of {name}", field, field_names(name)))
-    row = {**module.VARIANTS[variant], **{key: value for key, value in fields.items() if value != ""}}
-    return Classifier(module.Model(**row), heads.build(head, num_classes=num_classes, dropout=dropout))
+            raise ValueError(no_such(f"field of {name}", field, field_names(name)))
+    row = {
+        **module.VARIANTS[variant],
+        **{key: value for key, value in fields.items() if value != ""},
+    }
+    return Classifier(
+        module.Model(**row), heads.build(head, num_classes=num_classes, dropout=dropout)
+    )

@@ -9,7 +9,7 @@ which hold four fifths of C3D's parameters.
 import flax.linen as nn
 import jax
 
-from vidjax.blocks.plain import ConvAct, WideLayer, flatten
+from vidjax.layers.plain import ConvAct, WideLayer, flatten
 from vidjax.ops.pool import max_pool
 
 # name: fields of Model
@@ -18,7 +18,13 @@ VARIANTS = {
     "c3d_bn": {"use_norm": True, "hidden": ()},
 }
 
-CHANNELS = ((64,), (128,), (256, 256), (512, 512), (512, 512))  # of the convolutions of the stem and four stages
+CHANNELS = (
+    (64,),
+    (128,),
+    (256, 256),
+    (512, 512),
+    (512, 512),
+)  # of the convolutions of the stem and four stages
 
 
 class Model(nn.Module):
@@ -44,7 +50,11 @@ class Model(nn.Module):
             for i, channels in enumerate(widths, start=1):
                 name = f"{endpoint}_conv{i}" if stage else endpoint
                 conv = ConvAct(
-                    self._scaled(channels), use_norm=self.use_norm, dtype=self.dtype, lowering=self.lowering, name=name
+                    self._scaled(channels),
+                    use_norm=self.use_norm,
+                    dtype=self.dtype,
+                    lowering=self.lowering,
+                    name=name,
                 )
                 x = conv(x, train=train)
             window = (2, 2, 2) if stage else (1, 2, 2)  # the stem keeps its frames
@@ -53,7 +63,9 @@ class Model(nn.Module):
         if self.hidden:
             x = flatten(x)
         for i, features in enumerate(self.hidden, start=6):  # the paper's fc6 and fc7
-            wide = WideLayer(self._scaled(features), dropout=self.hidden_dropout, dtype=self.dtype, name=f"fc{i}")
+            wide = WideLayer(
+                self._scaled(features), dropout=self.hidden_dropout, dtype=self.dtype, name=f"fc{i}"
+            )
             x = wide(x, train=train)
         return endpoints | {"features": x}
 

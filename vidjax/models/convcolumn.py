@@ -8,7 +8,7 @@ and space. At the tutorial's own sizes (16 to 31 frames, 78 to 93 pixels) that m
 import flax.linen as nn
 import jax
 
-from vidjax.blocks.plain import ConvAct, WideLayer
+from vidjax.layers.plain import ConvAct, WideLayer
 from vidjax.ops.conv import Conv
 from vidjax.ops.pool import global_avg_pool, max_pool
 
@@ -35,9 +35,18 @@ class Column(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        common = {"use_norm": self.use_norm, "activation": "leaky_relu", "dtype": self.dtype, "lowering": self.lowering}
-        x = ConvAct(self.features, (2, 3, 3), padding=(0, 0, 0), name="conv1", **common)(x, train=train)
-        x = ConvAct(self.features, (2, 3, 3), padding=(1, 1, 1), name="conv2", **common)(x, train=train)
+        common = {
+            "use_norm": self.use_norm,
+            "activation": "leaky_relu",
+            "dtype": self.dtype,
+            "lowering": self.lowering,
+        }
+        x = ConvAct(self.features, (2, 3, 3), padding=(0, 0, 0), name="conv1", **common)(
+            x, train=train
+        )
+        x = ConvAct(self.features, (2, 3, 3), padding=(1, 1, 1), name="conv2", **common)(
+            x, train=train
+        )
         return max_pool(x, (2, 2, 2))
 
 
@@ -49,7 +58,11 @@ class Model(nn.Module):
     """
 
     use_norm: bool = False  # in the columns
-    hidden: tuple[int, int, int] = (256, 256, 124)  # of the last convolution and the two wide layers
+    hidden: tuple[int, int, int] = (
+        256,
+        256,
+        124,
+    )  # of the last convolution and the two wide layers
     hidden_dropout: float = 0.15  # behind each wide layer, in training
     width: float = 1.0
     dtype: str = "float32"
@@ -59,7 +72,9 @@ class Model(nn.Module):
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
         if any(size < least for size, least in zip(video.shape[1:4], MIN_CLIP, strict=True)):
             sizes, least = ("x".join(map(str, shape)) for shape in (video.shape[1:4], MIN_CLIP))
-            raise ValueError(f"convcolumn takes clips of {least} (frames, height, width) or more, not {sizes}")
+            raise ValueError(
+                f"convcolumn takes clips of {least} (frames, height, width) or more, not {sizes}"
+            )
         common = {"dtype": self.dtype, "lowering": self.lowering}
         x, endpoints = video, {}
         for stage, channels in enumerate(CHANNELS):
@@ -70,7 +85,9 @@ class Model(nn.Module):
         endpoints["stage4"] = x = Conv(last, (1, 3, 3), use_bias=True, name="stage4", **common)(x)
         x = global_avg_pool(x)
         for i, features in enumerate(wide, start=5):  # the tutorial's fc5 and fc6
-            layer = WideLayer(features, True, "leaky_relu", self.hidden_dropout, self.dtype, name=f"fc{i}")
+            layer = WideLayer(
+                features, True, "leaky_relu", self.hidden_dropout, self.dtype, name=f"fc{i}"
+            )
             x = layer(x, train=train)
         return endpoints | {"features": x}
 

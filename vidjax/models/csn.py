@@ -10,8 +10,8 @@ pytorchvideo's; the authors' is 1e-3. csn_r14, one block a stage, is for small m
 import flax.linen as nn
 import jax
 
-from vidjax.blocks.conv_norm import ConvNorm
-from vidjax.blocks.residual import Bottleneck
+from vidjax.layers.conv_norm import ConvNorm
+from vidjax.layers.residual import Bottleneck
 from vidjax.ops.pool import max_pool
 
 _14, _50, _101, _152 = (1, 1, 1, 1), (3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3)
@@ -44,7 +44,9 @@ class Model(nn.Module):
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
         common = {"dtype": self.dtype, "lowering": self.lowering}
-        x = ConvNorm(self._scaled(64), (3, 7, 7), (1, 2, 2), name="stem", **common)(video, train=train)
+        x = ConvNorm(self._scaled(64), (3, 7, 7), (1, 2, 2), name="stem", **common)(
+            video, train=train
+        )
         endpoints = {"stem": (x := max_pool(nn.relu(x), (1, 3, 3), (1, 2, 2), (0, 1, 1)))}
         lead = {"lead": (1, 1, 1), "lead_activation": False} if self.preserved else {}
         kernels = ((1, 1, 1), (3, 3, 3), (1, 1, 1))

@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from vidjax.blocks.plain import ConvAct, WideLayer, flatten
+from vidjax.layers.plain import ConvAct, WideLayer, flatten
 from vidjax.ops.pool import avg_pool, max_pool
 from vidjax.ops.response_norm import local_response_norm
 
@@ -75,7 +75,9 @@ class Column(nn.Module):
         )
         times = (*zip(self.extents, self.strides, strict=True), (1, 1), (1, 1))
         endpoints = {}
-        for i, ((features, k, stride, norm, pool), (kt, st)) in enumerate(zip(table, times, strict=True)):
+        for i, ((features, k, stride, norm, pool), (kt, st)) in enumerate(
+            zip(table, times, strict=True)
+        ):
             name = f"stage{i}" if i else "stem"
             x = ConvAct(
                 max(1, round(features * self.width)),
@@ -118,13 +120,20 @@ class Model(nn.Module):
         common = {"width": self.width, "dtype": self.dtype, "lowering": self.lowering}
         endpoints, maps = {}, []
         for suffix, stream in streams.items():
-            column = Column(extents, STRIDES[self.fusion], not self.multires, name=f"column{suffix}", **common)
+            column = Column(
+                extents, STRIDES[self.fusion], not self.multires, name=f"column{suffix}", **common
+            )
             found = column(stream)
             endpoints |= {name + suffix: x for name, x in found.items()}
             maps.append(flatten(found["stage4"]))
         x = jax.numpy.concatenate(maps, axis=-1)
         for name in ("fc6", "fc7"):
-            wide = WideLayer(max(1, round(4096 * self.width)), dropout=self.hidden_dropout, dtype=self.dtype, name=name)
+            wide = WideLayer(
+                max(1, round(4096 * self.width)),
+                dropout=self.hidden_dropout,
+                dtype=self.dtype,
+                name=name,
+            )
             x = wide(x, train=train)
         return endpoints | {"features": x}
 
@@ -133,4 +142,6 @@ class Model(nn.Module):
             raise ValueError(f"fusion is {self.fusion!r}; there are {', '.join(EXTENTS)}")
         least = SLOW_FRAMES if self.fusion == "slow" else 1
         if self.num_frames < least:
-            raise ValueError(f"num_frames is {self.num_frames}; {self.fusion} fusion takes {least} or more")
+            raise ValueError(
+                f"num_frames is {self.num_frames}; {self.fusion} fusion takes {least} or more"
+            )

@@ -10,7 +10,7 @@ import functools
 import flax.linen as nn
 import jax
 
-from vidjax.blocks import inception
+from vidjax.layers import inception
 
 # name: fields of Model
 VARIANTS = {"i3d_inception": {"in_channels": 3}, "i3d_inception_flow": {"in_channels": 2}}

@@ -8,7 +8,7 @@ of Keras. The batch statistics' momentum is 0.9 in all of them, where Keras has 
 import flax.linen as nn
 import jax
 
-from vidjax.blocks.mobilenet_v2 import MobileNetV2
+from vidjax.layers.mobilenet_v2 import MobileNetV2
 
 _KERAS = {"padding": "SAME", "epsilon": 1e-3}
 

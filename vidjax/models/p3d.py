@@ -12,7 +12,7 @@ the last stage as it is, whose mean over a clip of 160x160 is the paper's 5x5 av
 import flax.linen as nn
 import jax
 
-from vidjax.blocks.conv_norm import ConvNorm
+from vidjax.layers.conv_norm import ConvNorm
 from vidjax.ops.pool import max_pool
 
 # name: fields of Model
@@ -44,17 +44,23 @@ class Block(nn.Module):
         if self.kind not in KINDS:
             raise ValueError(f"a block is of the kind {self.kind!r}; there are {', '.join(KINDS)}")
         common = {"epsilon": self.epsilon, "dtype": self.dtype, "lowering": self.lowering}
-        y = nn.relu(ConvNorm(self.inner, stride=self.stride, name="conv1", **common)(x, train=train))
+        y = nn.relu(
+            ConvNorm(self.inner, stride=self.stride, name="conv1", **common)(x, train=train)
+        )
         space = nn.relu(ConvNorm(self.inner, (1, 3, 3), name="conv2", **common)(y, train=train))
         if self.kind == "2d":
             y = space
         else:
             seen = y if self.kind == "B" else space
-            time = nn.relu(ConvNorm(self.inner, (3, 1, 1), name="temporal", **common)(seen, train=train))
+            time = nn.relu(
+                ConvNorm(self.inner, (3, 1, 1), name="temporal", **common)(seen, train=train)
+            )
             y = time if self.kind == "A" else space + time
         y = ConvNorm(self.features, name="conv3", **common)(y, train=train)
         if self.stride != (1, 1, 1) or x.shape[-1] != self.features:
-            x = ConvNorm(self.features, (1, 1, 1), self.stride, name="shortcut", **common)(x, train=train)
+            x = ConvNorm(self.features, (1, 1, 1), self.stride, name="shortcut", **common)(
+                x, train=train
+            )
         return nn.relu(x + y)
 
 
@@ -75,7 +81,9 @@ class Model(nn.Module):
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
         common = {"epsilon": self.epsilon, "dtype": self.dtype, "lowering": self.lowering}
-        x = ConvNorm(self._scaled(64), (1, 7, 7), (1, 2, 2), name="stem", **common)(video, train=train)
+        x = ConvNorm(self._scaled(64), (1, 7, 7), (1, 2, 2), name="stem", **common)(
+            video, train=train
+        )
         endpoints = {"stem": (x := nn.relu(x))}
         x = max_pool(x, (min(2, x.shape[1]), 3, 3), (2, 2, 2), (0, 1, 1))
         count = 0  # blocks so far
@@ -85,7 +93,9 @@ class Model(nn.Module):
                 kind = "2d" if stage == FRAMES_STAGE else self.kinds[count % len(self.kinds)]
                 stride = (1, 2, 2) if stage > 1 and block == 1 else (1, 1, 1)
                 features, name = self._scaled(4 * inner), f"stage{stage}_block{block}"
-                x = Block(features, self._scaled(inner), kind, stride, name=name, **common)(x, train=train)
+                x = Block(features, self._scaled(inner), kind, stride, name=name, **common)(
+                    x, train=train
+                )
                 count += 1
             endpoints[f"stage{stage}"] = x
             if stage < FRAMES_STAGE and x.shape[1] > 1:

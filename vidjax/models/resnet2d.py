@@ -7,7 +7,7 @@ clip's logits are the mean of its frames': a temporal segment network (Wang et a
 import flax.linen as nn
 import jax
 
-from vidjax.blocks.resnet2d import ResNet2D
+from vidjax.layers.resnet2d import ResNet2D
 
 # name: fields of Model
 VARIANTS = {

@@ -9,7 +9,7 @@ The 10-layer variants, one block a stage, are for small machines; they are not i
 import flax.linen as nn
 import jax
 
-from vidjax.blocks import conv_norm as blocks
+from vidjax.layers import conv_norm as blocks
 from vidjax.ops.conv import Conv
 from vidjax.ops.norm import BatchNorm
 
@@ -61,7 +61,9 @@ class FactoredConv(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         k, (st, sh, sw) = self.size, self.stride
         common = {"dtype": self.dtype, "lowering": self.lowering}
-        x = Conv(self.midplanes, (1, k, k), (1, sh, sw), (0, k // 2, k // 2), name="spatial", **common)(x)
+        x = Conv(
+            self.midplanes, (1, k, k), (1, sh, sw), (0, k // 2, k // 2), name="spatial", **common
+        )(x)
         x = nn.relu(BatchNorm(dtype=self.dtype, name="norm")(x, train=train))
         return Conv(self.features, (3, 1, 1), (st, 1, 1), (1, 0, 0), name="temporal", **common)(x)
 
@@ -89,7 +91,9 @@ class ConvNorm(nn.Module):
         elif self.kind == "3d":
             x = Conv(self.features, (3, k, k), self.stride, (1, k // 2, k // 2), **common)(x)
         else:
-            x = Conv(self.features, (1, k, k), (1, *self.stride[1:]), (0, k // 2, k // 2), **common)(x)
+            x = Conv(
+                self.features, (1, k, k), (1, *self.stride[1:]), (0, k // 2, k // 2), **common
+            )(x)
         return BatchNorm(dtype=self.dtype, name="norm")(x, train=train)
 
 
@@ -108,11 +112,17 @@ class BasicBlock(nn.Module):
         common = {"dtype": self.dtype, "lowering": self.lowering}
         # torchvision counts the inner width once, from the block's input; 0 leaves it to each convolution
         inner = num_midplanes(x.shape[-1], self.features) if self.midplanes == "torchvision" else 0
-        y = ConvNorm(self.features, self.kind, 3, self.stride, inner, name="conv1", **common)(x, train=train)
-        y = ConvNorm(self.features, self.kind, 3, midplanes=inner, name="conv2", **common)(nn.relu(y), train=train)
+        y = ConvNorm(self.features, self.kind, 3, self.stride, inner, name="conv1", **common)(
+            x, train=train
+        )
+        y = ConvNorm(self.features, self.kind, 3, midplanes=inner, name="conv2", **common)(
+            nn.relu(y), train=train
+        )
         if self.stride != (1, 1, 1) or x.shape[-1] != self.features:
             stride = (1, *self.stride[1:]) if self.kind == "2d" else self.stride
-            x = blocks.ConvNorm(self.features, (1, 1, 1), stride, name="shortcut", **common)(x, train=train)
+            x = blocks.ConvNorm(self.features, (1, 1, 1), stride, name="shortcut", **common)(
+                x, train=train
+            )
         return nn.relu(x + y)
 
 
@@ -141,13 +151,19 @@ class Model(nn.Module):
             n, t, h, w, c = x.shape
             x = x.transpose(0, 2, 3, 1, 4).reshape(n, 1, h, w, t * c)  # [N, 1, H, W, T*C]
         inner = self._scaled(STEM_MIDPLANES)
-        x = ConvNorm(self._scaled(64), self.kinds[0], 7, (1, 2, 2), inner, name="stem", **common)(x, train=train)
+        x = ConvNorm(self._scaled(64), self.kinds[0], 7, (1, 2, 2), inner, name="stem", **common)(
+            x, train=train
+        )
         endpoints = {"stem": (x := nn.relu(x))}
-        for stage, (depth, kind) in enumerate(zip(self.depths, self.kinds[1:], strict=True), start=1):
+        for stage, (depth, kind) in enumerate(
+            zip(self.depths, self.kinds[1:], strict=True), start=1
+        ):
             for block in range(1, depth + 1):
                 stride = (2, 2, 2) if stage > 1 and block == 1 else (1, 1, 1)
                 features, name = self._scaled(32 * 2**stage), f"stage{stage}_block{block}"
-                x = BasicBlock(features, kind, stride, self.midplanes, name=name, **common)(x, train=train)
+                x = BasicBlock(features, kind, stride, self.midplanes, name=name, **common)(
+                    x, train=train
+                )
             endpoints[f"stage{stage}"] = x
         return endpoints | {"features": x}
 

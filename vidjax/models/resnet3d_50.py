@@ -9,8 +9,8 @@ Hara et al., Can Spatiotemporal 3D CNNs Retrace the History of 2D CNNs and Image
 import flax.linen as nn
 import jax
 
-from vidjax.blocks.conv_norm import ConvNorm
-from vidjax.blocks.residual import BasicBlock, Bottleneck, Size
+from vidjax.layers.conv_norm import ConvNorm
+from vidjax.layers.residual import BasicBlock, Bottleneck, Size
 from vidjax.ops.pool import max_pool
 
 _10, _18, _34 = (1, 1, 1, 1), (2, 2, 2, 2), (3, 4, 6, 3)
@@ -19,7 +19,11 @@ _50, _101, _152, _200 = _34, (3, 4, 23, 3), (3, 8, 36, 3), (3, 24, 36, 3)
 _C2D = {"times": ((1,), (1,), (1,), (1,)), "halve_time": True}
 _I3D = {"stem_kernel": (5, 7, 7), "times": ((3,), (3, 1), (3, 1), (1, 3)), "halve_time": True}
 _SLOW = {"times": ((1,), (1,), (3,), (3,))}
-_R2PLUS1D = {"kind": "2plus1d", "stem_pool": (), "strides": ((1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2))}
+_R2PLUS1D = {
+    "kind": "2plus1d",
+    "stem_pool": (),
+    "strides": ((1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2)),
+}
 _HARA = {
     "kind": "3d",
     "stem_kernel": (7, 7, 7),
@@ -62,7 +66,12 @@ class Model(nn.Module):
     basic: bool = False  # blocks of two 3x3x3 convolutions
     kind: str = "2d"
     times: tuple[tuple[int, ...], ...] = ((1,), (1,), (1,), (1,))
-    strides: tuple[Size, ...] = ((1, 1, 1), (1, 2, 2), (1, 2, 2), (1, 2, 2))  # of a stage's first block
+    strides: tuple[Size, ...] = (
+        (1, 1, 1),
+        (1, 2, 2),
+        (1, 2, 2),
+        (1, 2, 2),
+    )  # of a stage's first block
     stem_kernel: Size = (1, 7, 7)
     stem_pool: tuple[int, ...] = (1, 3, 3)
     halve_time: bool = False
@@ -75,7 +84,9 @@ class Model(nn.Module):
         if self.kind not in KINDS:
             raise ValueError(f"kind is {self.kind!r}; there are {', '.join(KINDS)}")
         common = {"dtype": self.dtype, "lowering": self.lowering}
-        x = ConvNorm(self._scaled(64), self.stem_kernel, (1, 2, 2), name="stem", **common)(video, train=train)
+        x = ConvNorm(self._scaled(64), self.stem_kernel, (1, 2, 2), name="stem", **common)(
+            video, train=train
+        )
         x = nn.relu(x)
         if self.stem_pool:
             stride, padding = zip(*((min(k, 2), k // 2) for k in self.stem_pool), strict=True)

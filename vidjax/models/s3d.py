@@ -10,7 +10,7 @@ import functools
 import flax.linen as nn
 import jax
 
-from vidjax.blocks import inception
+from vidjax.layers import inception
 
 # name: fields of Model
 VARIANTS = {"s3d": {}}

@@ -11,15 +11,20 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vidjax.blocks.conv_norm import ConvNorm
-from vidjax.blocks.residual import Bottleneck
+from vidjax.layers.conv_norm import ConvNorm
+from vidjax.layers.residual import Bottleneck
 from vidjax.ops.pool import global_avg_pool, max_pool
 
 _14, _50, _101 = (1, 1, 1, 1), (3, 4, 6, 3), (3, 4, 23, 3)
 
 # name: fields of Model; 4x16 and so on are the frames of the slow pathway and the stride at which the paper takes them
 VARIANTS = {
-    "slowfast_r14": {"depths": _14, "slow_temporal": (0, 0, 1, 1), "fast_temporal": _14, "fusion_kernel": 5},
+    "slowfast_r14": {
+        "depths": _14,
+        "slow_temporal": (0, 0, 1, 1),
+        "fast_temporal": _14,
+        "fusion_kernel": 5,
+    },
     "slowfast_r50_4x16": {"depths": _50, "alpha": 8, "fusion_kernel": 5},
     "slowfast_r50_8x8": {"depths": _50, "fusion_kernel": 7},
     "slowfast_r101_8x8": {
@@ -43,19 +48,28 @@ def slow_frames(num_frames: int, alpha: int) -> list[int]:
     return [i * (num_frames - 1) // max(1, count - 1) for i in range(count)]
 
 
-def pathways(video: jax.Array | tuple[jax.Array, jax.Array], alpha: int) -> tuple[jax.Array, jax.Array]:
+def pathways(
+    video: jax.Array | tuple[jax.Array, jax.Array], alpha: int
+) -> tuple[jax.Array, jax.Array]:
     """(slow, fast) from one clip [N, T, H, W, C], or from the two as they are, checked. Raises ValueError."""
     if alpha < 1:
         raise ValueError(f"alpha is {alpha}; it is 1 or more")
     if not isinstance(video, tuple | list):
         return video[:, jnp.array(slow_frames(video.shape[1], alpha))], video
     if len(video) != 2:
-        raise ValueError(f"there are {len(video)} pathways; SlowFast takes one clip, or two: slow and fast")
+        raise ValueError(
+            f"there are {len(video)} pathways; SlowFast takes one clip, or two: slow and fast"
+        )
     slow, fast = video
     allowed = {max(1, fast.shape[1] // alpha), -(-fast.shape[1] // alpha)}
-    if slow.shape[1] not in allowed or (slow.shape[0], *slow.shape[2:4]) != (fast.shape[0], *fast.shape[2:4]):
+    if slow.shape[1] not in allowed or (slow.shape[0], *slow.shape[2:4]) != (
+        fast.shape[0],
+        *fast.shape[2:4],
+    ):
         told = f"slow {slow.shape} and fast {fast.shape} do not go together"
-        raise ValueError(f"{told}: with alpha {alpha} the slow pathway has {min(allowed)} frames of the same size")
+        raise ValueError(
+            f"{told}: with alpha {alpha} the slow pathway has {min(allowed)} frames of the same size"
+        )
     return slow, fast
 
 
@@ -83,31 +97,43 @@ class Model(nn.Module):
     lowering: str = "auto"
 
     @nn.compact
-    def __call__(self, video: jax.Array | tuple[jax.Array, jax.Array], *, train: bool) -> dict[str, jax.Array]:
+    def __call__(
+        self, video: jax.Array | tuple[jax.Array, jax.Array], *, train: bool
+    ) -> dict[str, jax.Array]:
         slow, fast = pathways(video, self.alpha)
         slow = self._stem(slow, 1, share=1.0, name="stem", train=train)
         fast = self._stem(fast, 5, share=self.beta, name="stem_fast", train=train)
         endpoints = {"stem": slow, "stem_fast": fast}
         name = "stem"
-        for stage, reach in enumerate(zip(self.slow_temporal, self.fast_temporal, strict=True), start=1):
+        for stage, reach in enumerate(
+            zip(self.slow_temporal, self.fast_temporal, strict=True), start=1
+        ):
             slow = self._fuse(slow, fast, name=f"{name}_fuse", train=train)
             name = f"stage{stage}"
             slow = self._stage(slow, stage, reach[0], share=1.0, name=name, train=train)
-            fast = self._stage(fast, stage, reach[1], share=self.beta, name=f"{name}_fast", train=train)
+            fast = self._stage(
+                fast, stage, reach[1], share=self.beta, name=f"{name}_fast", train=train
+            )
             endpoints |= {name: slow, f"{name}_fast": fast}
-        return endpoints | {"features": jnp.concatenate([global_avg_pool(slow), global_avg_pool(fast)], axis=-1)}
+        return endpoints | {
+            "features": jnp.concatenate([global_avg_pool(slow), global_avg_pool(fast)], axis=-1)
+        }
 
     def _stem(self, x, frames, *, share, name, train):
         """[N, T, H, W, C] -> [N, T, H/4, W/4, 64 * share]; the kernel covers `frames`."""
         features = self._scaled(64, share)
-        x = ConvNorm(features, (frames, 7, 7), (1, 2, 2), name=name, **self._common())(x, train=train)
+        x = ConvNorm(features, (frames, 7, 7), (1, 2, 2), name=name, **self._common())(
+            x, train=train
+        )
         return max_pool(nn.relu(x), (1, 3, 3), (1, 2, 2), (0, 1, 1))
 
     def _fuse(self, slow, fast, *, name, train):
         """The slow pathway with what the lateral connection adds: [N, T / alpha, H, W, C + fusion_ratio * fast C]."""
         kernel, stride = (self.fusion_kernel, 1, 1), (self.alpha, 1, 1)
         features = self.fusion_ratio * fast.shape[-1]
-        lateral = nn.relu(ConvNorm(features, kernel, stride, name=name, **self._common())(fast, train=train))
+        lateral = nn.relu(
+            ConvNorm(features, kernel, stride, name=name, **self._common())(fast, train=train)
+        )
         return jnp.concatenate([slow, lateral[:, : slow.shape[1]]], axis=-1)
 
     def _stage(self, x, stage, reach, *, share, name, train):
@@ -116,7 +142,9 @@ class Model(nn.Module):
         for block in range(1, self.depths[stage - 1] + 1):
             stride = (1, 2, 2) if stage > 1 and block == 1 else (1, 1, 1)
             kernels = ((3 if block <= reach else 1, 1, 1), (1, 3, 3), (1, 1, 1))
-            bottleneck = Bottleneck(features, inner, kernels, stride, name=f"{name}_block{block}", **self._common())
+            bottleneck = Bottleneck(
+                features, inner, kernels, stride, name=f"{name}_block{block}", **self._common()
+            )
             x = bottleneck(x, train=train)
         return x
 

@@ -11,7 +11,12 @@ from vidjax.ops.conv import Conv
 from vidjax.ops.norm import BatchNorm
 
 # name: fields of Model
-VARIANTS = {"tiny3d": {"channels": (32, 64, 128, 256), "strides": ((1, 2, 2), (1, 2, 2), (2, 2, 2), (1, 2, 2))}}
+VARIANTS = {
+    "tiny3d": {
+        "channels": (32, 64, 128, 256),
+        "strides": ((1, 2, 2), (1, 2, 2), (2, 2, 2), (1, 2, 2)),
+    }
+}
 
 
 class ResidualBlock(nn.Module):

@@ -8,8 +8,8 @@ have 8 frames there; the networks take any number, and 16 is the paper's other o
 import flax.linen as nn
 import jax
 
-from vidjax.blocks.mobilenet_v2 import MobileNetV2
-from vidjax.blocks.resnet2d import ResNet2D
+from vidjax.layers.mobilenet_v2 import MobileNetV2
+from vidjax.layers.resnet2d import ResNet2D
 from vidjax.ops.shift import TemporalShift
 
 # name: fields of Model
@@ -47,7 +47,9 @@ class Model(nn.Module):
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
         for field, values in (("trunk", TRUNKS), ("shift", SHIFTS)):
             if getattr(self, field) not in values:
-                raise ValueError(f"{field} is {getattr(self, field)!r}; there are {', '.join(values)}")
+                raise ValueError(
+                    f"{field} is {getattr(self, field)!r}; there are {', '.join(values)}"
+                )
         common = {
             "mix": TemporalShift(self.fraction, self.direction),
             "mix_shortcut": self.shift == "in-place",

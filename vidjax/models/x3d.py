@@ -20,8 +20,8 @@ import math
 import flax.linen as nn
 import jax
 
-from vidjax.blocks.conv_norm import ConvNorm
-from vidjax.blocks.squeeze_excite import SqueezeExcite
+from vidjax.layers.conv_norm import ConvNorm
+from vidjax.layers.squeeze_excite import SqueezeExcite
 from vidjax.ops.conv import Conv
 from vidjax.ops.norm import BatchNorm
 from vidjax.ops.pool import global_avg_pool
@@ -64,8 +64,12 @@ class Stem(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         common = {"dtype": self.dtype, "lowering": self.lowering}
         x = Conv(self.features, (1, 3, 3), (1, 2, 2), (0, 1, 1), name="spatial", **common)(x)
-        x = Conv(self.features, (5, 1, 1), (1, 1, 1), (2, 0, 0), self.features, name="temporal", **common)(x)
-        return nn.relu(BatchNorm(epsilon=self.epsilon, dtype=self.dtype, name="norm")(x, train=train))
+        x = Conv(
+            self.features, (5, 1, 1), (1, 1, 1), (2, 0, 0), self.features, name="temporal", **common
+        )(x)
+        return nn.relu(
+            BatchNorm(epsilon=self.epsilon, dtype=self.dtype, name="norm")(x, train=train)
+        )
 
 
 class Shortcut(nn.Module):
@@ -106,14 +110,18 @@ class Block(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         common = {"epsilon": self.epsilon, "dtype": self.dtype, "lowering": self.lowering}
         y = nn.relu(ConvNorm(self.inner, name="conv1", **common)(x, train=train))
-        y = ConvNorm(self.inner, (3, 3, 3), self.stride, groups=self.inner, name="conv2", **common)(y, train=train)
+        y = ConvNorm(self.inner, (3, 3, 3), self.stride, groups=self.inner, name="conv2", **common)(
+            y, train=train
+        )
         if self.squeeze:
             y = SqueezeExcite(self.squeeze, dtype=self.dtype, name="squeeze_excite")(y)
         y = ConvNorm(self.features, name="conv3", **common)(nn.silu(y), train=train)
         widening = x.shape[-1] != self.features
         if widening or self.stride != (1, 1, 1):
             norm = widening or self.shortcut_norm == "always"
-            x = Shortcut(self.features, self.stride, norm, name="shortcut", **common)(x, train=train)
+            x = Shortcut(self.features, self.stride, norm, name="shortcut", **common)(
+                x, train=train
+            )
         return nn.relu(x + y)
 
 
@@ -138,7 +146,9 @@ class Model(nn.Module):
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
         if self.shortcut_norm not in SHORTCUT_NORMS:
-            raise ValueError(f"shortcut_norm is {self.shortcut_norm!r}; there are {', '.join(SHORTCUT_NORMS)}")
+            raise ValueError(
+                f"shortcut_norm is {self.shortcut_norm!r}; there are {', '.join(SHORTCUT_NORMS)}"
+            )
         common = {"epsilon": self.epsilon, "dtype": self.dtype, "lowering": self.lowering}
         x = Stem(self._expanded(STEM_CHANNELS), name="stem", **common)(video, train=train)
         endpoints = {"stem": x}
@@ -149,18 +159,24 @@ class Model(nn.Module):
                 x = Block(
                     features,
                     inner,
-                    squeeze=round_channels(self.squeeze_ratio * inner) if self.squeeze_ratio and block % 2 else 0,
+                    squeeze=round_channels(self.squeeze_ratio * inner)
+                    if self.squeeze_ratio and block % 2
+                    else 0,
                     stride=(1, 2, 2) if block == 1 else (1, 1, 1),
                     shortcut_norm=self.shortcut_norm,
                     name=f"stage{stage}_block{block}",
                     **common,
                 )(x, train=train)
             endpoints[f"stage{stage}"] = x
-        x = global_avg_pool(nn.relu(ConvNorm(inner, name="conv5", **common)(x, train=train)))  # [N, 1, 1, 1, C]
+        x = global_avg_pool(
+            nn.relu(ConvNorm(inner, name="conv5", **common)(x, train=train))
+        )  # [N, 1, 1, 1, C]
         num_features = max(1, round(self.num_features * self.width))
         # no normalisation follows, so the kernel starts at the scale that keeps its input's
         he = nn.initializers.he_normal()
-        x = nn.Dense(num_features, use_bias=False, kernel_init=he, dtype=self.dtype, name="hidden")(x)
+        x = nn.Dense(num_features, use_bias=False, kernel_init=he, dtype=self.dtype, name="hidden")(
+            x
+        )
         return endpoints | {"features": nn.relu(x)}
 
     def _expanded(self, channels: int) -> int:

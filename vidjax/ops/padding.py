@@ -15,7 +15,9 @@ def pairs(
     """(before, after) for each axis. With "SAME" the odd one goes after, as in TensorFlow. Raises ValueError."""
     if isinstance(padding, str):
         if padding != "SAME":
-            raise ValueError(f"no padding {padding!r}; it is 'SAME', or a number or pair for each axis")
+            raise ValueError(
+                f"no padding {padding!r}; it is 'SAME', or a number or pair for each axis"
+            )
         return tuple(_same(*axis) for axis in zip(sizes, window, stride, strict=True))
     return tuple((p, p) if isinstance(p, int) else tuple(p) for p in padding)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from vidjax.ops.conv_forms import pad
+from vidjax.ops.conv.forms import pad
 
 
 def interleave(

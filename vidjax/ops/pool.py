@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from vidjax.ops import conv_forms, phases
-from vidjax.ops.conv_forms import Spec
+from vidjax.ops import phases
+from vidjax.ops.conv import forms
+from vidjax.ops.conv.forms import Spec
 from vidjax.ops.padding import Padding, pairs
 
 MANY = 64  # positions of a window, 256 at most: the gradient of a larger one is the compiler's
@@ -19,7 +20,10 @@ FEW = 4  # positions: for no more than these, finding the largest again is cheap
 
 
 def max_pool(
-    x: jax.Array, window: Sequence[int], stride: Sequence[int] | None = None, padding: Padding = (0, 0, 0)
+    x: jax.Array,
+    window: Sequence[int],
+    stride: Sequence[int] | None = None,
+    padding: Padding = (0, 0, 0),
 ) -> jax.Array:
     """The largest value under a window [kt, kh, kw], which moves by `stride` (its own size by default).
 
@@ -27,7 +31,9 @@ def max_pool(
     """
     stride = tuple(stride or window)
     pads = pairs(padding, x.shape[1:4], window, stride)
-    window = tuple(min(k, size + sum(pad)) for k, size, pad in zip(window, x.shape[1:4], pads, strict=True))
+    window = tuple(
+        min(k, size + sum(pad)) for k, size, pad in zip(window, x.shape[1:4], pads, strict=True)
+    )
     return _max_pool(x, window, stride, tuple(pads))
 
 
@@ -35,12 +41,14 @@ def max_pool(
 def _max_pool(x, window, stride, pads):
     def own(x):
         """Axis by axis, the largest of as many slices as the window is long: the compiler's goes value by value."""
-        x = conv_forms.pad(x, pads, -jnp.inf)
+        x = forms.pad(x, pads, -jnp.inf)
         for axis, length in enumerate(window):
-            x = functools.reduce(jnp.maximum, conv_forms.slices(x, length, Spec(stride), axis=axis))
+            x = functools.reduce(jnp.maximum, forms.slices(x, length, Spec(stride), axis=axis))
         return x
 
-    return lax.platform_dependent(x, cpu=own, default=lambda x: nn.max_pool(x, window, stride, pads))
+    return lax.platform_dependent(
+        x, cpu=own, default=lambda x: nn.max_pool(x, window, stride, pads)
+    )
 
 
 def _forward(x, window, stride, pads):
@@ -76,7 +84,7 @@ def _with_first(x, window, stride, pads):
     """
 
     def find(clips):
-        windows = conv_forms.windows(conv_forms.pad(clips, pads, -jnp.inf), window, Spec(stride))
+        windows = forms.windows(forms.pad(clips, pads, -jnp.inf), window, Spec(stride))
         y = next(windows)
         first = jnp.zeros(y.shape, jnp.uint8)
         for number, seen in enumerate(windows, start=1):
@@ -87,8 +95,10 @@ def _with_first(x, window, stride, pads):
     half, odd = divmod(x.shape[4], 2)
     if odd or math.prod(window) <= FEW:
         return find(x)
-    halves = lax.map(lambda start: find(lax.dynamic_slice_in_dim(x, start, half, axis=4)), jnp.array([0, half]))
-    return tuple(conv_forms.beside([array[0], array[1]]) for array in halves)
+    halves = lax.map(
+        lambda start: find(lax.dynamic_slice_in_dim(x, start, half, axis=4)), jnp.array([0, half])
+    )
+    return tuple(forms.beside([array[0], array[1]]) for array in halves)
 
 
 def _to_the_first(x, first, dy, window, stride, pads):
@@ -98,11 +108,16 @@ def _to_the_first(x, first, dy, window, stride, pads):
     none, clips = jnp.zeros((), dy.dtype), []
     for phase in itertools.product(*map(range, stride)):
         clip = jnp.zeros((x.shape[0], *counts, x.shape[4]), dy.dtype)
-        for number, tap in enumerate(conv_forms.taps(window)):
+        for number, tap in enumerate(forms.taps(window)):
             if all(k % s == p for k, s, p in zip(tap, stride, phase, strict=True)):
                 befores = [k // s for k, s in zip(tap, stride, strict=True)]
-                around = [(lo, c - o - lo, 0) for lo, c, o in zip(befores, counts, dy.shape[1:4], strict=True)]
-                clip = clip + lax.pad(jnp.where(first == number, dy, none), none, [(0, 0, 0), *around, (0, 0, 0)])
+                around = [
+                    (lo, c - o - lo, 0)
+                    for lo, c, o in zip(befores, counts, dy.shape[1:4], strict=True)
+                ]
+                clip = clip + lax.pad(
+                    jnp.where(first == number, dy, none), none, [(0, 0, 0), *around, (0, 0, 0)]
+                )
         clips.append(clip)
     return phases.interleave(clips, stride, [lo for lo, _ in pads], x.shape[1:4])
 
@@ -111,7 +126,10 @@ _max_pool.defvjp(_forward, _backward)
 
 
 def avg_pool(
-    x: jax.Array, window: Sequence[int], stride: Sequence[int] | None = None, padding: Padding = (0, 0, 0)
+    x: jax.Array,
+    window: Sequence[int],
+    stride: Sequence[int] | None = None,
+    padding: Padding = (0, 0, 0),
 ) -> jax.Array:
     """The mean under a window [kt, kh, kw] of the values that are there: padding is left out of sum and count.
 

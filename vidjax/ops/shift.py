@@ -11,7 +11,9 @@ import jax.numpy as jnp
 DIRECTIONS = ("bidirectional", "one-directional")
 
 
-def temporal_shift(x: jax.Array, *, fraction: float = 0.125, direction: str = "bidirectional") -> jax.Array:
+def temporal_shift(
+    x: jax.Array, *, fraction: float = 0.125, direction: str = "bidirectional"
+) -> jax.Array:
     """[N, T, H, W, C] -> the same shape; `fraction` of the channels, rounded down, move each way.
 
     "bidirectional": the first ones come from the frame after, as many behind them from the frame before.
@@ -22,10 +24,16 @@ def temporal_shift(x: jax.Array, *, fraction: float = 0.125, direction: str = "b
         raise ValueError(f"direction is {direction!r}; there are {', '.join(DIRECTIONS)}")
     both = direction == "bidirectional"
     if not 0 <= fraction <= (0.5 if both else 1):
-        raise ValueError(f"fraction is {fraction}; a {direction} shift moves 0 to {'1/2' if both else '1'} each way")
+        raise ValueError(
+            f"fraction is {fraction}; a {direction} shift moves 0 to {'1/2' if both else '1'} each way"
+        )
     count = int(fraction * x.shape[-1])
     if both:
-        moved = (_from_after(x[..., :count]), _from_before(x[..., count : 2 * count]), x[..., 2 * count :])
+        moved = (
+            _from_after(x[..., :count]),
+            _from_before(x[..., count : 2 * count]),
+            x[..., 2 * count :],
+        )
     else:
         moved = (_from_before(x[..., :count]), x[..., count:])
     return jnp.concatenate(moved, axis=-1)

@@ -4,7 +4,7 @@ Reads files only (config.json, env.json, metrics.jsonl, evaluation/), never a mo
 under way, was killed, or came from another machine.
 """
 
-from vidjax.report.read import ReportError
+from vidjax.core.errors import ReportError
 from vidjax.report.write import write_report
 
 __all__ = ["ReportError", "write_report"]

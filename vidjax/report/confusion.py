@@ -53,7 +53,9 @@ def lay_out(classes: tuple[str, ...]) -> Layout:
     return Layout(cell, left, top, side, width, top + side + 56, font, names)
 
 
-def draw_confusion(evaluation: Evaluation, *, subtitle: str, synthetic: bool, theme: Theme = LIGHT) -> bytes:
+def draw_confusion(
+    evaluation: Evaluation, *, subtitle: str, synthetic: bool, theme: Theme = LIGHT
+) -> bytes:
     """PNG of the row-normalised matrix [num_classes, num_classes]; a row without clips stays empty."""
     place = lay_out(evaluation.classes)
     figure = make_figure(place.width, place.height, theme=theme)
@@ -100,8 +102,18 @@ def put_names(figure, place: Layout, *, theme: Theme) -> None:
     font = place.font if place.names else 11
     for centre, name, color in shown:
         look = {"size": font, "color": color}
-        put_text(figure, place.left - 6, place.top + centre, name, ha="right", va="center_baseline", **look)
-        turned = {"rotation": 90, "ha": "center", "va": "bottom"} if place.names else {"ha": "center"}
+        put_text(
+            figure,
+            place.left - 6,
+            place.top + centre,
+            name,
+            ha="right",
+            va="center_baseline",
+            **look,
+        )
+        turned = (
+            {"rotation": 90, "ha": "center", "va": "bottom"} if place.names else {"ha": "center"}
+        )
         put_text(figure, place.left + centre, place.top - 6, name, **turned, **look)
     look = {"size": 11, "color": theme.muted}
     if place.names:  # the corner that neither rows nor columns of names reach
@@ -120,7 +132,16 @@ def put_values(figure, shares: np.ndarray, colors: np.ndarray, place: Layout) ->
         color = "#14181d" if brightness[i, j] > 140 else "#ffffff"
         x, y = place.left + (j + 0.5) * step - 0.25, place.top + (i + 0.5) * step
         text = f"{100 * shares[i, j]:.0f}"
-        put_text(figure, x, y, text, size=min(12, 0.42 * step), color=color, ha="center", va="center_baseline")
+        put_text(
+            figure,
+            x,
+            y,
+            text,
+            size=min(12, 0.42 * step),
+            color=color,
+            ha="center",
+            va="center_baseline",
+        )
 
 
 def put_key(figure, place: Layout, *, theme: Theme) -> None:
@@ -128,9 +149,19 @@ def put_key(figure, place: Layout, *, theme: Theme) -> None:
     ramp = np.linspace(0, 1, 120 * SCALE)[None].repeat(8 * SCALE, axis=0) ** GAMMA
     y = place.top + place.side + 22
     x = min(place.left, place.width - 512)
-    for name, pale, color in (("right", theme.right_pale, theme.right), ("wrong", theme.wrong_pale, theme.wrong)):
+    for name, pale, color in (
+        ("right", theme.right_pale, theme.right),
+        ("wrong", theme.wrong_pale, theme.wrong),
+    ):
         put_text(figure, x, y + 8, f"{name}  0", size=11, color=theme.muted)
         start = x + 54
         put_pixels(figure, mix(pale, color, ramp), start, y)
-        put_text(figure, start + 126, y + 8, "100 % of row" if name == "wrong" else "100 %", size=11, color=theme.muted)
+        put_text(
+            figure,
+            start + 126,
+            y + 8,
+            "100 % of row" if name == "wrong" else "100 %",
+            size=11,
+            color=theme.muted,
+        )
         x = start + 186

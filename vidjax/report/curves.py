@@ -23,12 +23,19 @@ def draw_curves(run: Run, *, theme: Theme = LIGHT) -> bytes | None:
     figure = make_figure(WIDTH, HEIGHT, theme=theme)
     title = "Training curves"
     steps = [line["step"] for line in run.metrics]
-    put_heading(figure, title, f"{run.name}, to step {max(steps):,}", theme=theme, synthetic=run.synthetic)
+    put_heading(
+        figure, title, f"{run.name}, to step {max(steps):,}", theme=theme, synthetic=run.synthetic
+    )
     axes = {}
     for name, (left, width) in PANELS.items():
         box = (left / WIDTH, BOTTOM / HEIGHT, width / WIDTH, (HEIGHT - TOP - BOTTOM) / HEIGHT)
         axes[name] = figure.add_axes(box, facecolor=theme.paper)
-        set_axes(axes[name], (min(0, *steps), max(1, *steps)), theme=theme, num_ticks=2 if name == "rate" else 5)
+        set_axes(
+            axes[name],
+            (min(0, *steps), max(1, *steps)),
+            theme=theme,
+            num_ticks=2 if name == "rate" else 5,
+        )
     draw_panel(axes["loss"], run, "loss", theme=theme)
     draw_panel(axes["top1"], run, "top1", theme=theme)
     draw_rate(axes["rate"], run, theme=theme)
@@ -50,14 +57,19 @@ def set_axes(axes: Axes, limits: tuple[int, int], *, theme: Theme, num_ticks: in
 
 def draw_panel(axes: Axes, run: Run, name: str, *, theme: Theme) -> None:
     """Training as logged (pale) and smoothed, validation with its points, both named with their last value."""
-    title, unit, scale = {"loss": ("loss (nats)", "", 1), "top1": ("top-1 (% of clips)", " %", 100)}[name]
+    title, unit, scale = {
+        "loss": ("loss (nats)", "", 1),
+        "top1": ("top-1 (% of clips)", " %", 100),
+    }[name]
     set_title(axes, title, theme=theme)
     ends = []
     steps, values = run.series(f"train/{name}")
     if steps.size:
         smooth = smoothed(values * scale)
         axes.plot(steps, values * scale, color=theme.training, linewidth=points(1), alpha=0.35)
-        axes.plot(steps, smooth, color=theme.training, linewidth=points(2), marker=lone_marker(steps))
+        axes.plot(
+            steps, smooth, color=theme.training, linewidth=points(2), marker=lone_marker(steps)
+        )
         ends.append((smooth[-1], "training", theme.training))
     steps, values = run.series(f"val/{name}")
     if steps.size:  # not clipped: the last point lies on the edge
@@ -93,7 +105,9 @@ def name_ends(axes: Axes, ends: list[tuple[float, str, str]], *, unit: str, them
     low, high = axes.get_ylim()
     height = axes.get_position().height * HEIGHT
     gap = 32 / height
-    places = sorted(((value - low) / (high - low), value, name, color) for value, name, color in ends)
+    places = sorted(
+        ((value - low) / (high - low), value, name, color) for value, name, color in ends
+    )
     heights = [place[0] for place in places]
     if len(heights) == 2 and heights[1] - heights[0] < gap:
         middle = float(np.clip(sum(heights) / 2, gap / 2, 1 - gap / 2))
@@ -125,7 +139,9 @@ def set_percent_axis(axes: Axes, run: Run, *, theme: Theme) -> None:
     axes.axhline(chance, color=theme.muted, linewidth=points(1), linestyle=(0, (1, 2)))
     text = f"chance {chance:.3g} %"
     look = {"color": theme.muted, "fontsize": points(10.5), "va": "bottom", "ha": "right"}
-    axes.annotate(text, (axes.get_xlim()[1], chance), xytext=(0, 2), textcoords="offset points", **look)
+    axes.annotate(
+        text, (axes.get_xlim()[1], chance), xytext=(0, 2), textcoords="offset points", **look
+    )
 
 
 def draw_rate(axes: Axes, run: Run, *, theme: Theme) -> None:
@@ -148,7 +164,15 @@ def put_nothing(axes: Axes, *, theme: Theme) -> None:
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_locator(MaxNLocator(1))
     axes.tick_params(labelleft=False)
-    axes.text(0.5, 0.5, "not logged", color=theme.muted, fontsize=points(12), transform=axes.transAxes, ha="center")
+    axes.text(
+        0.5,
+        0.5,
+        "not logged",
+        color=theme.muted,
+        fontsize=points(12),
+        transform=axes.transAxes,
+        ha="center",
+    )
 
 
 def smoothed(values: np.ndarray) -> np.ndarray:

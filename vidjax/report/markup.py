@@ -16,20 +16,32 @@ BADGE = '<span class="badge">synthetic data</span>'
 def table(heads: tuple[str, ...], rows: list[tuple[str, ...]], *, first_num: int = 1) -> str:
     """Cells as text; columns from `first_num` on are numbers, set right."""
     top = "".join(
-        f'<th scope="col"{" class=num" if at >= first_num else ""}>{escape(h)}</th>' for at, h in enumerate(heads)
+        f'<th scope="col"{" class=num" if at >= first_num else ""}>{escape(h)}</th>'
+        for at, h in enumerate(heads)
     )
     body = ""
     for row in rows:
-        cells = "".join(f"<td{' class=num' if at >= first_num else ''}>{escape(c)}</td>" for at, c in enumerate(row))
+        cells = "".join(
+            f"<td{' class=num' if at >= first_num else ''}>{escape(c)}</td>"
+            for at, c in enumerate(row)
+        )
         body += f"<tr>{cells}</tr>"
-    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    return (
+        f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
 
 
-def picture(name: str, pictures: dict[str, bytes], dark: dict[str, bytes], alt: str, run: Run) -> str:
+def picture(
+    name: str, pictures: dict[str, bytes], dark: dict[str, bytes], alt: str, run: Run
+) -> str:
     """An image with its dark twin; width and height from the PNG's header, so that the page does not jump."""
     width, height = (int.from_bytes(pictures[name][at : at + 4], "big") // SCALE for at in (16, 20))
     alt += " (synthetic data)" if run.synthetic else ""
-    source = f'<source media="(prefers-color-scheme: dark)" srcset="{data_uri(dark[name])}">' if name in dark else ""
+    source = (
+        f'<source media="(prefers-color-scheme: dark)" srcset="{data_uri(dark[name])}">'
+        if name in dark
+        else ""
+    )
     image = f'<img src="{data_uri(pictures[name])}" width="{width}" height="{height}" alt="{escape(alt)}">'
     return f'<div class="wide drawn"><picture>{source}{image}</picture></div>'
 

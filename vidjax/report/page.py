@@ -10,7 +10,17 @@ from html import escape
 from statistics import median
 from typing import Any
 
-from vidjax.report.markup import BADGE, code, count, count_text, percent, picture, table, text, unknown
+from vidjax.report.markup import (
+    BADGE,
+    code,
+    count,
+    count_text,
+    percent,
+    picture,
+    table,
+    text,
+    unknown,
+)
 from vidjax.report.page_evaluation import classes, confusion, mistakes
 from vidjax.report.page_style import STYLE
 from vidjax.report.read import Run, as_dict, number
@@ -23,7 +33,9 @@ from vidjax.report.scores import (
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def build_page(run: Run, pictures: dict[str, bytes], *, dark: dict[str, bytes], strips: dict[str, bytes]) -> str:
+def build_page(
+    run: Run, pictures: dict[str, bytes], *, dark: dict[str, bytes], strips: dict[str, bytes]
+) -> str:
     """HTML of the report. `pictures` and `dark`: file name -> PNG; `strips`: clip id -> JPEG."""
     badge = f" {BADGE}" if run.synthetic else ""
     sections = [
@@ -47,15 +59,18 @@ def build_page(run: Run, pictures: dict[str, bytes], *, dark: dict[str, bytes], 
         f'<title>{escape(run.name)}, a vidjax report</title>\n<link rel="icon" href="data:,">\n'
         f"<style>{STYLE}</style>\n</head>\n"
     )
-    return head + "<body>\n" + "\n".join(section for section in sections if section) + "\n</body>\n</html>\n"
+    return (
+        head
+        + "<body>\n"
+        + "\n".join(section for section in sections if section)
+        + "\n</body>\n</html>\n"
+    )
 
 
 def header(run: Run, badge: str) -> str:
     model, about = model_name(run.config), str(run.data.get("about") or "")
     lead = ". ".join(part.rstrip(".") for part in (model, about) if part)
-    return (
-        f'<header><h1>{escape(run.name)}{badge}</h1>\n<p class="lead">{escape(lead)}{"." if lead else ""}</p></header>'
-    )
+    return f'<header><h1>{escape(run.name)}{badge}</h1>\n<p class="lead">{escape(lead)}{"." if lead else ""}</p></header>'
 
 
 def model_name(config: dict[str, Any]) -> str:
@@ -74,9 +89,18 @@ def results(run: Run, badge: str) -> str:
     tiles = [tile("top-1", percent(scores["top1"]), interval(scores["top1"], scores["num_clips"]))]
     tiles.append(tile("top-5", percent(scores["top5"])))
     tiles.append(tile("mean per class", percent(scores["mean_class"])))
-    tiles.append(tile("clips", count(scores["num_clips"]), f"{name}{'' if step is None else f', step {step:,}'}"))
+    tiles.append(
+        tile(
+            "clips",
+            count(scores["num_clips"]),
+            f"{name}{'' if step is None else f', step {step:,}'}",
+        )
+    )
     heads = ("", "step", "top-1", "top-5", "mean per class", "loss", "clips")
-    body = [(name, "–" if step is None else f"{step:,}", *score_cells(scores)) for name, step, scores in rows]
+    body = [
+        (name, "–" if step is None else f"{step:,}", *score_cells(scores))
+        for name, step, scores in rows
+    ]
     shown = f'<dl class="tiles">{"".join(tiles)}</dl>\n{table(heads, body)}'
     return f"<section><h2>Results{badge}</h2>\n{shown}\n{missing}</section>"
 
@@ -94,7 +118,9 @@ def score_rows(run: Run) -> list[tuple[str, int | None, dict[str, float]]]:
     ):
         if lines:
             keys = ("loss", "top1", "top5", "mean_class", "num_clips")
-            rows.append((name, line[0]["step"], {key: number(line[0].get(f"val/{key}")) for key in keys}))
+            rows.append(
+                (name, line[0]["step"], {key: number(line[0].get(f"val/{key}")) for key in keys})
+            )
     return rows
 
 
@@ -135,17 +161,26 @@ def evaluate_command(run: Run) -> str:
             flags += [word] if "=" in word else words[position : position + 2]
     flags = flags or ["--config", "configs/....py"]
     flags += [] if run.split == "validation" else ["--split", run.split]
-    return shlex.join(["python", "launch.py", *flags, "--job", "evaluate", "--workdir", str(run.workdir)])
+    return shlex.join(
+        ["python", "launch.py", *flags, "--job", "evaluate", "--workdir", str(run.workdir)]
+    )
 
 
 def facts(run: Run) -> str:
     """Where the run comes from: command, commit, data, machine."""
     env, data = run.env, run.data
-    splits = ", ".join(f"{count(number(size))} {name}" for name, size in as_dict(data.get("splits")).items())
-    versions = ", ".join(f"{name} {version}" for name, version in as_dict(env.get("versions")).items())
+    splits = ", ".join(
+        f"{count(number(size))} {name}" for name, size in as_dict(data.get("splits")).items()
+    )
+    versions = ", ".join(
+        f"{name} {version}" for name, version in as_dict(env.get("versions")).items()
+    )
     devices = env.get("devices") if isinstance(env.get("devices"), list) else []
     processes = env.get("num_processes")
-    system = (f"Python {env['python']}" if env.get("python") else "", str(env.get("platform") or ""))
+    system = (
+        f"Python {env['python']}" if env.get("python") else "",
+        str(env.get("platform") or ""),
+    )
     rows = [
         ("command", code(env.get("command"))),
         ("commit", code(env.get("commit"))),
@@ -158,7 +193,9 @@ def facts(run: Run) -> str:
         (
             "devices",
             text(tally(devices))
-            + (f" in {processes} processes" if isinstance(processes, int) and processes > 1 else ""),
+            + (
+                f" in {processes} processes" if isinstance(processes, int) and processes > 1 else ""
+            ),
         ),
         ("versions", text(versions)),
         ("system", text(" on ".join(name for name in system if name))),
@@ -197,9 +234,13 @@ def config_table(config: dict[str, Any]) -> str:
     rows = ""
     for key, value in flatten(config):
         shown = escape(json.dumps(value, ensure_ascii=False))
-        rows += f'<tr><th scope="row"><code>{escape(key)}</code></th><td><code>{shown}</code></td></tr>'
+        rows += (
+            f'<tr><th scope="row"><code>{escape(key)}</code></th><td><code>{shown}</code></td></tr>'
+        )
     body = f'<div class="wide"><table id="config"><tbody>{rows}</tbody></table></div>'
-    return f"<section><h2>Config</h2>\n<details><summary>All keys</summary>{body}</details></section>"
+    return (
+        f"<section><h2>Config</h2>\n<details><summary>All keys</summary>{body}</details></section>"
+    )
 
 
 def flatten(config: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -18,10 +18,15 @@ def confusion(run: Run, pictures: dict[str, bytes], dark: dict[str, bytes], badg
         return ""
     alt = "Confusion matrix: rows are true classes, columns predictions, in per cent of the row"
     pairs = confused_pairs(run.evaluation)
-    body = [(true, other, f"{num:,}", f"{total:,}", f"{100 * num / total:.1f} %") for true, other, num, total in pairs]
+    body = [
+        (true, other, f"{num:,}", f"{total:,}", f"{100 * num / total:.1f} %")
+        for true, other, num, total in pairs
+    ]
     heads = ("true", "taken for", "clips", "of", "share")
     listing = (
-        f"<p>Most often confused:</p>\n{table(heads, body, first_num=2)}" if body else "<p>No clip was confused.</p>"
+        f"<p>Most often confused:</p>\n{table(heads, body, first_num=2)}"
+        if body
+        else "<p>No clip was confused.</p>"
     )
     shown = picture("confusion.png", pictures, dark, alt, run)
     return f'<section><h2 class="unseen">Confusion matrix{badge}</h2>\n{shown}\n{listing}</section>'
@@ -32,7 +37,9 @@ def mistakes(evaluation: Evaluation, strips: dict[str, bytes], badge: str) -> st
     title = f"<h2>Worst mistakes{badge}</h2>"
     clips = worst_mistakes(evaluation)
     if not clips:
-        reason = "Every clip was recognised." if evaluation.clips else "The evaluation lists no clips."
+        reason = (
+            "Every clip was recognised." if evaluation.clips else "The evaluation lists no clips."
+        )
         return f"<section>{title}\n<p>{reason}</p></section>"
     total = sum(clip.is_mistake for clip in evaluation.clips)
     order = "the highest loss first" + ("" if strips else "; their frames were not saved")
@@ -48,9 +55,14 @@ def clip_figure(clip: Clip, evaluation: Evaluation, strips: dict[str, bytes]) ->
         alt = f"Frames of clip {clip.id}: {true}, taken for {predicted}"
         image = f'<img src="{data_uri(strips[clip.id])}" alt="{escape(alt)}">'
     best = []
-    for rank, (index, probability) in enumerate(zip(clip.top5[:5], clip.probabilities, strict=False)):
+    for rank, (index, probability) in enumerate(
+        zip(clip.top5[:5], clip.probabilities, strict=False)
+    ):
         kind = "true" if index == clip.label else "false" if rank == 0 else "other"
-        name, value = escape(evaluation.classes[index]), 0.0 if math.isnan(probability) else probability
+        name, value = (
+            escape(evaluation.classes[index]),
+            0.0 if math.isnan(probability) else probability,
+        )
         best.append(
             f'<span class="{kind}" title="{name}">{name}</span><b><i style="width:{100 * value:.1f}%"></i></b>'
             f"<em>{escape(show_share(probability))}</em>"
@@ -77,8 +89,13 @@ def classes(evaluation: Evaluation, badge: str) -> str:
             f'<tr><th scope="row">{escape(row.name)}</th>{cells}'
             f'<td class="meter"><i style="width:{meter:.1f}%"></i></td><td>{other}</td></tr>'
         )
-    top = "".join(f'<th scope="col"{" class=num" if 0 < at < 4 else ""}>{head}</th>' for at, head in enumerate(heads))
-    body = f'<table id="classes"><thead><tr>{top}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    top = "".join(
+        f'<th scope="col"{" class=num" if 0 < at < 4 else ""}>{head}</th>'
+        for at, head in enumerate(heads)
+    )
+    body = (
+        f'<table id="classes"><thead><tr>{top}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    )
     body = f'<div class="wide">{body}</div>'
     if len(rows) > OPEN_CLASSES:
         body = f"<details><summary>{len(rows):,} classes</summary>{body}</details>"

@@ -11,19 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from vidjax.core.errors import ReportError
+
 MARKS = ("config.json", "env.json", "metrics.jsonl", "evaluation")
-
-
-class ReportError(Exception):
-    """A report cannot be made; the message is one sentence for the user, `exit_code` that of the process."""
-
-    exit_code = 2
-
-
-class ReportNotWritten(ReportError):
-    """The work folder takes no files."""
-
-    exit_code = 5
 
 
 @dataclass(frozen=True)
@@ -79,7 +69,11 @@ class Run:
     def synthetic(self) -> bool:
         """Whether the data set says it is synthetic, by its flag or, in an env.json without one, by its sentence."""
         flag = self.data.get("synthetic")
-        return flag if isinstance(flag, bool) else "synthetic" in str(self.data.get("about", "")).lower()
+        return (
+            flag
+            if isinstance(flag, bool)
+            else "synthetic" in str(self.data.get("about", "")).lower()
+        )
 
     @property
     def num_frames(self) -> int | None:
@@ -90,14 +84,18 @@ class Run:
         """Steps int64 [S] and finite values float64 [S] of one scalar of metrics.jsonl."""
         points = [(line["step"], number(line.get(key))) for line in self.metrics]
         points = [(step, value) for step, value in points if math.isfinite(value)]
-        return np.array([p[0] for p in points], np.int64), np.array([p[1] for p in points], np.float64)
+        return np.array([p[0] for p in points], np.int64), np.array(
+            [p[1] for p in points], np.float64
+        )
 
 
 def read_run(workdir: str | Path, *, split: str = "validation") -> Run:
     """Read a work folder. Raises ReportError where there is none; damaged files become `problems`."""
     workdir = Path(workdir)
     if not workdir.is_dir():
-        raise ReportError(f"there is no work folder {workdir}: name one that a training or an evaluation wrote.")
+        raise ReportError(
+            f"there is no work folder {workdir}: name one that a training or an evaluation wrote."
+        )
     if not any((workdir / mark).exists() for mark in MARKS):
         raise ReportError(f"{workdir} is not a work folder: it has none of {', '.join(MARKS)}.")
     problems: list[str] = []
@@ -139,9 +137,13 @@ def read_metrics(path: Path, problems: list[str]) -> tuple[dict[str, Any], ...]:
         except (ValueError, TypeError, KeyError, OverflowError):
             bad.append(position)
     if bad == [len(lines)]:
-        problems.append(f"The last line of {path.name} is half-written, as a killed run leaves it; it was left out.")
+        problems.append(
+            f"The last line of {path.name} is half-written, as a killed run leaves it; it was left out."
+        )
     elif bad:
-        problems.append(f"{len(bad)} of the lines of {path.name} could not be read, the first is line {bad[0]}.")
+        problems.append(
+            f"{len(bad)} of the lines of {path.name} could not be read, the first is line {bad[0]}."
+        )
     return tuple({**steps[step], "step": step} for step in sorted(steps))
 
 
@@ -161,18 +163,28 @@ def read_evaluation(folder: Path, split: str, problems: list[str]) -> Evaluation
         step = step if isinstance(step, int) else None
         num_clips = int(raw.get("num_clips", confusion.sum()))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        problems.append(f"evaluation/{split}.json is not an evaluation ({error!r}); run the evaluate job again.")
+        problems.append(
+            f"evaluation/{split}.json is not an evaluation ({error!r}); run the evaluate job again."
+        )
         return None
-    return Evaluation(split, step, num_clips, scores, classes, confusion, tuple(clip for clip in clips if clip))
+    return Evaluation(
+        split, step, num_clips, scores, classes, confusion, tuple(clip for clip in clips if clip)
+    )
 
 
 def find_strips(folder: Path, ids: list[str]) -> dict[str, Path]:
     """Clip id -> strip, under its whole id or, where no other clip ends so, under the id's last part."""
     # by what lies there, not by what the ids say: an id with "../" leads nowhere
-    found = {path.relative_to(folder).as_posix().removesuffix(".png"): path for path in folder.rglob("*.png")}
+    found = {
+        path.relative_to(folder).as_posix().removesuffix(".png"): path
+        for path in folder.rglob("*.png")
+    }
     last = {name: PurePosixPath(name).name for name in ids}
     times = Counter(last.values())
-    strips = {name: found.get(name) or (found.get(last[name]) if times[last[name]] == 1 else None) for name in ids}
+    strips = {
+        name: found.get(name) or (found.get(last[name]) if times[last[name]] == 1 else None)
+        for name in ids
+    }
     return {name: path for name, path in strips.items() if path}
 
 
@@ -199,4 +211,6 @@ def as_dict(value: Any) -> dict[str, Any]:
 
 def number(value: Any) -> float:
     """A float, NaN for anything that is not a number."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    return (
+        float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    )

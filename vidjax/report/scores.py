@@ -30,11 +30,22 @@ def class_scores(evaluation: Evaluation) -> list[ClassScore]:
     np.fill_diagonal(errors, 0)
     rows = []
     for index, name in enumerate(evaluation.classes):
-        total, correct, other = int(confusion[index].sum()), int(confusion[index, index]), int(errors[index].argmax())
+        total, correct, other = (
+            int(confusion[index].sum()),
+            int(confusion[index, index]),
+            int(errors[index].argmax()),
+        )
         count = int(errors[index, other])
         accuracy = correct / total if total else math.nan
-        rows.append(ClassScore(name, total, correct, accuracy, evaluation.classes[other] if count else "", count))
-    return sorted(rows, key=lambda row: (row.num_clips == 0, row.accuracy if row.num_clips else 0, -row.num_clips))
+        rows.append(
+            ClassScore(
+                name, total, correct, accuracy, evaluation.classes[other] if count else "", count
+            )
+        )
+    return sorted(
+        rows,
+        key=lambda row: (row.num_clips == 0, row.accuracy if row.num_clips else 0, -row.num_clips),
+    )
 
 
 def confused_pairs(evaluation: Evaluation, *, limit: int = 5) -> list[tuple[str, str, int, int]]:
@@ -45,7 +56,9 @@ def confused_pairs(evaluation: Evaluation, *, limit: int = 5) -> list[tuple[str,
     pairs = [tuple(int(i) for i in np.unravel_index(flat, errors.shape)) for flat in order]
     totals = evaluation.confusion.sum(axis=1)
     names = evaluation.classes
-    return [(names[i], names[j], int(errors[i, j]), int(totals[i])) for i, j in pairs if errors[i, j]]
+    return [
+        (names[i], names[j], int(errors[i, j]), int(totals[i])) for i, j in pairs if errors[i, j]
+    ]
 
 
 def worst_mistakes(evaluation: Evaluation, *, limit: int = 12) -> list[Clip]:
@@ -82,5 +95,9 @@ def wilson_interval(fraction: float, num_clips: int, *, z: float = 1.96) -> tupl
     """95 % interval of a fraction of independent clips (Wilson, JASA 1927); it never leaves [0, 1]."""
     denominator = 1 + z**2 / num_clips
     centre = (fraction + z**2 / (2 * num_clips)) / denominator
-    half = z / denominator * math.sqrt(fraction * (1 - fraction) / num_clips + z**2 / (4 * num_clips**2))
+    half = (
+        z
+        / denominator
+        * math.sqrt(fraction * (1 - fraction) / num_clips + z**2 / (4 * num_clips**2))
+    )
     return max(0.0, centre - half), min(1.0, centre + half)

@@ -75,7 +75,9 @@ def points(pixels: float) -> float:
 
 def make_figure(width: float, height: float, *, theme: Theme) -> Figure:
     """An empty Figure of width x height CSS pixels, drawn by Agg."""
-    figure = Figure(figsize=(width / CSS_DPI, height / CSS_DPI), dpi=CSS_DPI * SCALE, facecolor=theme.paper)
+    figure = Figure(
+        figsize=(width / CSS_DPI, height / CSS_DPI), dpi=CSS_DPI * SCALE, facecolor=theme.paper
+    )
     FigureCanvasAgg(figure)
     return figure
 
@@ -83,17 +85,40 @@ def make_figure(width: float, height: float, *, theme: Theme) -> Figure:
 def put_text(figure: Figure, x: float, y: float, text: str, *, size: float, color: str, **look):
     """Text at (x, y) CSS pixels from the top left corner. A dollar sign stays one: labels are no mathematics."""
     width, height = figure.get_size_inches() * CSS_DPI
-    return figure.text(x / width, 1 - y / height, text, fontsize=points(size), color=color, parse_math=False, **look)
+    return figure.text(
+        x / width,
+        1 - y / height,
+        text,
+        fontsize=points(size),
+        color=color,
+        parse_math=False,
+        **look,
+    )
 
 
-def put_heading(figure: Figure, title: str, subtitle: str, *, theme: Theme, synthetic: bool, x: float = 20) -> None:
+def put_heading(
+    figure: Figure, title: str, subtitle: str, *, theme: Theme, synthetic: bool, x: float = 20
+) -> None:
     """Title, the badge after it where the data are synthetic, and a quieter line; takes the upper 64 pixels."""
     words = put_text(figure, x, 33, title, size=17, color=theme.ink, weight="bold")
     put_text(figure, x, 54, subtitle, size=12, color=theme.muted)
     if synthetic:
         end = text_extent(words)[0] / SCALE
-        chip = {"boxstyle": "round,pad=0.35,rounding_size=0.5", "facecolor": theme.chip, "edgecolor": "none"}
-        put_text(figure, end + 18, 32, "synthetic data", size=11, color=theme.chip_ink, weight="bold", bbox=chip)
+        chip = {
+            "boxstyle": "round,pad=0.35,rounding_size=0.5",
+            "facecolor": theme.chip,
+            "edgecolor": "none",
+        }
+        put_text(
+            figure,
+            end + 18,
+            32,
+            "synthetic data",
+            size=11,
+            color=theme.chip_ink,
+            weight="bold",
+            bbox=chip,
+        )
 
 
 def text_extent(words) -> tuple[float, float]:
@@ -105,13 +130,20 @@ def text_extent(words) -> tuple[float, float]:
 def text_width(strings: list[str], *, size: float) -> float:
     """Width in CSS pixels of the widest string."""
     figure = make_figure(100, 100, theme=LIGHT)
-    return max(text_extent(put_text(figure, 0, 0, s, size=size, color="black"))[1] for s in strings) / SCALE
+    return (
+        max(text_extent(put_text(figure, 0, 0, s, size=size, color="black"))[1] for s in strings)
+        / SCALE
+    )
 
 
 def shorten(text: str, num_characters: int) -> str:
     """Cut in the middle: names of a family often differ at their ends only."""
     tail = num_characters // 3
-    return text if len(text) <= num_characters else f"{text[: num_characters - tail - 1]}…{text[-tail:]}"
+    return (
+        text
+        if len(text) <= num_characters
+        else f"{text[: num_characters - tail - 1]}…{text[-tail:]}"
+    )
 
 
 def mix(start: str, end: str, amount: np.ndarray) -> np.ndarray:
@@ -146,7 +178,9 @@ def few_colors(pixels: np.ndarray, *, photographs: bool) -> Image.Image:
     image = Image.fromarray(pixels).quantize(palette=palette, dither=Image.Dither.NONE)
     # each entry becomes the commonest colour of its pixels
     entries = np.asarray(image)[::3, ::3].astype(np.int64)
-    codes, counts = np.unique((entries << 24) | sample.astype(np.int64) @ [1 << 16, 1 << 8, 1], return_counts=True)
+    codes, counts = np.unique(
+        (entries << 24) | sample.astype(np.int64) @ [1 << 16, 1 << 8, 1], return_counts=True
+    )
     colors = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
     for code in codes[np.argsort(counts, kind="stable")]:
         colors[code >> 24] = [(code >> shift) & 255 for shift in (16, 8, 0)]
@@ -154,7 +188,9 @@ def few_colors(pixels: np.ndarray, *, photographs: bool) -> Image.Image:
     if not photographs:
         return image
     flat = np.asarray(image)
-    dithered = np.asarray(Image.fromarray(pixels).quantize(palette=image, dither=Image.Dither.FLOYDSTEINBERG))
+    dithered = np.asarray(
+        Image.fromarray(pixels).quantize(palette=image, dither=Image.Dither.FLOYDSTEINBERG)
+    )
     mixed = Image.fromarray(np.where((colors[flat] == pixels).all(-1), flat, dithered))
     mixed.putpalette(colors.tobytes())
     return mixed

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
 
+from vidjax.core import files
+from vidjax.core.errors import StorageError
 from vidjax.report.confusion import draw_confusion
 from vidjax.report.curves import draw_curves
 from vidjax.report.filmstrip import draw_mistakes, draw_poster, encode_strip
 from vidjax.report.page import build_page
-from vidjax.report.read import ReportNotWritten, Run, read_run
+from vidjax.report.read import Run, read_run
 from vidjax.report.scores import poster_clip, worst_mistakes
 from vidjax.report.theme import DARK
 
@@ -21,7 +22,7 @@ def write_report(workdir: str | Path, *, split: str = "validation") -> Path:
     """Write report.html, complete in itself, and report/*.png of a work folder; returns the path of the page.
 
     Pictures with nothing to show (no metrics, no evaluation of `split`, no saved frames) are left out, and those of an
-    earlier report are taken away. Raises ReportError where there is no work folder or it takes no files.
+    earlier report are taken away. Raises ReportError where there is no work folder, StorageError where it takes no files.
     """
     run = read_run(workdir, split=split)
     with warnings.catch_warnings():
@@ -35,12 +36,14 @@ def write_report(workdir: str | Path, *, split: str = "validation") -> Path:
         folder.mkdir(exist_ok=True)
         for name in PICTURES:
             if name in pictures:
-                replace_file(folder / name, pictures[name])
+                files.write_bytes(folder / name, pictures[name])
             else:
                 (folder / name).unlink(missing_ok=True)
-        replace_file(path, page.encode("utf-8"))
+        files.write_text(path, page)
     except OSError as error:
-        raise ReportNotWritten(f"the report cannot be written to {run.workdir}: {error.strerror or error}.") from error
+        raise StorageError(
+            f"the report cannot be written to {run.workdir}: {error.strerror or error}."
+        ) from error
     return path
 
 
@@ -49,11 +52,15 @@ def draw_pictures(run: Run) -> dict[str, bytes]:
     pictures = {"curves.png": draw_curves(run)}
     evaluation = run.evaluation
     if evaluation and evaluation.classes:
-        pictures["confusion.png"] = draw_confusion(evaluation, subtitle=subtitle(run), synthetic=run.synthetic)
+        pictures["confusion.png"] = draw_confusion(
+            evaluation, subtitle=subtitle(run), synthetic=run.synthetic
+        )
         strips = {"num_frames": run.num_frames, "synthetic": run.synthetic}
         clips = [clip for clip in worst_mistakes(evaluation, limit=8) if clip.strip]
         if clips:
-            pictures["mistakes.png"] = draw_mistakes(clips, evaluation, subtitle=subtitle(run), **strips)
+            pictures["mistakes.png"] = draw_mistakes(
+                clips, evaluation, subtitle=subtitle(run), **strips
+            )
         clip = poster_clip(evaluation)
         if clip:
             pictures["filmstrip.png"] = draw_poster(clip, evaluation, **strips)
@@ -79,10 +86,3 @@ def subtitle(run: Run) -> str:
     """Which run, which split, how many clips, at which step."""
     step = "" if run.evaluation.step is None else f" at step {run.evaluation.step:,}"
     return f"{run.name}, {run.evaluation.num_clips:,} {run.split} clips{step}"
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write beside, then rename: a reader never sees half a file."""
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    os.replace(part, path)

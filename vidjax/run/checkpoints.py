@@ -10,7 +10,6 @@ import json
 import logging
 import shutil
 import threading
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,9 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from vidjax.core import files
+from vidjax.core.errors import StorageError, UserError
 from vidjax.run.devices import is_first_process
-from vidjax.run.errors import StorageError, UserError
 from vidjax.run.workdir import write_json
 
 KEPT = 2
@@ -57,7 +57,9 @@ class Checkpoints:
         except (OSError, ValueError) as error:
             raise StorageError(f"Checkpoint {path} cannot be written: {error}") from error
         # A thread of ours, so that hashing and waiting cost the training loop nothing.
-        self._thread = threading.Thread(target=self._finish, args=(step, path, score), name="checkpoint")
+        self._thread = threading.Thread(
+            target=self._finish, args=(step, path, score), name="checkpoint"
+        )
         self._thread.start()
 
     def set_score(self, step: int, score: float) -> None:
@@ -103,7 +105,9 @@ class Checkpoints:
         with ocp.PyTreeCheckpointer() as reader:
             saved = reader.metadata(self._path(number)).item_metadata.tree
             how = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), saved)
-            return number, reader.restore(self._path(number), ocp.args.PyTreeRestore(restore_args=how))
+            return number, reader.restore(
+                self._path(number), ocp.args.PyTreeRestore(restore_args=how)
+            )
 
     def _whole(self, step: int | str) -> int | None:
         """The number of the first good step of those wanted; None where there is none. Raises as `restore` does."""
@@ -115,7 +119,9 @@ class Checkpoints:
             if wanted[1:]:
                 log.warning("checkpoint %d is damaged (%s): passed over", number, fault)
         if wanted[1:]:
-            raise StorageError(f"No checkpoint in {self.folder} is whole; start in a new --workdir.")
+            raise StorageError(
+                f"No checkpoint in {self.folder} is whole; start in a new --workdir."
+            )
         if wanted:
             raise StorageError(
                 f"Checkpoint {self._path(wanted[0])} is damaged ({fault}). --checkpoint latest takes another."
@@ -150,9 +156,14 @@ class Checkpoints:
         try:
             self._orbax.wait_until_finished()
             if is_first_process():
-                write_json(self._manifest_path(step), {"step": step, "score": score, "files": _checksums(path)})
+                write_json(
+                    self._manifest_path(step),
+                    {"step": step, "score": score, "files": files.checksums(path)},
+                )
                 self._prune()
-        except Exception as error:  # told by the next `save` or `wait`, in the thread that can act on it
+        except (
+            Exception
+        ) as error:  # told by the next `save` or `wait`, in the thread that can act on it
             self._error = error
 
     def _prune(self) -> None:
@@ -190,25 +201,13 @@ class Checkpoints:
 
     def _fault(self, step: int) -> str:
         """What is wrong with a step, '' where nothing is."""
-        files = self._manifest(step).get("files")
-        if not files:
+        manifest = self._manifest(step).get("files")
+        if not manifest:
             return f"{self._manifest_path(step).name} cannot be read"
-        found = _checksums(self._path(step))
-        for name in sorted({*files, *found}):
+        found = files.checksums(self._path(step))
+        for name in sorted({*manifest, *found}):
             if name not in found:
                 return f"{name} is missing"
-            if files.get(name) != found[name]:
+            if manifest.get(name) != found[name]:
                 return f"{name} has changed"
         return ""
-
-
-def _checksums(folder: Path) -> dict[str, list[int]]:
-    """Relative name -> [bytes, CRC-32] of every file below a folder, which is read in pieces."""
-    out = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        size = crc = 0
-        with open(path, "rb") as file:
-            while piece := file.read(1 << 22):
-                size, crc = size + len(piece), zlib.crc32(piece, crc)
-        out[str(path.relative_to(folder))] = [size, crc]
-    return out

@@ -19,9 +19,8 @@ from absl import flags
 from ml_collections import ConfigDict
 from ml_collections.config_flags import config_flags
 
-from vidjax.run import bench_flags
-from vidjax.run.bench_flags import BenchFlags
-from vidjax.run.errors import UserError, no_such
+from vidjax.core.errors import UserError
+from vidjax.core.names import no_such
 
 PREFIX = "--config."
 # keys that runs from before they existed lack, and what those runs did
@@ -37,7 +36,6 @@ EXAMPLES = """examples:
   python launch.py --config configs/r2p1d.py:jester --config.data.root=DIR --workdir runs/first
   python launch.py --workdir runs/first --job evaluate --split train --checkpoint latest
   python launch.py --config configs/r3d.py --job import_weights --from r3d_18.pth
-  python launch.py --job bench --networks r3d_18,r2plus1d_18 --clips 2x8x112x112
   python launch.py --config configs/r3d.py --config.init_from=weights/r3d_18 --config.model.variant=r3d_18
 
 exit codes: 0 done, 2 wrong use, 3 bad data, 4 loss not finite, 5 storage, 6 folder in use, 143 stopped and saved"""
@@ -58,7 +56,6 @@ class Request:
     line: str  # the command as typed
     memory: bool = False  # --memory: describe what a training step holds
     zoo: bool = False  # --all: describe every network
-    bench: BenchFlags = BenchFlags()
 
 
 def parse(argv: Sequence[str], jobs: Sequence[str]) -> Request:
@@ -70,8 +67,7 @@ def parse(argv: Sequence[str], jobs: Sequence[str]) -> Request:
     for flag, given in (("--all", options.zoo), ("--memory", options.memory)):
         if given and options.job != "describe":
             raise UserError(f"{flag} goes with --job describe.")
-    bench = bench_flags.read(options)
-    if not any((options.config, options.workdir, options.source, options.zoo, options.networks)):
+    if not any((options.config, options.workdir, options.source, options.zoo)):
         raise UserError(
             "Nothing to do. Name a config, e.g.\n  python launch.py --config configs/r2p1d.py\n"
             "or the work folder of a run with --workdir DIR. --help lists the flags."
@@ -100,14 +96,11 @@ def parse(argv: Sequence[str], jobs: Sequence[str]) -> Request:
         line,
         memory=options.memory,
         zoo=options.zoo,
-        bench=bench,
     )
 
 
 def _default_workdir(job: str, path: str, preset: str, source: str) -> Path:
     """runs/<config>[-<preset>]; imported weights and a bench are no runs: weights/<file>, runs/bench."""
-    if job == "bench":
-        return Path("runs", "bench")
     if job == "import_weights":
         return Path("weights", Path(source).stem or Path(path).stem)
     return Path("runs", f"{Path(path).stem}-{preset}" if preset else Path(path).stem)
@@ -126,19 +119,37 @@ def _parser(jobs: Sequence[str]) -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--config", default="", metavar="FILE[:PRESET]", help="an experiment, e.g. configs/r2p1d.py")
-    parser.add_argument("--job", default="train", metavar="NAME", help=f"{', '.join(jobs)} (default: train)")
     parser.add_argument(
-        "--workdir", default="", metavar="DIR", help="default: runs/<config>; an existing run is resumed"
+        "--config", default="", metavar="FILE[:PRESET]", help="an experiment, e.g. configs/r2p1d.py"
     )
-    parser.add_argument("--split", default="validation", help="evaluate, report: the split (default: validation)")
-    parser.add_argument("--checkpoint", default="best", help="evaluate: best, latest, or a step (default: best)")
-    parser.add_argument("--from", default="", dest="source", metavar="FILE", help="import_weights: what to read")
-    parser.add_argument("--to", default="", metavar="FILE", help="import_weights: write safetensors, no work folder")
-    parser.add_argument("--memory", action="store_true", help="describe: what a training step holds; compiles it")
-    parser.add_argument("--all", action="store_true", dest="zoo", help="describe: every network, in Markdown")
+    parser.add_argument(
+        "--job", default="train", metavar="NAME", help=f"{', '.join(jobs)} (default: train)"
+    )
+    parser.add_argument(
+        "--workdir",
+        default="",
+        metavar="DIR",
+        help="default: runs/<config>; an existing run is resumed",
+    )
+    parser.add_argument(
+        "--split", default="validation", help="evaluate, report: the split (default: validation)"
+    )
+    parser.add_argument(
+        "--checkpoint", default="best", help="evaluate: best, latest, or a step (default: best)"
+    )
+    parser.add_argument(
+        "--from", default="", dest="source", metavar="FILE", help="import_weights: what to read"
+    )
+    parser.add_argument(
+        "--to", default="", metavar="FILE", help="import_weights: write safetensors, no work folder"
+    )
+    parser.add_argument(
+        "--memory", action="store_true", help="describe: what a training step holds; compiles it"
+    )
+    parser.add_argument(
+        "--all", action="store_true", dest="zoo", help="describe: every network, in Markdown"
+    )
     parser.add_argument("--trace", action="store_true", help="print the stack of an error")
-    bench_flags.add_to(parser)
     return parser
 
 
@@ -167,8 +178,12 @@ def load_config(path: str, preset: str = "") -> ConfigDict:
     try:
         spec.loader.exec_module(module)
         config = module.get_config(preset)
-    except Exception as error:  # a config is a program of the user's: whatever it raises is told with its place
-        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
+    except (
+        Exception
+    ) as error:  # a config is a program of the user's: whatever it raises is told with its place
+        lines = [
+            f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)
+        ]
         if isinstance(error, SyntaxError):
             lines = [error.lineno]
         where = f"{path}, line {lines[-1]}" if lines else path
@@ -181,7 +196,9 @@ def load_config(path: str, preset: str = "") -> ConfigDict:
 def _short(error: Exception) -> str:
     """ml_collections' message without its list of all keys: 'There is no key ...' and the nearest one."""
     message = str(error.args[0]) if error.args else type(error).__name__
-    missing = re.search(r'Key "(\w+)" does not exist|^\W*(\w+)\W*Did you mean', message.replace("\\n", "\n"))
+    missing = re.search(
+        r'Key "(\w+)" does not exist|^\W*(\w+)\W*Did you mean', message.replace("\\n", "\n")
+    )
     near = re.search(r'Did you mean "(\w+)"', message)
     if missing:
         hint = f" Did you mean {near[1]!r}?" if near else " configs/common.py names them all."
@@ -197,7 +214,9 @@ def read_config(path: Path) -> ConfigDict:
         config.update(_tuples(json.loads(path.read_text())))
         return config.lock()
     except ValueError as error:
-        raise UserError(f"{path} is damaged: {error}. A run in a new work folder writes a new one.") from error
+        raise UserError(
+            f"{path} is damaged: {error}. A run in a new work folder writes a new one."
+        ) from error
 
 
 def _tuples(value):
@@ -216,7 +235,9 @@ def override(config: ConfigDict, words: Sequence[str]) -> ConfigDict:
             raise UserError(_no_such_key(key, word, list(keys)))
     values = flags.FlagValues()
     try:
-        config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=["launch.py", *words])
+        config_flags.DEFINE_config_dict(
+            "config", config, flag_values=values, sys_argv=["launch.py", *words]
+        )
         values(["launch.py", *words])
     except (flags.Error, ValueError, TypeError) as error:
         told = re.match(rf"flag {PREFIX}([\w.]+)=(.*?): ", str(error))
@@ -239,7 +260,12 @@ def _all_numbers(values: tuple) -> bool:
 
 
 def _wrong_type(key: str, value: object, old: object) -> str:
-    kinds = {bool: "true or false", int: "a whole number", float: "a number", tuple: "numbers in parentheses"}
+    kinds = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        tuple: "numbers in parentheses",
+    }
     return f"{PREFIX}{key}={value}: {key} is {kinds.get(type(old), 'text')}, such as {old!r}."
 
 
@@ -248,7 +274,10 @@ def _no_such_key(key: str, word: str, keys: list[str]) -> str:
     near = difflib.get_close_matches(key, keys, n=1, cutoff=0.75)
     if not near:
         last = {k.rpartition(".")[2]: k for k in keys}
-        near = [last[k] for k in difflib.get_close_matches(key.rpartition(".")[2], last, n=1, cutoff=0.6)]
+        near = [
+            last[k]
+            for k in difflib.get_close_matches(key.rpartition(".")[2], last, n=1, cutoff=0.6)
+        ]
     hint = f" Did you mean {PREFIX}{near[0]}?" if near else ""
     return f"There is no config key {key!r} (in {word}).{hint}\n--job describe prints all keys."
 
@@ -257,5 +286,9 @@ def flat(config: ConfigDict, prefix: str = "") -> dict[str, object]:
     """Dotted key -> value, leaves only."""
     out = {}
     for key, value in config.items():
-        out |= flat(value, f"{prefix}{key}.") if isinstance(value, ConfigDict) else {prefix + key: value}
+        out |= (
+            flat(value, f"{prefix}{key}.")
+            if isinstance(value, ConfigDict)
+            else {prefix + key: value}
+        )
     return out

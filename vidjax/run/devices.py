@@ -11,7 +11,7 @@ import jaxlib
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from vidjax.run.errors import UserError
+from vidjax.core.errors import UserError
 
 # Initialisation runs once: random numbers take 20 s to compile at the usual level and half a second at this one, for
 # the same bits.
@@ -78,7 +78,9 @@ def check_batch(batch_size: int, mesh: Mesh) -> None:
 def put(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
     """This process's rows of a batch -> global arrays, cut over the devices; the copy goes on in the background."""
     sharding = sharded(mesh)
-    return {key: jax.make_array_from_process_local_data(sharding, value) for key, value in batch.items()}
+    return {
+        key: jax.make_array_from_process_local_data(sharding, value) for key, value in batch.items()
+    }
 
 
 def abstract(tree: Any, mesh: Mesh) -> Any:

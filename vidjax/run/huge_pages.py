@@ -12,7 +12,9 @@ from pathlib import Path
 
 VARIABLE, SETTING = "GLIBC_TUNABLES", "glibc.malloc.hugetlb"
 SINCE = (2, 35)  # the glibc that knows it
-KERNEL = Path("/sys/kernel/mm/transparent_hugepage/enabled")  # "always [madvise] never": the choice is in brackets
+KERNEL = Path(
+    "/sys/kernel/mm/transparent_hugepage/enabled"
+)  # "always [madvise] never": the choice is in brackets
 
 
 def are_to_be_had() -> bool:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from vidjax.core import files
 from vidjax.run.devices import is_first_process
 
 log = logging.getLogger("vidjax")
@@ -23,10 +24,14 @@ PLAIN_SECONDS = 10.0  # between lines where there is no terminal
 def show_messages() -> None:
     """Sends the messages of vidjax to stderr, each on a line of its own even beside a progress line."""
     log.setLevel(logging.INFO if is_first_process() else logging.WARNING)
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells every save there, in several warnings
+    logging.getLogger("absl").setLevel(
+        logging.ERROR
+    )  # Orbax tells every save there, in several warnings
     if not log.handlers:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter(("\r\x1b[K" if sys.stderr.isatty() else "") + "%(message)s"))
+        handler.setFormatter(
+            logging.Formatter(("\r\x1b[K" if sys.stderr.isatty() else "") + "%(message)s")
+        )
         log.addHandler(handler)
     log.propagate = False
 
@@ -39,7 +44,11 @@ class Metrics:
         if is_first_process():
             keep_lines(self.path, lambda line: json.loads(line)["step"] <= step)
         self._file = open_first(self.path)
-        rows = [json.loads(line) for line in self.path.read_text().splitlines()] if is_first_process() else []
+        rows = (
+            [json.loads(line) for line in self.path.read_text().splitlines()]
+            if is_first_process()
+            else []
+        )
         self._events = _event_writer(workdir / "events", rows) if is_first_process() else None
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
@@ -113,9 +122,7 @@ def keep_lines(path: Path, keep) -> None:
         if not good:
             break
         kept.append(line)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text("".join(kept))
-    os.replace(part, path)
+    files.write_text(path, "".join(kept))
 
 
 def _event_writer(folder: Path, rows: Sequence[Mapping[str, float]]):
@@ -134,7 +141,9 @@ def _event_writer(folder: Path, rows: Sequence[Mapping[str, float]]):
 
 
 def _numbers(row: Mapping[str, float | None]) -> dict[str, float]:
-    return {key: math.nan if value is None else value for key, value in row.items() if key != "step"}
+    return {
+        key: math.nan if value is None else value for key, value in row.items() if key != "step"
+    }
 
 
 class Clock:
@@ -163,7 +172,10 @@ class Clock:
     def read(self) -> dict[str, float]:
         """The scalars, and starts anew."""
         seconds = max(time.monotonic() - self.began, 1e-9)
-        out = {"train/clips_per_second": self.clips / seconds, "train/data_wait": self.waited / seconds}
+        out = {
+            "train/clips_per_second": self.clips / seconds,
+            "train/data_wait": self.waited / seconds,
+        }
         self._reset()
         return out
 
@@ -186,8 +198,12 @@ class Line:
             return
         self.shown = now
         pace = (now - self.began - self.paused) / max(step - self.start, 1)
-        text = progress_text(step, self.num_steps, scalars, (self.num_steps - step) * pace) + self.note
-        self._write(f"\r\x1b[K{text}" + "\n" * (step == self.num_steps) if self.terminal else f"{text}\n")
+        text = (
+            progress_text(step, self.num_steps, scalars, (self.num_steps - step) * pace) + self.note
+        )
+        self._write(
+            f"\r\x1b[K{text}" + "\n" * (step == self.num_steps) if self.terminal else f"{text}\n"
+        )
 
     def busy(self, text: str) -> None:
         """What takes long besides steps, in place of the line until the next one; nothing without a terminal."""
@@ -204,7 +220,9 @@ class Line:
         self.paused += seconds
 
 
-def progress_text(step: int, num_steps: int, scalars: Mapping[str, float], seconds_left: float) -> str:
+def progress_text(
+    step: int, num_steps: int, scalars: Mapping[str, float], seconds_left: float
+) -> str:
     """'step 40/400  loss 2.31  top-1 34.2 %  41 clips/s  waiting 3 %  ETA 3:21'."""
     parts = [f"step {step}/{num_steps}"]
     if scalars:
@@ -216,4 +234,9 @@ def progress_text(step: int, num_steps: int, scalars: Mapping[str, float], secon
         ]
     minutes, seconds = divmod(round(seconds_left), 60)
     hours, minutes = divmod(minutes, 60)
-    return "  ".join([*parts, f"ETA {hours}:{minutes:02d}:{seconds:02d}" if hours else f"ETA {minutes}:{seconds:02d}"])
+    return "  ".join(
+        [
+            *parts,
+            f"ETA {hours}:{minutes:02d}:{seconds:02d}" if hours else f"ETA {minutes}:{seconds:02d}",
+        ]
+    )

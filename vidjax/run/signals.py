@@ -26,7 +26,10 @@ def caught() -> Iterator[Stop]:
             os._exit(1)  # not 143, which says that all is saved
         stop.name = signal.Signals(number).name
         # Not a print: the signal may have come in the middle of one.
-        os.write(2, f"\n{stop.name}: saves and stops after this step; a second one stops at once\n".encode())
+        os.write(
+            2,
+            f"\n{stop.name}: saves and stops after this step; a second one stops at once\n".encode(),
+        )
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -5,7 +5,6 @@ remembers the config it was begun with; the same command resumes it, another con
 """
 
 import fcntl
-import json
 import logging
 import os
 import platform
@@ -21,9 +20,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from vidjax.core import files
+from vidjax.core.errors import Locked, StorageError, UserError
 from vidjax.run.command import flat, read_config
 from vidjax.run.devices import is_first_process
-from vidjax.run.errors import Locked, StorageError, UserError
 
 # What may differ at a resume: length (the schedule follows it), logging, and where files lie.
 FREE_KEYS = (
@@ -39,7 +39,17 @@ FREE_KEYS = (
     "compile.quick_init",
     "compile.huge_pages",
 )
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-cpu", "tensorflow", "clu")
+PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "numpy",
+    "tensorflow-cpu",
+    "tensorflow",
+    "clu",
+)
 
 
 @contextmanager
@@ -55,18 +65,27 @@ def opened(path: Path) -> Iterator[Path]:
         path.mkdir(parents=True, exist_ok=True)
         lock = open(path / "lock", "a+")
     except OSError as error:
-        raise StorageError(f"The work folder {path} cannot be written: {error.strerror}.") from error
+        raise StorageError(
+            f"The work folder {path} cannot be written: {error.strerror}."
+        ) from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             lock.seek(0)
-            raise Locked(f"{path} is in use by {lock.read().strip() or 'another process'}.") from error
+            raise Locked(
+                f"{path} is in use by {lock.read().strip() or 'another process'}."
+            ) from error
         except OSError as error:  # some network disks know no locks
-            raise StorageError(f"The disk of {path} cannot lock a file: {error.strerror}.") from error
+            raise StorageError(
+                f"The disk of {path} cannot lock a file: {error.strerror}."
+            ) from error
         lock.truncate(0)
-        lock.write(f"{socket.gethostname()}, pid {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
+        lock.write(
+            f"{socket.gethostname()}, pid {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}\n"
+        )
         lock.flush()
+        files.remove_parts(path)
         handler = logging.FileHandler(path / "run.log", delay=True)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger = logging.getLogger("vidjax")
@@ -91,7 +110,10 @@ def refuse_changes(old: ConfigDict, new: ConfigDict, workdir: Path) -> None:
     old, new = flat(old), flat(new)
     changed = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k) and k not in FREE_KEYS]
     if changed:
-        rows = [f"  {k}: {old.get(k, 'absent')!r} there, {new.get(k, 'absent')!r} now" for k in changed[:3]]
+        rows = [
+            f"  {k}: {old.get(k, 'absent')!r} there, {new.get(k, 'absent')!r} now"
+            for k in changed[:3]
+        ]
         more = f" (and {len(changed) - 3} more)" if len(changed) > 3 else ""
         first = f"{workdir} was begun with another config; name another --workdir, or undo{more}:"
         raise UserError("\n".join([first, *rows]))
@@ -113,19 +135,8 @@ def environment(line: str, devices: list[str], **extra: Any) -> dict[str, Any]:
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Writes whole or not at all, in the first process only. Raises StorageError."""
-    if not is_first_process():
-        return
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "w") as file:
-            json.dump(value, file, indent=1, default=str)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        raise StorageError(f"{path} cannot be written: {error.strerror}.") from error
+    if is_first_process():
+        files.write_json(path, value)
 
 
 def _version(package: str) -> str:
@@ -140,11 +151,17 @@ def _commit() -> str:
     root = Path(sys.modules["vidjax"].__file__).parent.parent
 
     def git(*words):
-        done = subprocess.run(["git", "-C", root, *words], capture_output=True, text=True, timeout=10)
+        done = subprocess.run(
+            ["git", "-C", root, *words], capture_output=True, text=True, timeout=10
+        )
         return done.stdout.strip() if done.returncode == 0 else ""
 
     try:
         commit = git("rev-parse", "--short=12", "HEAD")
-        return commit + "+" if commit and git("status", "--porcelain", "--untracked-files=no") else commit
+        return (
+            commit + "+"
+            if commit and git("status", "--porcelain", "--untracked-files=no")
+            else commit
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""

@@ -10,7 +10,8 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import evidence, leaves
+from vidjax.convert import evidence
+from vidjax.convert.formats import leaves
 
 CONVOLUTIONS = {
     "conv1": "stem",

@@ -12,8 +12,8 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import leaves
-from vidjax.convert.errors import ConvertError
+from vidjax.convert.formats import leaves
+from vidjax.core.errors import ConvertError
 
 CLIP = (1, 2, 16, 16, 3)
 STEM = "Conv3d_1a_7x7"
@@ -38,7 +38,9 @@ BRANCHES = {
     "Branch_2/Conv3d_0b_3x3": "conv2",
     "Branch_3/Conv3d_0b_1x1": "pooled",
 }
-RENAMED = {"Mixed_5b/Branch_2/Conv3d_0b_3x3": "Mixed_5b/Branch_2/Conv3d_0a_3x3"}  # the one that breaks the rule there
+RENAMED = {
+    "Mixed_5b/Branch_2/Conv3d_0b_3x3": "Mixed_5b/Branch_2/Conv3d_0a_3x3"
+}  # the one that breaks the rule there
 LOGITS = "Logits/Conv3d_0c_1x1/conv_3d"
 NAME = re.compile(
     r"(?P<scope>(.*?/)??)(Conv3d_[12]\w_\dx\d|Mixed_\d\w/Branch_\d/Conv3d_0\w_\dx\d|Logits/Conv3d_0c_1x1)"
@@ -58,7 +60,9 @@ def network(source: Mapping[str, np.ndarray]) -> nn.Module:
     channels = kernel[3] if len(kernel) == 5 else 3
     names = [f"{scope}{LOGITS}/{end}" for end in ("w", "b")]
     shapes = [np.shape(source[name]) for name in names if name in source]
-    num_classes = max((shape[-1] for shape in shapes if shape), default=1)  # 1: absent, to be told of
+    num_classes = max(
+        (shape[-1] for shape in shapes if shape), default=1
+    )  # 1: absent, to be told of
     return models.build("i3d", variant=variant(channels), num_classes=num_classes)
 
 
@@ -80,18 +84,24 @@ def entries(source: Mapping[str, np.ndarray]) -> list[leaves.Entry]:
 def variant(channels: int) -> str:
     """The variant of i3d for a number of input channels. Raises ConvertError where there is none."""
     if channels not in VARIANTS:
-        raise ConvertError(f"an I3D of {channels} input channels is not a variant of i3d: colour has 3, flow has 2.")
+        raise ConvertError(
+            f"an I3D of {channels} input channels is not a variant of i3d: colour has 3, flow has 2."
+        )
     return VARIANTS[channels]
 
 
 def _unit(theirs: str, *ours: str) -> list[leaves.Entry]:
     norm = ("backbone", *ours, "norm")
     return [
-        leaves.Entry(f"{theirs}/conv_3d/w", ("params", "backbone", *ours, "conv", "kernel"), leaves.same),
+        leaves.Entry(
+            f"{theirs}/conv_3d/w", ("params", "backbone", *ours, "conv", "kernel"), leaves.same
+        ),
         leaves.Entry("", ("params", *norm, "scale"), np.ones),
         leaves.Entry(f"{theirs}/batch_norm/beta", ("params", *norm, "bias"), _vector),
         leaves.Entry(f"{theirs}/batch_norm/moving_mean", ("batch_stats", *norm, "mean"), _vector),
-        leaves.Entry(f"{theirs}/batch_norm/moving_variance", ("batch_stats", *norm, "var"), _vector),
+        leaves.Entry(
+            f"{theirs}/batch_norm/moving_variance", ("batch_stats", *norm, "var"), _vector
+        ),
     ]
 
 

@@ -12,11 +12,17 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import evidence, images, leaves
-from vidjax.convert.errors import ConvertError
+from vidjax.convert import evidence, images
+from vidjax.convert.formats import leaves
+from vidjax.core.errors import ConvertError
 
 CLIP = (1, 1, 32, 32, 3)
-NAMES = ("Conv1/kernel", "bn_Conv1/gamma", "expanded_conv_project/kernel", "block_1_depthwise/depthwise_kernel")
+NAMES = (
+    "Conv1/kernel",
+    "bn_Conv1/gamma",
+    "expanded_conv_project/kernel",
+    "block_1_depthwise/depthwise_kernel",
+)
 NARROW = {"block_16_project/kernel": 3, "block_16_project_BN/beta": 0, "Conv_1/kernel": 2}
 TOP = "predictions"
 DROPPED = ("dense_Dense1/kernel", "dense_Dense1/bias", "dense_Dense2/kernel", "dense_Dense2/bias")
@@ -29,8 +35,12 @@ def recognises(source: Mapping[str, np.ndarray]) -> bool:
 
 def network(source: Mapping[str, np.ndarray]) -> nn.Module:
     """The classifier; one class without a top. Raises ConvertError for a width that is no variant of mobilenet_v2."""
-    tops = [np.shape(source[name])[-1:] for name in (f"{TOP}/kernel", f"{TOP}/bias") if name in source]
-    return models.build("mobilenet_v2", variant=_variant(source), num_classes=max(sum(tops, ()), default=1))
+    tops = [
+        np.shape(source[name])[-1:] for name in (f"{TOP}/kernel", f"{TOP}/bias") if name in source
+    ]
+    return models.build(
+        "mobilenet_v2", variant=_variant(source), num_classes=max(sum(tops, ()), default=1)
+    )
 
 
 def entries(source: Mapping[str, np.ndarray]) -> list[leaves.Entry]:
@@ -42,9 +52,13 @@ def entries(source: Mapping[str, np.ndarray]) -> list[leaves.Entry]:
             found += _conv_norm(f"{theirs}_{name}", f"{theirs}_{name}_BN", block, name)
     found += _conv_norm("Conv_1", "Conv_1_bn", "last")
     found += [leaves.Entry(name, leaves.DROPPED, leaves.same) for name in DROPPED if name in source]
-    theirs, change = (f"{TOP}/{{}}", leaves.same) if evidence.has(source, f"{TOP}/") else ("", _zeros)
+    theirs, change = (
+        (f"{TOP}/{{}}", leaves.same) if evidence.has(source, f"{TOP}/") else ("", _zeros)
+    )
     logits = ("params", "head", "logits")
-    return found + [leaves.Entry(theirs.format(name), (*logits, name), change) for name in ("kernel", "bias")]
+    return found + [
+        leaves.Entry(theirs.format(name), (*logits, name), change) for name in ("kernel", "bias")
+    ]
 
 
 def _variant(source) -> str:
@@ -56,13 +70,17 @@ def _variant(source) -> str:
 
 
 def _conv_norm(conv, norm, *ours) -> list[leaves.Entry]:
-    kernel, change = ("depthwise_kernel", _depthwise) if conv.endswith("depthwise") else ("kernel", _kernel)
+    kernel, change = (
+        ("depthwise_kernel", _depthwise) if conv.endswith("depthwise") else ("kernel", _kernel)
+    )
     names = {"gamma": ("params", "scale"), "beta": ("params", "bias")}
     names |= {"moving_mean": ("batch_stats", "mean"), "moving_variance": ("batch_stats", "var")}
     return [
         leaves.Entry(f"{conv}/{kernel}", ("params", "backbone", *ours, "conv", "kernel"), change),
         *(
-            leaves.Entry(f"{norm}/{theirs}", (collection, "backbone", *ours, "norm", name), leaves.same)
+            leaves.Entry(
+                f"{norm}/{theirs}", (collection, "backbone", *ours, "norm", name), leaves.same
+            )
             for theirs, (collection, name) in names.items()
         ),
     ]

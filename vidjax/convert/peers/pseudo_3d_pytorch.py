@@ -11,8 +11,9 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import evidence, leaves
-from vidjax.convert.errors import ConvertError
+from vidjax.convert import evidence
+from vidjax.convert.formats import leaves
+from vidjax.core.errors import ConvertError
 
 STAGES = (1, 2, 3, 4)
 BLOCKS = tuple(f"layer{stage}.{{}}." for stage in STAGES)
@@ -24,13 +25,18 @@ PSEUDO_3D = (
     ("conv3", "bn3", "temporal"),
     ("conv4", "bn4", "conv3"),
 )
-FRAMES = (("conv1", "bn1", "conv1"), ("conv_normal", "bn_normal", "conv2"), ("conv4", "bn4", "conv3"))
+FRAMES = (
+    ("conv1", "bn1", "conv1"),
+    ("conv_normal", "bn_normal", "conv2"),
+    ("conv4", "bn4", "conv3"),
+)
 
 
 def recognises(source: Mapping[str, np.ndarray]) -> bool:
     """True for a mapping with the names of a P3D, whole or not."""
     return any(
-        name.startswith("conv1_custom.") or re.match(r"layer4\.\d+\.(conv|bn)_normal\.", name) for name in source
+        name.startswith("conv1_custom.") or re.match(r"layer4\.\d+\.(conv|bn)_normal\.", name)
+        for name in source
     )
 
 
@@ -45,7 +51,9 @@ def network(source: Mapping[str, np.ndarray]) -> nn.Module:
 
 def entries(source: Mapping[str, np.ndarray]) -> list[leaves.Entry]:
     """The table of names for the depths and shortcuts that the source shows."""
-    found = leaves.conv("conv1_custom", "backbone", "stem", "conv") + leaves.norm("bn1", "backbone", "stem", "norm")
+    found = leaves.conv("conv1_custom", "backbone", "stem", "conv") + leaves.norm(
+        "bn1", "backbone", "stem", "norm"
+    )
     for stage, depth in zip(STAGES, evidence.depths(source, BLOCKS), strict=True):
         for block in range(depth):
             theirs, ours = f"layer{stage}.{block}", ("backbone", f"stage{stage}_block{block + 1}")

@@ -11,8 +11,9 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import evidence, leaves, pathways
-from vidjax.convert.errors import ConvertError
+from vidjax.convert import evidence, pathways
+from vidjax.convert.formats import leaves
+from vidjax.core.errors import ConvertError
 
 CLIP = (1, 8, 16, 16, 3)
 NAMES = pathways.Names(
@@ -46,9 +47,13 @@ def network(source: Mapping[str, np.ndarray]) -> nn.Module:
         return pathways.slowfast(source, NAMES)
     depths = pathways.depths(source, NAMES)
     if depths not in LAYERS:
-        raise ConvertError(f"a network of one pathway with {depths} blocks is not a variant of resnet3d_50.")
+        raise ConvertError(
+            f"a network of one pathway with {depths} blocks is not a variant of resnet3d_50."
+        )
     variant = f"{_kind(source)}_r{LAYERS[depths]}"
-    return models.build("resnet3d_50", variant=variant, num_classes=evidence.num_classes(source, NAMES.head))
+    return models.build(
+        "resnet3d_50", variant=variant, num_classes=evidence.num_classes(source, NAMES.head)
+    )
 
 
 def entries(source: Mapping[str, np.ndarray]) -> list[leaves.Entry]:
@@ -62,7 +67,9 @@ def _num_pathways(source) -> int:
 
 def _kind(source) -> str:
     """Told from which kernels cover several frames: the first stage's in I3D, only the later ones' in Slow."""
-    first, *others = (any(k > 1 for k in pathways.extents(source, NAMES, stage)) for stage in pathways.STAGES)
+    first, *others = (
+        any(k > 1 for k in pathways.extents(source, NAMES, stage)) for stage in pathways.STAGES
+    )
     if first or pathways.extent(source, NAMES.stem[0].format(p=0)) > 1:
         return "i3d"
     return "slow" if any(others) else "c2d"
@@ -71,5 +78,7 @@ def _kind(source) -> str:
 def _is_depthwise(name, array) -> bool:
     """Whether a kernel is one of X3D's that sees a single channel."""
     shape = np.shape(array)
-    conv = re.match(r"s1\.pathway0_stem\.conv\.weight|s\d\.pathway0_res\d+\.branch2\.b\.weight", name)
+    conv = re.match(
+        r"s1\.pathway0_stem\.conv\.weight|s\d\.pathway0_res\d+\.branch2\.b\.weight", name
+    )
     return bool(conv) and len(shape) == 5 and shape[1] == 1 and shape[0] > 1

@@ -5,14 +5,23 @@ from collections.abc import Mapping
 import flax.linen as nn
 import numpy as np
 
-from vidjax.convert import leaves, x3d
+from vidjax.convert import x3d
+from vidjax.convert.formats import leaves
 
 CLIP = x3d.CLIP
-MARKS = ("s1.pathway0_stem.conv_xy.", "head.conv_5", "head.lin_5.")  # no other of its networks has them
+MARKS = (
+    "s1.pathway0_stem.conv_xy.",
+    "head.conv_5",
+    "head.lin_5.",
+)  # no other of its networks has them
 NAMES = x3d.Names(
     stem=("s1.pathway0_stem.conv_xy", "s1.pathway0_stem.conv", "s1.pathway0_stem.bn"),
     stages=tuple(f"s{stage}.pathway0_res{{}}" for stage in (2, 3, 4, 5)),
-    convolutions=(("branch2.a", "branch2.a_bn"), ("branch2.b", "branch2.b_bn"), ("branch2.c", "branch2.c_bn")),
+    convolutions=(
+        ("branch2.a", "branch2.a_bn"),
+        ("branch2.b", "branch2.b_bn"),
+        ("branch2.c", "branch2.c_bn"),
+    ),
     gate=("branch2.se.fc1", "branch2.se.fc2"),
     shortcut=("branch1", "branch1_bn"),
     last=("head.conv_5", "head.conv_5_bn"),

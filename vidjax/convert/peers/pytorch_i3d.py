@@ -11,11 +11,19 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import evidence, leaves
+from vidjax.convert import evidence
+from vidjax.convert.formats import leaves
 from vidjax.convert.peers.deepmind_i3d import BLOCKS, STEM, UNITS, variant
 
 CLIP = (1, 2, 16, 16, 3)
-BRANCHES = {"b0": "direct", "b1a": "reduce1", "b1b": "conv1", "b2a": "reduce2", "b2b": "conv2", "b3b": "pooled"}
+BRANCHES = {
+    "b0": "direct",
+    "b1a": "reduce1",
+    "b1b": "conv1",
+    "b2a": "reduce2",
+    "b2b": "conv2",
+    "b3b": "pooled",
+}
 LOGITS = "logits.conv3d"
 NAME = re.compile(r"(Conv3d_\d\w_\dx\d|Mixed_\d\w\.b\d[ab]?)\.(conv3d|bn)\.\w+")
 
@@ -29,7 +37,9 @@ def network(source: Mapping[str, np.ndarray]) -> nn.Module:
     """The classifier. Raises ConvertError for a number of input channels that no variant has."""
     kernel = np.shape(source.get(f"{STEM}.conv3d.weight", ()))
     channels = kernel[1] if len(kernel) == 5 else 3
-    return models.build("i3d", variant=variant(channels), num_classes=evidence.num_classes(source, LOGITS))
+    return models.build(
+        "i3d", variant=variant(channels), num_classes=evidence.num_classes(source, LOGITS)
+    )
 
 
 def entries(source: Mapping[str, np.ndarray]) -> list[leaves.Entry]:

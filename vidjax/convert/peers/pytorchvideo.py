@@ -12,8 +12,9 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import evidence, leaves
-from vidjax.convert.errors import ConvertError
+from vidjax.convert import evidence
+from vidjax.convert.formats import leaves
+from vidjax.core.errors import ConvertError
 
 CLIP = (1, 2, 16, 16, 3)
 BLOCK = r"blocks\.\d+\.res_blocks\.\d+\."
@@ -33,24 +34,39 @@ def network(source: Mapping[str, np.ndarray]) -> nn.Module:
         for name, row in models.family("csn").VARIANTS.items():
             if row["depths"] == depths and not row.get("preserved"):
                 return models.build("csn", variant=name, num_classes=num_classes)
-        raise ConvertError(f"a channel-separated network of {depths} blocks is not a variant of csn.")
+        raise ConvertError(
+            f"a channel-separated network of {depths} blocks is not a variant of csn."
+        )
     pooled, factored = len(_stages(source)) > 1 and _stages(source)[1] == 3, _is_factored(source)
     for name, row in models.family("resnet3d_50").VARIANTS.items():
         kind = row.get("kind", "2d")
-        same = (row["depths"], row.get("halve_time", False), kind) == (depths, pooled, "2plus1d" if factored else "2d")
+        same = (row["depths"], row.get("halve_time", False), kind) == (
+            depths,
+            pooled,
+            "2plus1d" if factored else "2d",
+        )
         if same and (factored or _reaches(source, row["times"])):
             return models.build("resnet3d_50", variant=name, num_classes=num_classes)
     what = f"{depths} {'factored ' * factored}blocks{' and a pool in time' * pooled}"
-    raise ConvertError(f"a ResNet of {what} with these kernels in time is not a variant of resnet3d_50.")
+    raise ConvertError(
+        f"a ResNet of {what} with these kernels in time is not a variant of resnet3d_50."
+    )
 
 
 def entries(source: Mapping[str, np.ndarray]) -> list[leaves.Entry]:
     """The table of names for the stages and blocks that the source shows."""
     stem = ("backbone", "stem")
-    found = leaves.conv("blocks.0.conv", *stem, "conv") + leaves.norm("blocks.0.norm", *stem, "norm")
-    for stage, (index, depth) in enumerate(zip(_stages(source), _depths(source), strict=True), start=1):
+    found = leaves.conv("blocks.0.conv", *stem, "conv") + leaves.norm(
+        "blocks.0.norm", *stem, "norm"
+    )
+    for stage, (index, depth) in enumerate(
+        zip(_stages(source), _depths(source), strict=True), start=1
+    ):
         for block in range(depth):
-            theirs, ours = f"blocks.{index}.res_blocks.{block}", ("backbone", f"stage{stage}_block{block + 1}")
+            theirs, ours = (
+                f"blocks.{index}.res_blocks.{block}",
+                ("backbone", f"stage{stage}_block{block + 1}"),
+            )
             found += _bottleneck(f"{theirs}.branch2", ours, factored=_is_factored(source))
             if _any(source, re.escape(f"{theirs}.branch1_")):
                 found += leaves.conv(f"{theirs}.branch1_conv", *ours, "shortcut", "conv")
@@ -81,7 +97,9 @@ def _stages(source) -> tuple[int, ...]:
 
 def _depths(source) -> tuple[int, ...]:
     """Blocks in each stage."""
-    return evidence.depths(source, [f"blocks.{stage}.res_blocks.{{}}." for stage in _stages(source)])
+    return evidence.depths(
+        source, [f"blocks.{stage}.res_blocks.{{}}." for stage in _stages(source)]
+    )
 
 
 def _is_factored(source) -> bool:

@@ -10,13 +10,17 @@ from collections.abc import Mapping
 import flax.linen as nn
 import numpy as np
 
-from vidjax.convert import leaves, pathways
-from vidjax.convert.errors import ConvertError
+from vidjax.convert import pathways
+from vidjax.convert.formats import leaves
+from vidjax.core.errors import ConvertError
 
 CLIP = (1, 8, 16, 16, 3)
 NAMES = pathways.Names(
     stem=("blocks.0.multipathway_blocks.{p}.conv", "blocks.0.multipathway_blocks.{p}.norm"),
-    fusion=("blocks.{s}.multipathway_fusion.conv_fast_to_slow", "blocks.{s}.multipathway_fusion.norm"),
+    fusion=(
+        "blocks.{s}.multipathway_fusion.conv_fast_to_slow",
+        "blocks.{s}.multipathway_fusion.norm",
+    ),
     block="blocks.{s}.multipathway_blocks.{p}.res_blocks.{b}",
     shortcut=("branch1_conv", "branch1_norm"),
     convolutions=tuple((f"branch2.conv_{letter}", f"branch2.norm_{letter}") for letter in "abc"),

@@ -9,10 +9,13 @@ from collections.abc import Mapping
 import flax.linen as nn
 import numpy as np
 
-from vidjax.convert import leaves, x3d
+from vidjax.convert import x3d
+from vidjax.convert.formats import leaves
 
 CLIP = x3d.CLIP
-GATE = re.compile(r"blocks\.\d\.res_blocks\.\d+\.branch2\.norm_b\.1\.block\.[02]\.")  # no other of its networks has it
+GATE = re.compile(
+    r"blocks\.\d\.res_blocks\.\d+\.branch2\.norm_b\.1\.block\.[02]\."
+)  # no other of its networks has it
 NAMES = x3d.Names(
     stem=("blocks.0.conv.conv_t", "blocks.0.conv.conv_xy", "blocks.0.norm"),
     stages=tuple(f"blocks.{stage}.res_blocks.{{}}" for stage in (1, 2, 3, 4)),

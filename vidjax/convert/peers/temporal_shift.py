@@ -11,13 +11,16 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import evidence, images, leaves
-from vidjax.convert.errors import ConvertError
+from vidjax.convert import evidence, images
+from vidjax.convert.formats import leaves
+from vidjax.core.errors import ConvertError
 
 CLIP = (1, 2, 32, 32, 3)
 PREFIX = "base_model."
 MOBILENET = re.compile(r"base_model\.features\.\d+\.conv\.\d\.")
-SHIFTED = re.compile(r"base_model\.(layer[1-4]\.\d+\.(block\.)?conv1|features\.\d+\.conv\.0)\.net\.weight")
+SHIFTED = re.compile(
+    r"base_model\.(layer[1-4]\.\d+\.(block\.)?conv1|features\.\d+\.conv\.0)\.net\.weight"
+)
 BLOCKS_WITH_SHORTCUT = re.compile(r"stage[2-6]_block[2-9]")
 # depths of the one ResNet that is shifted in every second block only
 EVERY_SECOND = (3, 4, 23, 3)
@@ -34,7 +37,9 @@ def network(source: Mapping[str, np.ndarray]) -> nn.Module:
         raise ConvertError("this shift network has non-local blocks, which no variant of tsm has.")
     classes = evidence.num_classes(source, _head(source))
     if not _is_mobilenet(source):
-        return models.build("tsm", variant=images.resnet_variant(source, "tsm", PREFIX), num_classes=classes)
+        return models.build(
+            "tsm", variant=images.resnet_variant(source, "tsm", PREFIX), num_classes=classes
+        )
     return models.build("tsm", variant="tsm_mobilenet_v2_8f", num_classes=classes)
 
 
@@ -54,7 +59,9 @@ def _mobilenet() -> list[leaves.Entry]:
         theirs, names = f"{PREFIX}features.{i}.conv", ("expand", "depthwise", "project")
         for k, name in enumerate(names if i > 1 else names[1:]):
             net = ".net" if name == "expand" and BLOCKS_WITH_SHORTCUT.fullmatch(block) else ""
-            found += images.conv_norm(f"{theirs}.{3 * k}{net}", f"{theirs}.{3 * k + 1}", block, name)
+            found += images.conv_norm(
+                f"{theirs}.{3 * k}{net}", f"{theirs}.{3 * k + 1}", block, name
+            )
     return found + images.conv_norm(f"{PREFIX}features.18.0", f"{PREFIX}features.18.1", "last")
 
 

@@ -11,7 +11,8 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import evidence, images, leaves
+from vidjax.convert import evidence, images
+from vidjax.convert.formats import leaves
 
 CLIP = (1, 1, 32, 32, 3)
 RESNET = re.compile(r"layer[1-4]\.\d+\.(conv|bn)[123]\.")
@@ -28,7 +29,10 @@ def recognises(source: Mapping[str, np.ndarray]) -> bool:
 def network(source: Mapping[str, np.ndarray]) -> nn.Module:
     """The classifier. Raises ConvertError for one that is no variant of resnet2d or mobilenet_v2."""
     if _is_mobilenet(source):
-        fields = {"num_classes": evidence.num_classes(source, "classifier.1"), "alpha": images.alpha(source, NARROW)}
+        fields = {
+            "num_classes": evidence.num_classes(source, "classifier.1"),
+            "alpha": images.alpha(source, NARROW),
+        }
         return models.build("mobilenet_v2", variant="mobilenet_v2", **fields)
     variant = images.resnet_variant(source, "resnet2d")
     return models.build("resnet2d", variant=variant, num_classes=evidence.num_classes(source, "fc"))

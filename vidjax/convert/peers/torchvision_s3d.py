@@ -11,7 +11,8 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import evidence, leaves
+from vidjax.convert import evidence
+from vidjax.convert.formats import leaves
 
 CLIP = (1, 2, 16, 16, 3)
 BLOCKS = {  # position in `features`; those between are pools

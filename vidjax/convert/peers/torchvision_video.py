@@ -11,8 +11,9 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import evidence, leaves
-from vidjax.convert.errors import ConvertError
+from vidjax.convert import evidence
+from vidjax.convert.formats import leaves
+from vidjax.core.errors import ConvertError
 
 STAGES = (1, 2, 3, 4)
 BLOCKS = tuple(f"layer{stage}.{{}}." for stage in STAGES)
@@ -21,13 +22,17 @@ CLIP = (1, 2, 16, 16, 3)
 
 def recognises(source: Mapping[str, np.ndarray]) -> bool:
     """True for a mapping with the names of a torchvision video ResNet, whole or not."""
-    return evidence.has(source, "stem.") and any(re.match(r"layer\d\.\d+\.conv[12]\.[01]\.", name) for name in source)
+    return evidence.has(source, "stem.") and any(
+        re.match(r"layer\d\.\d+\.conv[12]\.[01]\.", name) for name in source
+    )
 
 
 def network(source: Mapping[str, np.ndarray]) -> nn.Module:
     """The classifier. Raises ConvertError for one that is no variant of resnet3d."""
     fields = {"num_classes": evidence.num_classes(source, "fc"), **_midplanes(source)}
-    return models.build("resnet3d", variant=_variant(evidence.depths(source, BLOCKS), _kinds(source)), **fields)
+    return models.build(
+        "resnet3d", variant=_variant(evidence.depths(source, BLOCKS), _kinds(source)), **fields
+    )
 
 
 def entries(source: Mapping[str, np.ndarray]) -> list[leaves.Entry]:
@@ -48,7 +53,10 @@ def entries(source: Mapping[str, np.ndarray]) -> list[leaves.Entry]:
 def _kinds(source) -> tuple[str, ...]:
     """Kinds of convolution of the stem and the stages."""
     stages = [rf"layer{s}\.\d+\.conv[12]\.0" for s in STAGES]
-    return (_kind(source, r"stem\.3", r"stem\.0"), *(_kind(source, rf"{s}\.[03]", s) for s in stages))
+    return (
+        _kind(source, r"stem\.3", r"stem\.0"),
+        *(_kind(source, rf"{s}\.[03]", s) for s in stages),
+    )
 
 
 def _kind(source, factored: str, whole: str) -> str:
@@ -63,7 +71,9 @@ def _variant(depths, kinds) -> str:
     for name, row in models.family("resnet3d").VARIANTS.items():
         if (row["depths"], row["kinds"], row.get("fold_time", False)) == (depths, kinds, False):
             return name
-    raise ConvertError(f"a ResNet of {depths} blocks of the kinds {kinds} is not a variant of resnet3d.")
+    raise ConvertError(
+        f"a ResNet of {depths} blocks of the kinds {kinds} is not a variant of resnet3d."
+    )
 
 
 def _midplanes(source) -> dict[str, str]:

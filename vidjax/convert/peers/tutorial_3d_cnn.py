@@ -10,8 +10,9 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import evidence, leaves
-from vidjax.convert.errors import ConvertError
+from vidjax.convert import evidence
+from vidjax.convert.formats import leaves
+from vidjax.core.errors import ConvertError
 
 COLUMNS = ("stem", "stage1", "stage2", "stage3")
 WIDE = {"fc5": "batch0", "fc6": "batch1"}  # a wide layer and its normalisation
@@ -26,12 +27,20 @@ def recognises(source: Mapping[str, np.ndarray]) -> bool:
 
 def network(source: Mapping[str, np.ndarray]) -> nn.Module:
     """The classifier. Raises ConvertError for the tutorial's deeper networks."""
-    kernels = {np.shape(a)[2:] for name, a in source.items() if re.fullmatch(r"conv_layer[1-4]\.\d\.weight", name)}
+    kernels = {
+        np.shape(a)[2:]
+        for name, a in source.items()
+        if re.fullmatch(r"conv_layer[1-4]\.\d\.weight", name)
+    }
     kernels.discard(())  # of normalisation
     if any(name.startswith("conv_layer6.") for name in source) or kernels - {KERNEL}:
-        raise ConvertError("of the tutorial's networks only ConvColumn5 and ConvColumn6 are variants of convcolumn.")
+        raise ConvertError(
+            "of the tutorial's networks only ConvColumn5 and ConvColumn6 are variants of convcolumn."
+        )
     variant = "conv_column_6" if _has_norm(source) else "conv_column_5"
-    return models.build("convcolumn", variant=variant, num_classes=evidence.num_classes(source, "fc7"))
+    return models.build(
+        "convcolumn", variant=variant, num_classes=evidence.num_classes(source, "fc7")
+    )
 
 
 def entries(source: Mapping[str, np.ndarray]) -> list[leaves.Entry]:

@@ -11,14 +11,14 @@ A source is a frozen dataclass `Source` whose fields are paths and numbers, amon
 A source reads lists and names of files: it opens no image.
 """
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from vidjax.data.errors import DataError, MissingData
+from vidjax.core.errors import DataError, MissingData
+from vidjax.core.names import no_such
 
 
 @dataclass(frozen=True)
@@ -36,28 +36,42 @@ class Record:
 
 def names() -> list[str]:
     """The sources there are, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    return sorted(
+        module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")
+    )
 
 
-def open_source(name: str, *, root: str = "", cache_dir: str = "", options: Mapping[str, Any] | None = None) -> Any:
-    """The source `name` over the data at `root`; `options` sets those of its fields that other sources don't have.
+def open_source(
+    name: str,
+    *,
+    root: str = "",
+    cache_dir: str = "",
+    options: Mapping[str, Any] | None = None,
+    built_in: Mapping[str, type] | None = None,
+) -> Any:
+    """The source `name` over the data at `root`.
+
+    Args:
+        name: a file of this folder, or a name in `built_in`.
+        root: the folder of the data set.
+        cache_dir: where a source keeps what it makes once; "" for nowhere.
+        options: values for the fields that this source has and others do not.
+        built_in: Source classes that live in other rooms, by name.
 
     Raises MissingData where there is no such source, DataError where it has no such option.
     """
-    if name not in names():
-        raise MissingData(f"There is no data source {name!r}.{nearest(name, names())}\nSources: {', '.join(names())}.")
-    source = importlib.import_module(f"{__name__}.{name}").Source
+    built_in = dict(built_in or {})
+    known_names = sorted({*names(), *built_in})
+    if name not in known_names:
+        raise MissingData(no_such("data source", name, known_names))
+    if name in built_in:
+        source = built_in[name]
+    else:
+        source = importlib.import_module(f"{__name__}.{name}").Source
     options = dict(options or {})
-    known = [field.name for field in fields(source) if field.init and field.name not in ("root", "cache_dir")]
+    common = ("root", "cache_dir")
+    known = [field.name for field in fields(source) if field.init and field.name not in common]
     for option in options:
         if option not in known:
-            there = f"It has {', '.join(known)}." if known else "It has none."
-            raise DataError(f"Data source {name!r} has no option {option!r}.{nearest(option, known)}\n{there}")
+            raise DataError(f"{name}: {no_such('option', option, known)}")
     return source(root=root, cache_dir=cache_dir, **options)
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """' Did you mean ...?' with the nearest known name, or '' where none is near."""
-    lower = {other.lower(): other for other in known}
-    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
-    return f" Did you mean {lower[close[0]]!r}?" if close else ""

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from vidjax.data.errors import DataError, MissingData
+from vidjax.core.errors import DataError, MissingData
+from vidjax.core.names import did_you_mean
 from vidjax.data.frame_index import Frames, list_frames
-from vidjax.data.sources import Record, nearest
+from vidjax.data.sources import Record
 
 SPLITS = ("train", "validation", "test")
 SWAPS = (
@@ -57,7 +58,11 @@ class Source:
         """Label names in the order of the labels file, or sorted where there is none (the Kaggle copy)."""
         if "labels" in self._lists:
             with open(self._lists["labels"], encoding="utf-8-sig", newline="") as file:
-                found = [row[0].strip() for row in csv.reader(file, delimiter=";") if row and row[0].strip()]
+                found = [
+                    row[0].strip()
+                    for row in csv.reader(file, delimiter=";")
+                    if row and row[0].strip()
+                ]
             duplicates = [name for name, count in Counter(found).items() if count > 1]
             if duplicates:
                 raise DataError(f"{self._lists['labels']} names {duplicates[0]!r} more than once.")
@@ -66,7 +71,9 @@ class Source:
             splits = self.splits[:1] if "train" in self.splits else self.splits
             found = sorted({label for split in splits for _, label in self._rows(split) if label})
         if not found:
-            raise DataError(f"There are no labels in {self.root}: neither a labels file nor a list with labels.")
+            raise DataError(
+                f"There are no labels in {self.root}: neither a labels file nor a list with labels."
+            )
         return tuple(found)
 
     @property
@@ -77,9 +84,7 @@ class Source:
     @property
     def about(self) -> str:
         """One sentence: where, and how many classes."""
-        return (
-            f"Clips in Jester's layout from the folder {Path(self.root).resolve().name}, {len(self.classes)} classes."
-        )
+        return f"Clips in Jester's layout from the folder {Path(self.root).resolve().name}, {len(self.classes)} classes."
 
     def num_records(self, split: str) -> int:
         """How many clips the list of a split names; their frames are not looked for. Raises DataError, MissingData."""
@@ -127,7 +132,7 @@ class Source:
             return ""
         if not label:
             return "no label in the list"
-        return f"label {label!r} is not among the {len(self.classes)} classes.{nearest(label, self.classes)}"
+        return f"label {label!r} is not among the {len(self.classes)} classes.{did_you_mean(label, self.classes)}"
 
     @cached_property
     def _class_set(self) -> frozenset[str]:
@@ -139,8 +144,14 @@ class Source:
         root = Path(self.root).expanduser().resolve()
         if not self.root or not root.is_dir():
             what = f"There is no folder {root}" if self.root else "data.root is empty"
-            raise MissingData(f"{what}: a folder with Jester's frames and lists was looked for.\n{HOW_TO_GET}")
-        around = [root, *_named(root, "labels", "annotations"), *_named(root.parent, "labels", "annotations")]
+            raise MissingData(
+                f"{what}: a folder with Jester's frames and lists was looked for.\n{HOW_TO_GET}"
+            )
+        around = [
+            root,
+            *_named(root, "labels", "annotations"),
+            *_named(root.parent, "labels", "annotations"),
+        ]
         # the folder above is searched only where root is the frames folder: it may hold somebody else's lists
         if root.name.lower() in FRAME_FOLDERS:
             around.append(root.parent)
@@ -149,7 +160,11 @@ class Source:
             for path in sorted(folder.iterdir()):
                 name = re.sub(r"^(20bn-?)?(jester-)?(v1-)?", "", path.name.lower())
                 name = {"val.csv": "validation.csv"}.get(name, name)
-                if name in ("labels.csv", "test-answers.csv", *(f"{split}.csv" for split in SPLITS)):
+                if name in (
+                    "labels.csv",
+                    "test-answers.csv",
+                    *(f"{split}.csv" for split in SPLITS),
+                ):
                     found[name.removesuffix(".csv")] = str(path)
             if any(split in found for split in SPLITS):
                 return found
@@ -163,13 +178,15 @@ class Source:
         """(id, label) of each row of a split's list."""
         if split not in self.splits:
             raise DataError(
-                f"There is no split {split!r} in {self.root}.{nearest(split, self.splits)}\n"
+                f"There is no split {split!r} in {self.root}.{did_you_mean(split, self.splits)}\n"
                 f"It has {', '.join(self.splits)}."
             )
         answers = {}
         if split == "test" and "test-answers" in self._lists:
             answers = dict(_read_list(self._lists["test-answers"]))
-        return [(clip, label or answers.get(clip, "")) for clip, label in _read_list(self._lists[split])]
+        return [
+            (clip, label or answers.get(clip, "")) for clip, label in _read_list(self._lists[split])
+        ]
 
     def _frames(self, split: str) -> tuple[str, dict[str, Frames | str]]:
         """The frames folder of a split, and what is in each listed clip's folder."""
@@ -180,10 +197,16 @@ class Source:
         short = "val" if split == "validation" else split
         names = dict.fromkeys((split, short, *FRAME_FOLDERS))
         # an archive unpacked into a folder of its own name nests the tree once more
-        folders = [nested for folder in _named(root, *names) for nested in (folder, *_named(folder, *names))]
+        folders = [
+            nested
+            for folder in _named(root, *names)
+            for nested in (folder, *_named(folder, *names))
+        ]
         for folder in [*folders, root]:
             if any(os.path.isdir(os.path.join(folder, clip)) for clip in clips):
-                return str(folder), list_frames(str(folder), clips, (split, self._lists[split]), self.cache_dir)
+                return str(folder), list_frames(
+                    str(folder), clips, (split, self._lists[split]), self.cache_dir
+                )
         self._refuse_parts(root)
         looked = ", ".join([*(folder.name + "/" for folder in folders), "the root itself"])
         raise MissingData(
@@ -208,7 +231,9 @@ def _named(folder: Path, *names: str) -> list[Path]:
         entries = list(os.scandir(folder))
     except OSError:  # the folder above the root may be closed to us
         return []
-    there = {entry.name.lower(): Path(entry.path) for entry in entries if entry.name.lower() in names}
+    there = {
+        entry.name.lower(): Path(entry.path) for entry in entries if entry.name.lower() in names
+    }
     return [there[name] for name in names if name in there and there[name].is_dir()]
 
 
@@ -225,7 +250,10 @@ def _read_list(path: str) -> list[tuple[str, str]]:
         id_column, label_column = 0, 1
         rows = iter([first, *rows])
     return [
-        (row[id_column], row[label_column] if label_column is not None and len(row) > label_column else "")
+        (
+            row[id_column],
+            row[label_column] if label_column is not None and len(row) > label_column else "",
+        )
         for row in rows
     ]
 

@@ -1,0 +1,1 @@
+"""About networks, without running them: counts, receptive field, catalogue."""
