@@ -1,40 +1,44 @@
 """ConvColumn: small networks of 2x3x3 kernels, made for Jester by a tutorial on 3D convolutions.
 
-github.com/OValery16/Tutorial-about-3D-convolutional-network; its ConvColumn6 reached 85.08 % top-1 on Jester's
-validation split, in 225 passes. `jester` is that recipe: 18 frames, every second one from a random start, 84x84 from
-the middle of the frame, Adam with AMSGrad at a constant rate. It departs where the tutorial draws rotation and shift
-anew for every frame of a clip: here a clip moves as one.
+github.com/OValery16/Tutorial-about-3D-convolutional-network; its ConvColumn6 reached 85.08 % top-1
+on Jester's validation split, in 225 passes. `jester` is that recipe: 18 frames, every second one
+from a random start, 84x84 from the middle of the frame, Adam with AMSGrad at a constant rate. It
+departs where the tutorial draws rotation and shift anew for every frame of a clip: here a clip
+moves as one.
 
-    python launch.py --config configs/convcolumn.py                                     the built-in set, on a laptop
+    # the built-in set, on a laptop
+    python launch.py --config configs/convcolumn.py
     python launch.py --config configs/convcolumn.py --config.model.variant=conv_column_5
-    python launch.py --config configs/convcolumn.py:jester --config.data.root=DIR       Jester, on a GPU
+    # Jester, on a GPU
+    python launch.py --config configs/convcolumn.py:jester --config.data.root=DIR
 """
 
-from configs import common
+from configs import base
 
 
 def get_config(preset=""):
-    config = common.base(preset)
+    return base.build(preset, network=network, laptop=laptop, gpu=gpu)
+
+
+def network(config):
+    """The network and what it needs at any size."""
     config.model.name = "convcolumn"
     config.model.variant = "conv_column_6"
-    common.add_fields(
-        config, hidden_dropout=0.15
-    )  # behind the wide layers; that of the head would come on top
     config.head.dropout = 0.0
-    if preset:
-        _tutorial(config)
-    else:
-        config.model.width = 0.125
-        config.num_epochs = 8.0
-        config.data.num_frames = (
-            16  # the fewest, and nearly the smallest frames, that the network takes
-        )
-        config.data.size = 80
-        config.data.resize = 84
-    return config
 
 
-def _tutorial(config):
+def laptop(config):
+    """The recipe for minutes on two cores."""
+    config.model.width = 0.125
+    config.num_epochs = 8.0
+    # the fewest, and nearly the smallest frames, that the network takes
+    config.data.num_frames = 16
+    config.data.size = 80
+    config.data.resize = 84
+
+
+def gpu(config):
+    """The tutorial's recipe, for a GPU."""
     config.batch_size = 100
     config.num_epochs = 225.0
     config.data.num_frames = 18
@@ -43,8 +47,7 @@ def _tutorial(config):
     config.data.size = 84
     config.data.resize = 100  # Jester's height: frames stay as they are
     config.data.crop = "centre"
-    config.data.mean = (0.485, 0.456, 0.406)
-    config.data.std = (0.229, 0.224, 0.225)
+    base.imagenet_colours(config)
     config.optim.name = "adam"
     config.optim.amsgrad = True
     config.optim.learning_rate = 1e-3

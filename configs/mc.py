@@ -1,19 +1,29 @@
-"""Mixed convolutions: 3D kernels in the first layers and 2D ones behind (MCx), or the reverse (rMCx), 18 layers.
+"""Mixed convolutions: 3D kernels first and 2D ones behind (MCx), or the reverse (rMCx).
 
-Tran et al., A Closer Look at Spatiotemporal Convolutions for Action Recognition, CVPR 2018, section 3.3.
+Tran et al., A Closer Look at Spatiotemporal Convolutions for Action Recognition, CVPR 2018, section
+3.3.
 
-    python launch.py --config configs/mc.py                                      mc3_18 on the built-in set, on a laptop
-    python launch.py --config configs/mc.py --config.model.variant=rmc4_18       mc2_18 to mc5_18, rmc2_18 to rmc5_18
-    python launch.py --config configs/mc.py:jester --config.data.root=DIR        Jester, on a GPU
+    # mc3_18 on the built-in set, on a laptop
+    python launch.py --config configs/mc.py
+    # mc2_18 to mc5_18, rmc2_18 to rmc5_18
+    python launch.py --config configs/mc.py --config.model.variant=rmc4_18
+    # Jester, on a GPU
+    python launch.py --config configs/mc.py:jester --config.data.root=DIR
 """
 
-from configs import common
+from configs import base
 
 
 def get_config(preset=""):
-    config = common.base(preset)
+    return base.build(preset, network=network, laptop=laptop)
+
+
+def network(config):
+    """The network and what it needs at any size."""
     config.model.name = "resnet3d"
     config.model.variant = "mc3_18"
-    if not preset:
-        config.model.width = 0.25
-    return config
+
+
+def laptop(config):
+    """The recipe for minutes on two cores."""
+    config.model.width = 0.25

@@ -1,4 +1,4 @@
-"""What every other room may use: errors with exit codes, nearest names, files that are written whole.
+"""What every other room may use: errors with exit codes, nearest names, files written whole.
 
 Only the standard library is imported here.
 """

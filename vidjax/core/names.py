@@ -20,7 +20,7 @@ def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = CUTOFF) -> 
 
 
 def no_such(what: str, name: str, known: Sequence[str], *, show: int = 12) -> str:
-    """'There is no <what> 'x'. Did you mean 'y'?', and the list where it has at most `show` names."""
+    """'There is no <what> 'x'. Did you mean 'y'?', and the list if it has at most `show` names."""
     message = f"There is no {what} {name!r}.{did_you_mean(name, known)}"
     if len(known) > show:
         return message

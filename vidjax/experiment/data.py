@@ -1,4 +1,8 @@
-"""The records of a split, with what had to be left out written down, and what a run may rely on to stay the same."""
+"""The records of a split, and what a run may rely on to stay the same.
+
+Clips that have to be left out are written down, and a run refuses data other than it was begun
+with.
+"""
 
 import json
 import logging
@@ -8,44 +12,64 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from vidjax.core.errors import DataError, UserError
 from vidjax.core.names import no_such
-from vidjax.data.sources import Record
+from vidjax.data.records import Record
+from vidjax.experiment.build import Experiment
 from vidjax.run.workdir import write_json
 
 log = logging.getLogger("vidjax")
 
+SHOWN_CLIPS = 2  # bad clips that a message lists; all of them are in quarantine.json
 
-def load_split(source: Any, split: str, config: ConfigDict, workdir: Path) -> list[Record]:
+
+def load_split(experiment: Experiment, split: str, workdir: Path) -> list[Record]:
     """The records of a split; clips that cannot be used go to `quarantine.json`.
 
-    Raises UserError for a split that does not exist, DataError where more than `data.max_bad` of the clips are bad.
+    Raises UserError for a split that does not exist, DataError where more than `data.max_bad` of
+    the clips are bad, or a label is unknown.
     """
+    source = experiment.source
     if split not in source.splits:
         raise UserError(no_such("split", split, source.splits))
     records, bad = source.records(split), source.quarantine(split)
     write_quarantine(workdir, split, bad)
-    share = len(bad) / max(len(records) + len(bad), 1)
-    if share > config.data.max_bad:
-        shown = "; ".join(f"{row['id']}: {row['cause']}" for row in bad[:2])
-        raise DataError(
-            f"{len(bad)} of {len(records) + len(bad)} {split} clips cannot be used: "
-            f"{shown}{'; ...' if bad[2:] else ''}.\n"
-            f"All are listed in {workdir / 'quarantine.json'}.\n"
-            f"To go on without them: --config.data.max_bad={-(-share * 100 // 1) / 100:.2f}"
-        )
+    total = len(records) + len(bad)
+    share = len(bad) / max(total, 1)
+    if share > experiment.config.data.max_bad:
+        raise DataError(_too_many_are_bad(bad, total, split=split, workdir=workdir))
     if bad:
-        log.warning(
-            "%d %s clips are left out, see %s", len(bad), split, workdir / "quarantine.json"
-        )
+        path = workdir / "quarantine.json"
+        log.warning("%d %s clips are left out, see %s", len(bad), split, path)
     if not records:
         raise DataError(f"The {split} split has no clips.")
+    for record in records:
+        experiment.task.encode(record)  # raises DataError for a label that is no class
     return records
 
 
-def write_quarantine(workdir: Path, split: str, bad: list[dict]) -> None:
+def _too_many_are_bad(bad: list[dict], total: int, *, split: str, workdir: Path) -> str:
+    shown = "; ".join(f"{row['id']}: {row['cause']}" for row in bad[:SHOWN_CLIPS])
+    if len(bad) > SHOWN_CLIPS:
+        shown += "; ..."
+    enough = -(-100 * len(bad) // total) / 100  # the share, rounded up to a hundredth
+    return (
+        f"{len(bad)} of {total} {split} clips cannot be used: {shown}.\n"
+        f"All are listed in {workdir / 'quarantine.json'}.\n"
+        f"To go on without them: --config.data.max_bad={enough:.2f}"
+    )
+
+
+def require_labels(records: Sequence[Record], split: str) -> None:
+    """Raises UserError where a clip has no label to train on or to compare with."""
+    for record in records:
+        if not record.label:
+            raise UserError(
+                f"The {split} split has no labels to compare with: clip {record.id} has none."
+            )
+
+
+def write_quarantine(workdir: Path, split: str, bad: list[dict[str, Any]]) -> None:
     """Sets the rows of one split in `quarantine.json`; other splits keep theirs."""
     path = workdir / "quarantine.json"
     table = json.loads(path.read_text()) if path.exists() else {}
@@ -53,31 +77,46 @@ def write_quarantine(workdir: Path, split: str, bad: list[dict]) -> None:
 
 
 def settle_data(workdir: Path, classes: Sequence[str], train: Sequence[Record] = ()) -> None:
-    """Writes `data.json`: the classes in order and a checksum of the training clips; in an old run compares with it.
+    """Writes `data.json`: the classes in order, and a checksum of the training clips.
 
-    Without training clips (an evaluation) it compares the classes alone.
-
-    Labels are indices from here on, and the order of clips is a permutation of their list: with other classes or other
-    clips a resumed run, or an evaluation, would be silently wrong. Raises UserError with the first difference.
+    If the folder has a checkpoint, it compares instead. Without training clips (an evaluation) it
+    compares the classes alone. Labels are indices from here on, and the order of clips is a
+    permutation of their list: with other classes or clips a resumed run, or an evaluation, would be
+    silently wrong. Raises UserError with the first difference.
     """
     path = workdir / "data.json"
-    clips = zlib.crc32("\n".join(f"{record.id};{record.label}" for record in train).encode())
-    now = {"classes": list(classes), "train": [len(train), clips]}
-    if not path.exists() or not any((workdir / "checkpoints").glob("*.json")):
+    listing = "\n".join(f"{record.id};{_label_text(record)}" for record in train)
+    now = {"classes": list(classes), "train": [len(train), zlib.crc32(listing.encode())]}
+    is_begun = path.exists() and any((workdir / "checkpoints").glob("*.json"))
+    if not is_begun:
         if train:
             write_json(path, now)
         return
     then = json.loads(path.read_text())
-    if then["classes"] != now["classes"]:
-        places = zip_longest(then["classes"], now["classes"], fillvalue="nothing")
-        place, (old, new) = next((i, pair) for i, pair in enumerate(places) if pair[0] != pair[1])
-        raise UserError(
-            f"The classes are not those that {workdir} was trained on: class {place} was {old!r} and is {new!r}.\n"
-            "Name the data set of the run, or train in a new --workdir."
-        )
+    _compare_classes(then["classes"], now["classes"], workdir)
     if train and then["train"] != now["train"]:
+        same_number = then["train"][0] == len(train)
+        names = ", with other names or labels" if same_number else ""
         raise UserError(
-            f"The training clips are not those that {workdir} was begun with: {then['train'][0]} then, {len(train)} now"
-            f"{', with other names or labels' if then['train'][0] == len(train) else ''}.\n"
+            f"The training clips are not those that {workdir} was begun with: "
+            f"{then['train'][0]} then, {len(train)} now{names}.\n"
             "Restore the list and the frames, or train in a new --workdir."
         )
+
+
+def _label_text(record: Record) -> str:
+    """A label as the checksum has it: a name, or names with commas between."""
+    if isinstance(record.label, str):
+        return record.label
+    return ",".join(record.label)
+
+
+def _compare_classes(then: list[str], now: list[str], workdir: Path) -> None:
+    """Raises UserError with the first class that differs."""
+    for place, (old, new) in enumerate(zip_longest(then, now, fillvalue="nothing")):
+        if old != new:
+            raise UserError(
+                f"The classes are not those that {workdir} was trained on: "
+                f"class {place} was {old!r} and is {new!r}.\n"
+                "Name the data set of the run, or train in a new --workdir."
+            )

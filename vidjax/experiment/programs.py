@@ -1,102 +1,135 @@
-"""The jitted programs of an experiment over the mesh: init, one training step, one evaluation step."""
+"""The jitted programs of an experiment over a mesh: init, training step, evaluation step."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
-from vidjax.core.errors import UserError
-from vidjax.experiment import parts
+from vidjax.experiment.build import Experiment
 from vidjax.learn import metrics, steps
 from vidjax.run import devices
 
-
-def video_shape(config: ConfigDict) -> tuple[int, int, int, int, int]:
-    """[1, T, H, W, C] of a clip."""
-    return (1, config.data.num_frames, config.data.size, config.data.size, 3)
+# The arrays of a batch that a step reads. The ids stay on the host.
+ON_DEVICE = ("video", "label", "mask", "draw")
 
 
-def _init(config: ConfigDict, module, tx) -> Callable[[jax.Array], steps.State]:
-    """init(key) -> State, not jitted."""
-    init = steps.make_init(module, tx, ema=config.optim.ema_decay > 0)
-    return lambda key: init(key, jax.ShapeDtypeStruct(video_shape(config), jnp.float32))
+@dataclass(frozen=True)
+class Programs:
+    """What an experiment computes on the devices of a mesh."""
 
+    experiment: Experiment
+    mesh: Mesh
 
-def init_state(config: ConfigDict, module, *, tx, mesh: Mesh) -> steps.State:
-    """The State of the config's seed, on every device."""
-    program = jax.jit(
-        _init(config, module, tx),
-        out_shardings=devices.replicated(mesh),
-        compiler_options=devices.INIT_OPTIONS if config.compile.quick_init else None,
-    )
-    return program(jax.random.key(config.seed))
+    def init_state(self, tx: optax.GradientTransformation) -> steps.State:
+        """The state of the config's seed, on every device."""
+        config = self.experiment.config
+        options = devices.INIT_OPTIONS if config.compile.quick_init else None
+        program = jax.jit(
+            self._init(tx),
+            out_shardings=devices.replicated(self.mesh),
+            compiler_options=options,
+        )
+        return program(jax.random.key(config.seed))
 
+    def checkpoint_shapes(self, tx: optax.GradientTransformation) -> dict[str, Any]:
+        """Shapes, dtypes and shardings of what a checkpoint holds, found without computing it.
 
-def checkpoint_shapes(config: ConfigDict, module, *, tx, mesh: Mesh) -> dict[str, Any]:
-    """Shapes, types and shardings of what a checkpoint holds, found without computing anything.
+        Raises UserError where the network does not take clips of the config's size.
+        """
+        state = jax.eval_shape(self._init(tx), jax.random.key(0))
+        return devices.abstract({"state": state, "window": self.empty_window()}, self.mesh)
 
-    Raises UserError where the network cannot be built on clips of the config's size.
-    """
-    try:
-        state = jax.eval_shape(_init(config, module, tx), jax.random.key(0))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"config.model: {str(error).splitlines()[0]}") from error
-    return devices.abstract({"state": state, "window": empty_window(mesh)}, mesh)
+    def train_step(self, tx: optax.GradientTransformation) -> Callable:
+        """step(state, window, batch) -> (state, window).
 
+        The state is donated, and the sums of the step are added to the window.
+        """
+        experiment, config = self.experiment, self.experiment.config
+        step = steps.make_train_step(
+            experiment.module,
+            tx,
+            loss=experiment.task.loss,
+            metrics_of_training=experiment.task.metrics_of_training(),
+            normalise=experiment.normalise,
+            augment=experiment.augment,
+            seed=config.seed,
+            ema_decay=config.optim.ema_decay,
+            remat=config.remat,
+        )
 
-def make_train_step(config: ConfigDict, module, *, tx, augment, mesh: Mesh) -> Callable:
-    """step(state, window, batch) -> (state, window): the state is donated, sums of the step are added to the window."""
-    step = steps.make_train_step(
-        module,
-        tx,
-        loss=parts.loss(config),
-        normalise=parts.normalisation(config),
-        augment=augment,
-        seed=config.seed,
-        ema_decay=config.optim.ema_decay,
-        remat=config.remat,
-    )
+        def windowed(state, window, batch):
+            state, sums = step(state, batch)
+            return state, metrics.add(window, sums)
 
-    def windowed(state, window, batch):
-        state, sums = step(state, batch)
-        return state, metrics.add(window, sums)
+        same = devices.replicated(self.mesh)
+        return jax.jit(
+            windowed,
+            donate_argnums=0,
+            in_shardings=(same, same, devices.sharded(self.mesh)),
+            out_shardings=(same, same),
+            compiler_options=experiment.compiler_options,
+        )
 
-    same = devices.replicated(mesh)
-    return jax.jit(
-        windowed,
-        donate_argnums=0,
-        in_shardings=(same, same, devices.sharded(mesh)),
-        out_shardings=(same, same),
-        compiler_options=parts.compiler_options(config),
-    )
+    def empty_window(self) -> metrics.Sums:
+        """The sums of no training step, on every device."""
+        task = self.experiment.task
+        logits, label = self._shapes_of_answers()
+        window = steps.zeros(task.metrics_of_training(), logits=logits, label=label)
+        window["finite"] = (jnp.zeros(()), jnp.zeros(()))
+        return jax.device_put(window, devices.replicated(self.mesh))
 
+    def predict_step(self) -> Callable:
+        """step(variables, batch, sums) -> (sums, rows), with results on every device."""
+        task = self.experiment.task
+        step = steps.make_predict_step(
+            self.experiment.module,
+            loss=task.loss,
+            metrics_of_evaluation=task.metrics,
+            scores=task.scores,
+            normalise=self.experiment.normalise,
+        )
+        same = devices.replicated(self.mesh)
+        return jax.jit(
+            step,
+            in_shardings=(same, devices.sharded(self.mesh), same),
+            out_shardings=(same, same),
+            compiler_options=self.experiment.compiler_options,
+        )
 
-def empty_window(mesh: Mesh) -> metrics.Sums:
-    """The sums of no training step."""
-    zero = {name: (jnp.zeros(()), jnp.zeros(())) for name in ("loss", "top1", "finite")}
-    return jax.device_put(zero, devices.replicated(mesh))
+    def empty_sums(self) -> metrics.Sums:
+        """The sums of an evaluation that has seen no clip, on every device."""
+        logits, label = self._shapes_of_answers()
+        sums = steps.zeros(self.experiment.task.metrics, logits=logits, label=label)
+        return jax.device_put(sums, devices.replicated(self.mesh))
+
+    def device_batch(self, batch: dict[str, Any]) -> dict[str, jax.Array]:
+        """The arrays of a batch that a step reads, cut over the devices."""
+        return devices.put({name: batch[name] for name in ON_DEVICE}, self.mesh)
+
+    def _init(self, tx: optax.GradientTransformation) -> Callable[[jax.Array], steps.State]:
+        """init(key) -> State, not jitted."""
+        experiment = self.experiment
+        has_average = experiment.config.optim.ema_decay > 0
+        init = steps.make_init(experiment.module, tx, ema=has_average)
+        video = jax.ShapeDtypeStruct(experiment.video_shape, jnp.float32)
+        return lambda key: init(key, video)
+
+    def _shapes_of_answers(self) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+        """Logits and labels of a batch of one clip."""
+        task = self.experiment.task
+        # one logit a class, which every head for labels of whole clips gives
+        logits = jax.ShapeDtypeStruct((1, len(task.classes)), jnp.float32)
+        return logits, jax.ShapeDtypeStruct((1, *task.label.shape), task.label.dtype)
 
 
 def make_is_finite() -> Callable[[Any], jax.Array]:
-    """is_finite(tree) -> bool array: whether every number in it is."""
-    return jax.jit(
-        lambda tree: jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
-    )
+    """is_finite(tree) -> bool array: whether every number in the tree is finite."""
 
+    def is_finite(tree):
+        return jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
 
-def make_predict_step(config: ConfigDict, module, mesh: Mesh) -> Callable:
-    """step(variables, batch, sums) -> (sums, clips), see `learn.steps.make_predict_step`; all of it on every device."""
-    step = steps.make_predict_step(
-        module, loss=parts.loss(config), normalise=parts.normalisation(config)
-    )
-    same = devices.replicated(mesh)
-    shardings = {"in_shardings": (same, devices.sharded(mesh), same), "out_shardings": (same, same)}
-    return jax.jit(step, **shardings, compiler_options=parts.compiler_options(config))
-
-
-def device_batch(batch: dict[str, Any], mesh: Mesh) -> dict[str, jax.Array]:
-    """The arrays of a batch that a step reads, on the mesh; `id` stays on the host."""
-    return devices.put({key: batch[key] for key in ("video", "label", "mask", "draw")}, mesh)
+    return jax.jit(is_finite)

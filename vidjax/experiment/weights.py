@@ -1,4 +1,4 @@
-"""Weights that a run starts from: read from a work folder of ours or a file of somebody else's, fitted to the run."""
+"""Weights that a run starts from: a work folder of ours or a file of another code base, fitted."""
 
 import logging
 from dataclasses import dataclass
@@ -12,150 +12,164 @@ from ml_collections import ConfigDict
 from vidjax import convert, models
 from vidjax.convert import transfer
 from vidjax.core.errors import ConvertError, UserError
-from vidjax.experiment import parts, programs
 from vidjax.learn.steps import State
 from vidjax.run import devices
 from vidjax.run.checkpoints import Checkpoints
-from vidjax.run.command import read_config
 
-SHOWN = 2  # faults that a message lists; it has five lines at most
+SHOWN_FAULTS = 2  # that a message lists; it has five lines at most
+NOT_OF_NETWORK = ("dtype", "lowering")  # keys that say how to compute, not what
 log = logging.getLogger("vidjax")
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Variables and the network that they are of."""
+    """Variables, and the network that they are of."""
 
     module: models.Classifier
-    clip: tuple[int, ...]  # [N, T, H, W, C], one that it takes
+    clip: tuple[int, ...]  # [N, T, H, W, C], one that the network takes
     variables: dict[str, Any]
 
     @property
     def num_classes(self) -> int:
-        """Of the head."""
+        """The number of classes of the head."""
         return self.module.head.num_classes
 
     def fields(self, prefer: str = "") -> dict[str, Any]:
-        """The keys of `config.model` that make this network; of variants that are one network, `prefer`."""
+        """The keys of `config.model` that make this network.
+
+        Some variants are the same network; of those the result names `prefer`.
+        """
         name, variant, others = models.identify(self.module, prefer=prefer)
-        others = {key: value for key, value in others.items() if key not in ("dtype", "lowering")}
-        return {"name": name, "variant": variant, "width": 1.0, **others}
+        fields = {"name": name, "variant": variant, "width": 1.0}
+        for key, value in others.items():
+            if key not in NOT_OF_NETWORK:
+                fields[key] = value
+        return fields
 
     def __str__(self) -> str:
         """'resnet3d r3d_18 with 400 classes'."""
         fields = self.fields()
-        name, variant, width = (fields.pop(key) for key in ("name", "variant", "width"))
-        fields = {"width": width, **fields} if width != 1 else fields
-        return f"{name} {variant}{''.join(f', {k}={v}' for k, v in fields.items())} with {self.num_classes} classes"
+        name, variant = fields.pop("name"), fields.pop("variant")
+        if fields["width"] == 1:
+            fields.pop("width")
+        settings = "".join(f", {key}={value}" for key, value in fields.items())
+        return f"{name} {variant}{settings} with {self.num_classes} classes"
 
 
 def read(path: Path) -> Weights:
-    """What is in a work folder (its best checkpoint, averaged where it kept an average) or in a file, recognised.
+    """The weights of a work folder, or of a file whose network is recognised.
 
+    Of a work folder it is the best checkpoint, averaged if the run kept an average.
     Raises UserError, ConvertError, StorageError.
     """
     if (path / "checkpoints").is_dir():
         return _of_run(path)
-    if (
-        not path.exists() and not path.with_name(f"{path.name}.index").exists()
-    ):  # TensorFlow names a prefix
+    # a TensorFlow checkpoint is named by a prefix of its files
+    is_prefix = path.with_name(f"{path.name}.index").exists()
+    if not path.exists() and not is_prefix:
         raise UserError(
-            f"There are no weights at {path}. It is a work folder, or a file of a code base that is known."
+            f"There are no weights at {path}. It is a work folder, or a file of a code base that "
+            "is known."
         )
     module, variables, clip = convert.read(path)
     return Weights(module, clip, variables)
 
 
 def _of_run(path: Path) -> Weights:
-    found = Checkpoints(path).restore_as_saved(step="best")
-    if found is None:
+    checkpoints = Checkpoints(path)
+    step = checkpoints.find("best")
+    if step is None:
         raise UserError(f"There is no checkpoint in {path} yet.")
-    config, state = read_config(path / "config.json"), found[1]["state"]
-    variables = state.get("ema") or {key: state.get(key) or {} for key in ("params", "batch_stats")}
-    num_classes = variables["params"]["head"]["logits"]["bias"].shape[0]
-    return Weights(parts.network(config, num_classes), programs.video_shape(config), variables)
+    state = checkpoints.restore_as_saved(step)["state"]
+    variables = state.get("ema")
+    if not variables:
+        variables = {key: state.get(key) or {} for key in ("params", "batch_stats")}
+    contract = checkpoints.contract(step)
+    clip = contract["clip"]
+    shape = (1, clip["num_frames"], clip["size"], clip["size"], 3)
+    return Weights(models.from_description(contract["network"]), shape, variables)
 
 
-def start_from(path: Path, config: ConfigDict, state: State, mesh: Mesh) -> State:
-    """The state with the weights at `path` in place of its own; says what became of them.
+def start_from(path: Path, config: ConfigDict, state: State, *, mesh: Mesh) -> State:
+    """The state with the weights at `path` in place of its values; says what became of them.
 
     Raises UserError, ConvertError where they do not fit the network.
     """
     weights = read(path)
     target = jax.device_get({"params": state.params, "batch_stats": state.batch_stats})
-    found = fitted(path, weights, target, config)
-    log.info("starts from %s: %s, %d arrays", path, weights, found.taken)
-    if found.inflated:
-        log.info(
-            "%d kernels of it are inflated over time (%s)", len(found.inflated), config.inflate
-        )
-    if found.replaced:
-        num_classes = target["params"]["head"]["logits"]["bias"].shape[0]
-        log.info(
-            "its head of %d classes is replaced by a new one of %d",
-            weights.num_classes,
-            num_classes,
-        )
-    return with_variables(state, found.variables, mesh)
+    fit = fitted(path, weights, target, config=config)
+    log.info("starts from %s: %s, %d arrays", path, weights, fit.taken)
+    if fit.inflated:
+        log.info("%d kernels of it are inflated over time (%s)", len(fit.inflated), config.inflate)
+    if fit.replaced:
+        log.info("its head of %d classes is replaced by a new one", weights.num_classes)
+    return with_variables(state, fit.variables, mesh)
 
 
 def with_variables(state: State, variables: dict[str, Any], mesh: Mesh) -> State:
-    """The state with other parameters and statistics, averages of them included, on every device."""
+    """The state with other parameters and statistics on every device, averages included."""
     put = jax.device_put({"batch_stats": {}, **variables}, devices.replicated(mesh))
-    # A copy: two leaves on one buffer could not be donated.
-    ema = jax.tree.map(lambda a: a.copy(), put) if state.ema else state.ema
+    ema = state.ema
+    if ema:
+        # A copy, because two leaves on one buffer could not be donated.
+        ema = jax.tree.map(lambda array: array.copy(), put)
     return state.replace(params=put["params"], batch_stats=put["batch_stats"], ema=ema)
 
 
 def fitted(
-    path: Path, weights: Weights, target: dict[str, Any], config: ConfigDict
+    path: Path, weights: Weights, target: dict[str, Any], *, config: ConfigDict
 ) -> transfer.Transfer:
     """`transfer.transfer`, with a message that says what would fit. Raises ConvertError."""
     try:
         return transfer.transfer(weights.variables, target, how=config.inflate)
     except ConvertError as error:
         faults = [line.strip() for line in str(error).splitlines()[1:]]
-        more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-        asked = f"{config.model.name} {config.model.variant}"
-        flags = " ".join(f"--config.model.{k}={v}" for k, v in differences(config, weights).items())
+        shown = "; ".join(faults[:SHOWN_FAULTS])
+        if len(faults) > SHOWN_FAULTS:
+            shown += f"; and {len(faults) - SHOWN_FAULTS} more"
+        changes = differences(config, weights)
+        flags = " ".join(f"--config.model.{key}={value}" for key, value in changes.items())
+        advice = "Clips of another size may have other parameters."
+        if flags:
+            advice = f"The weights' own network: {flags}"
         raise ConvertError(
-            f"{path} holds {weights}. It does not fit the config's {asked}:\n{'; '.join(faults[:SHOWN])}{more}.\n"
-            + (
-                f"The weights' own network: {flags}"
-                if flags
-                else "Clips of another size may have other parameters."
-            )
+            f"{path} holds {weights}. It does not fit the config's "
+            f"{config.model.name} {config.model.variant}:\n{shown}.\n{advice}"
         ) from error
 
 
 def differences(config: ConfigDict, weights: Weights) -> dict[str, Any]:
-    """The keys of `config.model` that the weights need to be others, with the value that they need."""
-    own = models.family(config.model.name).VARIANTS[config.model.variant]
-
-    def asked(key):
+    """The keys of `config.model` that would have to change, with the value that they need."""
+    variant = models.family(config.model.name).VARIANTS[config.model.variant]
+    changes = {}
+    for key, needed in weights.fields(prefer=config.model.variant).items():
         value = config.model.get(key, "")
-        return own.get(key, value) if value == "" else value
-
-    wanted = weights.fields(prefer=config.model.variant)
-    return {key: value for key, value in wanted.items() if asked(key) != value}
+        if value == "":  # the variant's own
+            value = variant.get(key, "")
+        if value != needed:
+            changes[key] = needed
+    return changes
 
 
 def adopt(config: ConfigDict, weights: Weights, overridden: tuple[str, ...]) -> None:
-    """Sets `config.model` to the network of the weights. Raises UserError for another family, or against a flag."""
+    """Sets `config.model` to the network of the weights.
+
+    Raises UserError for another family, or where a flag asked for something else.
+    """
     changes = differences(config, weights)
     if "name" in changes:
         raise UserError(
-            f"The file holds {weights}; the config is of {config.model.name}. Name a config of its family."
+            f"The file holds {weights}; the config is of {config.model.name}. "
+            "Name a config of its family."
         )
     for key in changes:
         if f"model.{key}" in overridden:
             raise UserError(
-                f"The file holds {weights}, so --config.model.{key} cannot be {config.model[key]!r}."
+                f"The file holds {weights}, so --config.model.{key} cannot be "
+                f"{config.model[key]!r}."
             )
     if changes:
-        log.info(
-            "config.model is set to the file's: %s",
-            ", ".join(f"{k}={v}" for k, v in changes.items()),
-        )
+        listing = ", ".join(f"{key}={value}" for key, value in changes.items())
+        log.info("config.model is set to the file's: %s", listing)
         with config.unlocked():
             config.model.update(changes)

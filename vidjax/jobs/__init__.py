@@ -1,8 +1,15 @@
-"""What a user can ask for: a file of this folder is a job, with `run(request)`."""
+"""What a user can ask for: a file of this folder is a job, with `run(request)` and its own flags.
+
+The contract of a job is told at `run.command.complete`.
+"""
 
 import importlib
+import os
 import pkgutil
+from collections.abc import Sequence
 
+from vidjax.core import errors
+from vidjax.run import command, huge_pages
 from vidjax.run.command import Request
 
 
@@ -11,6 +18,39 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
+def main(argv: Sequence[str], *, own_process: bool = False) -> int:
+    """Does what the command line asks for and returns the exit code.
+
+    With `own_process` nothing else is open or running in this process, which may then start itself
+    again for memory in huge pages.
+    """
+
+    def parse_and_run(argv):
+        run(parse(argv, own_process=own_process))
+
+    return errors.guarded(parse_and_run, argv)
+
+
+def parse(argv: Sequence[str], *, own_process: bool = False) -> Request:
+    """The request of a command line. Raises UserError."""
+    # TensorFlow only decodes images here and has nothing to say about itself. It reads these
+    # variables when it is imported, which the jobs below may do.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    words = command.read(argv, names())
+    # Before the job is imported, or the seconds that this takes would be spent twice.
+    if own_process and (words.config is None or words.config.compile.huge_pages):
+        huge_pages.restart()
+    job = importlib.import_module(f"{__name__}.{words.job}")
+    return command.complete(words, job, names())
+
+
 def run(request: Request) -> None:
-    """Imports the job of a request and runs it."""
+    """Runs the job of a request, once the flags for fields of network and head are settled."""
+    if request.open_flags:
+        # Imported only now: it knows the networks, and with them JAX.
+        from vidjax.experiment import flags
+
+        config = flags.settle(request.config, request.open_flags)
+        request = request.with_config(config)
     importlib.import_module(f"{__name__}.{request.job}").run(request)

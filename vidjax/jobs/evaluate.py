@@ -1,10 +1,13 @@
-"""evaluate: a checkpoint of a work folder on a split; what it finds is printed, written and put into the report."""
+"""evaluate: a checkpoint on a split; the scores are printed, written and put into the report."""
 
 import logging
 
+from vidjax import experiment as experiments
 from vidjax.core.errors import UserError
-from vidjax.experiment import evaluating, parts, programs
-from vidjax.experiment.data import load_split, settle_data
+from vidjax.experiment import evaluation
+from vidjax.experiment.build import use_compilation_cache
+from vidjax.experiment.data import load_split, require_labels, settle_data
+from vidjax.experiment.programs import Programs
 from vidjax.learn import steps
 from vidjax.report import write_report
 from vidjax.run import devices, workdir
@@ -14,46 +17,57 @@ from vidjax.run.progress import show_messages
 
 log = logging.getLogger("vidjax")
 
+READS_RUN = True  # the folder says what was trained
+
+
+def add_flags(parser) -> None:
+    """--split and --checkpoint."""
+    parser.add_argument("--split", default="validation", help="default: validation")
+    parser.add_argument(
+        "--checkpoint", default="best", help="best, latest, or a step (default: best)"
+    )
+
 
 def run(request: Request) -> None:
-    """Evaluates `--checkpoint` on `--split`. Raises UserError where there is no such run, checkpoint or split."""
+    """Evaluates. Raises UserError where there is no such run, checkpoint or split."""
     show_messages()
-    config = request.config
+    config, split = request.config, request.flags.split
     if config is None or not (request.workdir / "checkpoints").is_dir():
         raise UserError(
-            f"There is no run to evaluate in {request.workdir}. --workdir names the folder of a training run."
+            f"There is no run to evaluate in {request.workdir}. "
+            "--workdir names the folder of a training run."
         )
-    parts.check(config)
-    source = parts.source(config)
-    module = parts.network(config, len(source.classes))
+    experiment = experiments.build(config)
     with workdir.opened(request.workdir):
-        parts.use_compilation_cache(config)
+        use_compilation_cache(config)
         mesh = devices.make_mesh()
         devices.check_batch(config.batch_size, mesh)
-        log.info("%s", source.about)
-        records = load_split(source, request.split, config, request.workdir)
-        if not all(record.label for record in records):
-            raise UserError(f"The {request.split} split has no labels to compare with.")
-        settle_data(request.workdir, source.classes)
-        step, variables = restore(request, module, mesh)
-        predict = programs.make_predict_step(config, module, mesh)
-        clips = {"records": records, "classes": source.classes}
-        result = evaluating.evaluate(
-            config, **clips, predict=predict, variables=variables, mesh=mesh
+        log.info("%s", experiment.source.about)
+        records = load_split(experiment, split, request.workdir)
+        require_labels(records, split)
+        settle_data(request.workdir, experiment.task.classes)
+
+        programs = Programs(experiment, mesh)
+        step, variables = restore(request, programs)
+        answers = evaluation.evaluate(
+            programs, records, predict=programs.predict_step(), variables=variables
         )
-        evaluating.write(request.workdir, config, result, split=request.split, step=step, **clips)
-        evaluating.say(request.split, step, result.scalars, source)
+        evaluation.write(
+            request.workdir, experiment, answers, records=records, split=split, step=step
+        )
+        evaluation.say(experiment, answers, split=split, step=step)
         if devices.is_first_process():
-            log.info("report: %s", write_report(request.workdir, split=request.split))
+            log.info("report: %s", write_report(request.workdir, split=split))
 
 
-def restore(request: Request, module, mesh) -> tuple[int, dict]:
-    """(step, variables) of the checkpoint that was asked for, the averaged ones where the run kept any."""
-    config = request.config
-    tx = parts.optimiser(config, parts.schedule(config, 1))
-    shapes = programs.checkpoint_shapes(config, module, tx=tx, mesh=mesh)
-    found = Checkpoints(request.workdir).restore(shapes, step=request.checkpoint)
-    if found is None:
+def restore(request: Request, programs: Programs) -> tuple[int, steps.Variables]:
+    """(step, variables) of the checkpoint, the averaged variables where the run kept any."""
+    experiment = programs.experiment
+    # Any length of run will do: only the shapes of the optimiser's state matter.
+    tx = experiment.optimiser(experiment.schedule(num_steps=1))
+    shapes = programs.checkpoint_shapes(tx)
+    restored = Checkpoints(request.workdir).restore(shapes, step=request.flags.checkpoint)
+    if restored is None:
         raise UserError(f"There is no checkpoint in {request.workdir} yet.")
-    step, tree = found
+    step, tree = restored
     return step, steps.eval_variables(tree["state"])

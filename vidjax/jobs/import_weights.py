@@ -1,19 +1,24 @@
-"""import_weights: a file of somebody else's weights -> a work folder of ours at step 0, or -> safetensors.
+"""import_weights: weights of another code base -> a work folder of ours at step 0, or safetensors.
 
-The folder is what a run leaves: it can be evaluated, and `--config.init_from` starts a run from it. With `--to` weights
-of any kind, those of a run included, are written as one safetensors file with our names instead.
+The folder is what a run leaves: it can be evaluated, and `--config.init_from` starts a run from it.
+With `--to`, weights of any kind, those of a run included, are written as one safetensors file with
+our names instead.
 """
 
 import hashlib
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from vidjax import convert
+from vidjax import experiment as experiments
 from vidjax.core.errors import UserError
-from vidjax.experiment import parts, programs, weights
+from vidjax.experiment import inference, weights
+from vidjax.experiment.build import assemble
+from vidjax.experiment.programs import Programs
 from vidjax.run import devices, workdir
 from vidjax.run.checkpoints import Checkpoints
 from vidjax.run.command import Request
@@ -22,68 +27,85 @@ from vidjax.run.progress import show_messages
 log = logging.getLogger("vidjax")
 
 
+def add_flags(parser) -> None:
+    """--from and --to."""
+    parser.add_argument(
+        "--from", default="", dest="source", metavar="FILE", help="weights, or a work folder"
+    )
+    parser.add_argument(
+        "--to", default="", metavar="FILE", help="write safetensors in place of a work folder"
+    )
+
+
+def default_workdir(flags) -> Path:
+    """weights/<name of the file>: imported weights are no run."""
+    name = Path(flags.source).stem or Path(flags.config.partition(":")[0]).stem
+    return Path("weights", name)
+
+
 def run(request: Request) -> None:
-    """Reads `--from`, writes `--to` or the work folder. Raises UserError, ConvertError, StorageError."""
+    """Reads `--from`, writes `--to` or the work folder.
+
+    Raises UserError, ConvertError, StorageError.
+    """
     show_messages()
-    if not request.source:
+    flags = request.flags
+    if not flags.source:
         raise UserError(
-            "import_weights needs --from FILE, e.g. --from r3d_18.pth (or a work folder, with --to FILE)."
+            "import_weights needs --from FILE, e.g. --from r3d_18.pth (or a work folder, with "
+            "--to FILE)."
         )
-    path = Path(request.source)
-    found = weights.read(path)
-    count = sum(a.size for a in jax.tree.leaves(found.variables["params"]))
-    log.info("%s: %s, %s parameters", path, found, f"{count:,}")
-    if request.to:
-        convert.save(Path(request.to), found.module, found.variables, clip=found.clip)
-        log.info("written: %s", request.to)
+    path = Path(flags.source)
+    source = weights.read(path)
+    count = sum(array.size for array in jax.tree.leaves(source.variables["params"]))
+    log.info("%s: %s, %s parameters", path, source, f"{count:,}")
+    if flags.to:
+        convert.save(Path(flags.to), source.module, source.variables, clip=source.clip)
+        log.info("written: %s", flags.to)
     elif request.config is None:
         raise UserError(
             "Name a config of that family to keep the weights for, e.g. --config configs/r3d.py."
         )
     else:
-        write_folder(request, path, found)
+        keep(request, path, source)
 
 
-def write_folder(request: Request, path: Path, found: weights.Weights) -> None:
-    """A work folder with one checkpoint, of step 0, that holds the weights and a fresh optimiser."""
+def keep(request: Request, path: Path, source: weights.Weights) -> None:
+    """Writes the work folder: a checkpoint of step 0 with these weights."""
     config = request.config
-    weights.adopt(config, found, request.overridden)
-    parts.check(config)
-    module = parts.network(config, found.num_classes)
+    weights.adopt(config, source, request.overridden)
+    experiments.check(config)
+    # The file has no names of classes; a run that starts from the folder has its own.
+    classes = tuple(f"class {index}" for index in range(source.num_classes))
+    experiment = assemble(config, source=None, classes=classes, mirror=None)
     with workdir.opened(request.workdir):
         if Checkpoints(request.workdir).steps():
             raise UserError(
                 f"There are checkpoints in {request.workdir}; name another --workdir, or remove it."
             )
-        mesh = devices.make_mesh()
-        tx = parts.optimiser(config, parts.schedule(config, 1))
-        state = programs.init_state(config, module, tx=tx, mesh=mesh)
+        programs = Programs(experiment, devices.make_mesh())
+        state = programs.init_state(experiment.optimiser(experiment.schedule(num_steps=1)))
         target = {"params": state.params, "batch_stats": state.batch_stats}
-        variables = weights.fitted(path, found, target, config).variables
-        state = weights.with_variables(state, variables, mesh)
+        fit = weights.fitted(path, source, target, config=config)
+        state = weights.with_variables(state, fit.variables, programs.mesh)
         workdir.settle_config(request.workdir, config)
-        workdir.write_json(request.workdir / "weights.json", provenance(path, found))
-        checkpoints = Checkpoints(request.workdir)
-        checkpoints.save(0, {"state": state, "window": programs.empty_window(mesh)})
+        workdir.write_json(request.workdir / "weights.json", provenance(path, source))
+        checkpoints = Checkpoints(request.workdir, contract=inference.contract(experiment))
+        checkpoints.save(0, {"state": state, "window": programs.empty_window()})
         checkpoints.wait()
-    log.info(
-        "written: %s; a run starts from it with --config.init_from=%s",
-        request.workdir,
-        request.workdir,
-    )
+    folder = request.workdir
+    log.info("written: %s; a run starts from it with --config.init_from=%s", folder, folder)
 
 
-def provenance(path: Path, found: weights.Weights) -> dict[str, object]:
+def provenance(path: Path, source: weights.Weights) -> dict[str, Any]:
     """Where the weights are from: what `weights.json` holds."""
-    out = {
+    origin = {
         "file": str(path.absolute()),
         "imported": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "network": str(found),
+        "network": str(source),
     }
     if path.is_file():
         with open(path, "rb") as file:
-            out |= {
-                "bytes": path.stat().st_size,
-                "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
-            }
-    return out
+            origin["bytes"] = path.stat().st_size
+            origin["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+    return origin

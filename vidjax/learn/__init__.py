@@ -1,1 +1,4 @@
-"""What happens to a batch on the device: augmentation, losses, metrics, optimisers, steps (never TensorFlow)."""
+"""What happens to a batch on the device: augmentation, losses, metrics, optimisers, steps.
+
+JAX only: TensorFlow is never imported here.
+"""

@@ -1,7 +1,9 @@
-"""Losses: one value a clip (or frame, or voxel), unreduced, float32 whatever the dtype of the logits."""
+"""Losses: one float32 value for each clip, unreduced, whatever the dtype of the logits."""
 
 import jax
 import jax.numpy as jnp
+
+from vidjax.core.errors import UserError
 
 
 def cross_entropy(
@@ -9,11 +11,11 @@ def cross_entropy(
 ) -> jax.Array:
     """Softmax cross entropy in nats: logits [..., K], label int [...] -> float32 [...].
 
-    With smoothing s the target is 1 - s on the label plus s / K on every class (Szegedy et al., CVPR 2016, section 7).
-    A label outside 0..K-1 gives NaN, not the loss of another class.
+    With smoothing s the target is 1 - s on the label plus s / K on every class (Szegedy et al.,
+    CVPR 2016, section 7). A label outside 0..K-1 gives NaN, not the loss of another class. Raises
+    UserError for a smoothing out of range.
     """
-    if not 0 <= label_smoothing < 1:
-        raise ValueError(f"loss.label_smoothing is at least 0 and below 1, not {label_smoothing}")
+    check_smoothing(label_smoothing)
     log_probability = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
     loss = -at_label(log_probability, label)
     if label_smoothing > 0:
@@ -21,15 +23,41 @@ def cross_entropy(
     return loss
 
 
+def binary_cross_entropy(
+    logits: jax.Array, label: jax.Array, *, label_smoothing: float = 0.0
+) -> jax.Array:
+    """Sigmoid cross entropy in nats, averaged over K independent yes-or-no questions.
+
+    logits [..., K], label float [..., K] of zeros and ones -> float32 [...]. With smoothing s the
+    targets are s / 2 and 1 - s / 2. Raises UserError for a smoothing out of range.
+    """
+    check_smoothing(label_smoothing)
+    logits = logits.astype(jnp.float32)
+    target = label.astype(jnp.float32) * (1 - label_smoothing) + label_smoothing / 2
+    # -log sigmoid(x) is softplus(-x), which does not overflow
+    loss = target * jax.nn.softplus(-logits) + (1 - target) * jax.nn.softplus(logits)
+    return loss.mean(-1)
+
+
+def check_smoothing(label_smoothing: float) -> None:
+    """Raises UserError for a label smoothing that is not in [0, 1)."""
+    if not 0 <= label_smoothing < 1:
+        raise UserError(
+            f"config.loss.label_smoothing is {label_smoothing}; it is at least 0 and below 1."
+        )
+
+
 def at_label(values: jax.Array, label: jax.Array) -> jax.Array:
-    """The entry of each label: float [..., K], int [...] -> [...]; NaN where the label is no class."""
+    """The entry of each label: float [..., K], int [...] -> [...]; NaN if the label is no class."""
     num_classes = values.shape[-1]
-    label = jnp.where(label < 0, num_classes, label)  # or -1 would count from the end
-    return jnp.take_along_axis(values, label[..., None], axis=-1, mode="fill", fill_value=jnp.nan)[
-        ..., 0
-    ]
+    # A negative index would count from the end; one past the end is filled with NaN.
+    label = jnp.where(label < 0, num_classes, label)
+    chosen = jnp.take_along_axis(values, label[..., None], axis=-1, mode="fill", fill_value=jnp.nan)
+    return chosen[..., 0]
 
 
+# What config.loss.name chooses from; a task says which of them fit its labels.
 LOSSES = {
     "cross_entropy": cross_entropy,
+    "binary_cross_entropy": binary_cross_entropy,
 }

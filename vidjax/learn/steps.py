@@ -1,11 +1,12 @@
-"""The jittable steps: initial state, one training step, one evaluation step.
+"""The steps that jobs compile: initial state, one training step, one evaluation step.
 
-Model, optimiser, loss and augmentation are closed over; state and batch are arrays only. There are no axis names: the
-caller jits with the state replicated and the batch sharded over its first axis, and losses, metrics and BatchNorm
-statistics are those of the whole batch on any number of devices. The state may be donated.
+Network, optimiser, loss and augmentation are closed over; state and batch are arrays only. There
+are no axis names: the caller jits with the state replicated and the batch sharded over its first
+axis, and losses, metrics and BatchNorm statistics are those of the whole batch on any number of
+devices. The state may be donated.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -16,26 +17,31 @@ import optax
 
 from vidjax.learn import metrics
 from vidjax.learn.augment import Augment
-from vidjax.learn.metrics import Sums
+from vidjax.learn.metrics import Metric, Sums
 from vidjax.ops import conv
 
-Batch = dict[
-    str, jax.Array
-]  # video uint8 [N, T, H, W, C], label int32 [N], mask float32 [N], draw uint32 [N]
+# video uint8 [N, T, H, W, C], label [N, ...], mask float32 [N], draw uint32 [N]
+Batch = dict[str, jax.Array]
 Variables = dict[str, Any]  # {"params", "batch_stats"}
-Loss = Callable[[jax.Array, jax.Array], jax.Array]  # logits [N, K], label [N] -> [N]
+Loss = Callable[[jax.Array, jax.Array], jax.Array]  # logits [N, ...], label [N, ...] -> [N]
 Normalise = Callable[[jax.Array], jax.Array]
+
+# The decay of averages starts at this ratio and rises, so that the random start is soon forgotten.
+RAMP_STEPS = 10
 
 
 @flax.struct.dataclass
 class State:
-    """Everything that training changes. `ema` is (), or averages of {"params", "batch_stats"}."""
+    """Everything that training changes, as arrays only."""
 
     step: jax.Array  # int32, the number of updates made
     params: Any
-    batch_stats: Any  # {} for a model without BatchNorm
+    batch_stats: Any  # {} for a network without BatchNorm
     opt_state: Any
-    ema: Any
+    ema: Any  # averages of {"params", "batch_stats"}, or ()
+    extra: dict[str, jax.Array] = flax.struct.field(
+        default_factory=dict
+    )  # named arrays of a recipe
 
 
 def make_init(
@@ -46,11 +52,17 @@ def make_init(
     def init(key, video):
         variables = module.init(key, jnp.zeros(video.shape, jnp.float32), train=False)
         params, batch_stats = variables["params"], variables.get("batch_stats", {})
-        # Copies: two leaves on one buffer could not be donated.
-        average = (
-            jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats}) if ema else ()
+        average = ()
+        if ema:
+            # Copies, because two leaves on one buffer could not be donated.
+            average = jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats})
+        return State(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            batch_stats=batch_stats,
+            opt_state=tx.init(params),
+            ema=average,
         )
-        return State(jnp.zeros((), jnp.int32), params, batch_stats, tx.init(params), average)
 
     return init
 
@@ -61,6 +73,7 @@ def make_train_step(
     *,
     loss: Loss,
     normalise: Normalise,
+    metrics_of_training: Mapping[str, Metric] | None = None,
     augment: Augment | None = None,
     seed: int = 0,
     ema_decay: float = 0.0,
@@ -68,103 +81,139 @@ def make_train_step(
 ) -> Callable[[State, Batch], tuple[State, Sums]]:
     """Builds step(state, batch) -> (state, sums).
 
-    The sums are of the parameters before the update, on the augmented clips and labels: "loss" and "top1" over clips,
-    and "finite", (1 or 0, 1): whether loss and gradient norm were finite. Add sums up on the device over as many steps
-    as wanted; `all_finite` then tells on the host whether each of them was.
-    With `remat` the backward pass keeps what convolutions gave and recomputes what lies between them: the same update
-    with less memory and more time.
-    A clip with mask 0 adds nothing to loss and gradient, but BatchNorm still sees it: train on full batches.
+    Args:
+        module: the network, video [N, T, H, W, C] -> logits.
+        tx: the optimiser.
+        loss: one value for each clip.
+        normalise: from pixels to what the network sees.
+        metrics_of_training: metrics to measure besides the loss, by name.
+        augment: changes a batch before it is normalised; None leaves it as it is.
+        seed: of dropout, together with the number of the step.
+        ema_decay: of the averages in `state.ema`, which exist if `make_init` was asked for them.
+        remat: keep the outputs of convolutions alone for the backward pass and compute again what
+            lies between them: the same update, with less memory and in more time.
+
+    The sums are of the parameters before the update, on the augmented clips and labels: "loss" over
+    clips, the metrics, and "finite", (1 or 0, 1): whether loss and gradient were finite. Add sums
+    up on the device over as many steps as wanted; `all_finite` then tells on the host whether each
+    was. A clip with mask 0 adds nothing to loss and gradient, but BatchNorm still sees it: train on
+    full batches.
     """
+    measured = dict(metrics_of_training or {})
 
     def step(state, batch):
-        video, label, mask = batch["video"], batch["label"], batch["mask"]
         if augment is not None:
-            video, label = augment(video, label, batch["draw"])
-        video = normalise(video)
+            batch = augment(batch)
+        video, label, mask = normalise(batch["video"]), batch["label"], batch["mask"]
         dropout = jax.random.fold_in(jax.random.key(seed), state.step)
 
         def mean_loss(params):
             variables = {"params": params, "batch_stats": state.batch_stats}
-            logits, mutated = module.apply(
+            logits, changed = module.apply(
                 variables, video, train=True, mutable=["batch_stats"], rngs={"dropout": dropout}
             )
             total, weight = metrics.weighted(loss(logits, label), mask)
-            return total / jnp.maximum(weight, 1), (
-                total,
-                weight,
-                logits,
-                mutated.get("batch_stats", {}),
-            )
+            aside = total, weight, logits, changed.get("batch_stats", {})
+            return total / jnp.maximum(weight, 1), aside
 
-        kept = jax.checkpoint_policies.save_only_these_names(conv.OUTPUT)
-        mean_loss = jax.checkpoint(mean_loss, policy=kept) if remat else mean_loss
-        gradient, (total, weight, logits, batch_stats) = jax.grad(mean_loss, has_aux=True)(
-            state.params
-        )
+        if remat:
+            kept = jax.checkpoint_policies.save_only_these_names(conv.OUTPUT)
+            mean_loss = jax.checkpoint(mean_loss, policy=kept)
+        gradient, aside = jax.grad(mean_loss, has_aux=True)(state.params)
+        total, weight, logits, batch_stats = aside
+
         updates, opt_state = tx.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        ema = _average(
-            state.ema, {"params": params, "batch_stats": batch_stats}, state.step, ema_decay
-        )
+        new = {"params": params, "batch_stats": batch_stats}
+
         finite = jnp.isfinite(total) & jnp.isfinite(optax.tree.norm(gradient))
-        sums = {
-            "loss": (total, weight),
-            "top1": metrics.METRICS["top1"](logits, label, mask),
-            "finite": (finite.astype(jnp.float32), jnp.ones(())),
-        }
-        return State(state.step + 1, params, batch_stats, opt_state, ema), sums
+        sums = {"loss": (total, weight), "finite": (finite.astype(jnp.float32), jnp.ones(()))}
+        for name, metric in measured.items():
+            sums[name] = metric.measure(logits, label, mask)
+        state = state.replace(
+            step=state.step + 1,
+            params=params,
+            batch_stats=batch_stats,
+            opt_state=opt_state,
+            ema=_average(state.ema, new, step=state.step, decay=ema_decay),
+        )
+        return state, sums
 
     return step
 
 
-def _average(ema, new: Variables, step: jax.Array, decay: float):
-    """ema <- d * ema + (1 - d) * new with d = min(decay, (1 + step) / (10 + step)), step counted from 0.
-
-    The ramp lets the random start go within a short run, too.
-    """
+def _average(ema: Any, new: Variables, *, step: jax.Array, decay: float) -> Any:
+    """ema <- d * ema + (1 - d) * new with d = min(decay, (1 + step) / (10 + step)), step from 0."""
     if not ema or not decay:
         return ema
-    d = jnp.minimum(decay, (1 + step) / (10 + step))
+    # The ramp lets the random start go within a short run, too.
+    d = jnp.minimum(decay, (1 + step) / (RAMP_STEPS + step))
     return jax.tree.map(lambda old, value: d * old + (1 - d) * value, ema, new)
 
 
 def all_finite(sums: Sums) -> bool:
-    """Whether every step behind these sums of training had a finite loss and gradient (this syncs)."""
+    """Whether every step behind these sums had a finite loss and gradient (it waits for them)."""
     total, weight = jax.device_get(sums["finite"])
     return bool(total == weight)
 
 
 def eval_variables(state: State) -> Variables:
-    """What to evaluate and export: the averages where there are any, else the current parameters and statistics."""
-    return state.ema if state.ema else {"params": state.params, "batch_stats": state.batch_stats}
+    """What to evaluate and export: the averages if there are any, else the current variables."""
+    if state.ema:
+        return state.ema
+    return {"params": state.params, "batch_stats": state.batch_stats}
 
 
 def make_predict_step(
-    module: nn.Module, *, loss: Loss, normalise: Normalise, k: int = 5
+    module: nn.Module,
+    *,
+    loss: Loss,
+    metrics_of_evaluation: Mapping[str, Metric],
+    scores: Callable[[jax.Array], jax.Array],
+    normalise: Normalise,
 ) -> Callable[[Variables, Batch, Sums], tuple[Sums, dict[str, jax.Array]]]:
-    """Builds step(variables, batch, sums) -> (sums, clips): the sums of `make_eval_step`, and for each clip
+    """Builds step(variables, batch, sums) -> (sums, rows).
 
-    "top" int32 [N, k] (most probable classes first, the lower index first in a tie), "probabilities" float32 [N, k] of
-    these, and "loss" float32 [N]. With fewer than k classes it is all of them. Padding is included: drop mask 0.
+    The sums begin as `zeros`; they hold "loss" and the metrics. The rows of the batch are "label"
+    [N, ...], "scores", float32 [N, ...], what `scores` makes of the logits, and "loss", float32
+    [N]. Padding is among the rows: drop those with mask 0.
     """
 
     def step(variables, batch, sums):
-        logits = module.apply(variables, normalise(batch["video"]), train=False).astype(jnp.float32)
-        value = loss(logits, batch["label"])
-        sums = metrics.add(sums, metrics.measure(value, logits, batch["label"], batch["mask"]))
-        probabilities, top = jax.lax.top_k(jax.nn.softmax(logits), min(k, logits.shape[-1]))
-        return sums, {"top": top, "probabilities": probabilities, "loss": value}
+        label, mask = batch["label"], batch["mask"]
+        logits = module.apply(variables, normalise(batch["video"]), train=False)
+        logits = logits.astype(jnp.float32)
+        value = loss(logits, label)
+        updated = {"loss": metrics.add(sums["loss"], metrics.weighted(value, mask))}
+        for name, metric in metrics_of_evaluation.items():
+            updated[name] = metric.update(sums[name], logits, label, mask=mask)
+        return updated, {"label": label, "scores": scores(logits), "loss": value}
 
     return step
 
 
-def make_eval_step(
-    module: nn.Module, *, loss: Loss, normalise: Normalise
-) -> Callable[[Variables, Batch, Sums], Sums]:
-    """Builds step(variables, batch, sums) -> sums, started from `metrics.zeros(num_classes)`: loss and all METRICS."""
-    predict = make_predict_step(module, loss=loss, normalise=normalise)
+def zeros(metrics_of_evaluation: Mapping[str, Metric], *, logits: Any, label: Any) -> Sums:
+    """The sums that an evaluation begins with, for logits and labels of these shapes."""
+    sums = {"loss": (jnp.zeros(()), jnp.zeros(()))}
+    for name, metric in metrics_of_evaluation.items():
+        sums[name] = metric.zeros(logits, label)
+    return sums
 
-    def step(variables, batch, sums):
-        return predict(variables, batch, sums)[0]
 
-    return step
+def finish(
+    measured: Mapping[str, Metric], sums: Sums, rows: metrics.Rows, *, prefix: str = "val/"
+) -> metrics.Result:
+    """All results of an evaluation, from sums on the host: scalars under `prefix`, and tables.
+
+    Besides the metrics there are "loss", the mean over clips, and "num_clips". Without any clip the
+    means are NaN and `num_clips` is 0.
+    """
+    scalars = {f"{prefix}loss": metrics.divide(sums["loss"])}
+    tables = {}
+    for name, metric in measured.items():
+        result = metric.finish(sums[name], rows)
+        for scalar, value in result.scalars.items():
+            scalars[prefix + scalar] = value
+        tables |= result.tables
+    scalars[f"{prefix}num_clips"] = round(float(sums["loss"][1]))
+    return metrics.Result(scalars, tables)

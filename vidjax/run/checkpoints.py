@@ -1,15 +1,17 @@
-"""Checkpoints: Orbax writes the arrays in the background, a manifest with checksums makes them count.
+"""Checkpoints: Orbax writes arrays in the background, a manifest with checksums makes them count.
 
-`checkpoints/<step>/` holds the arrays and `checkpoints/<step>.json` the size and CRC-32 of each of its files, written
-last. A step without a manifest never happened (a killed save) and is cleared away; one whose files differ from its
-manifest is passed over with a warning, and the newest good step is used. The latest two steps and the best are kept. Of
-several processes each writes its part of the arrays and the first one the rest.
+`checkpoints/<step>/` holds the arrays and the inference contract, and `checkpoints/<step>.json`,
+the manifest, the size and CRC-32 of each of its files. The manifest is written last. A step without
+one never happened (a killed save) and is cleared away. A step whose files differ from its manifest
+is passed over with a warning, and the newest good step is used. The latest two steps and the best
+are kept. Of several processes each writes its part of the arrays, and the first one all the rest.
 """
 
 import json
 import logging
 import shutil
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +24,27 @@ from vidjax.core.errors import StorageError, UserError
 from vidjax.run.devices import is_first_process
 from vidjax.run.workdir import write_json
 
-KEPT = 2
+KEPT = 2  # latest steps that are kept, besides the best
+CONTRACT = "inference.json"  # in the folder of a step: all that its use needs besides the arrays
 log = logging.getLogger("vidjax")
 
 
 class Checkpoints:
-    """The checkpoints of one work folder. One save is under way at a time; `wait` or the next `save` ends it."""
+    """The checkpoints of one work folder.
 
-    def __init__(self, workdir: Path, *, clean: bool = False):
+    One save is under way at a time; `wait`, or the next `save`, waits for its end.
+    """
+
+    def __init__(
+        self, workdir: Path, *, contract: Mapping[str, Any] | None = None, clean: bool = False
+    ):
+        """The checkpoints in a work folder.
+
+        `contract` is the inference contract that is written with every save. `clean` removes what a
+        killed save left.
+        """
         self.folder = Path(workdir).absolute() / "checkpoints"
+        self._contract = dict(contract or {})
         self._orbax = ocp.StandardCheckpointer()
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
@@ -38,17 +52,28 @@ class Checkpoints:
             self._clear()
 
     def steps(self) -> list[int]:
-        """Steps with a manifest, in order."""
+        """The steps that have a manifest, in order."""
         return sorted(int(path.stem) for path in self.folder.glob("*.json") if path.stem.isdigit())
 
     def best(self) -> tuple[int, float] | None:
-        """(step, score) of the highest score, the earliest of equals; None where no step has one."""
-        scores = [(self._manifest(step).get("score"), step) for step in self.steps()]
-        scores = [(score, -step) for score, step in scores if score is not None]
-        return (-max(scores)[1], max(scores)[0]) if scores else None
+        """(step, score) of the highest score, the earliest of equals; None if no step has one."""
+        best = None
+        for step in self.steps():
+            score = self._manifest(step).get("score")
+            if score is not None and (best is None or score > best[1]):
+                best = step, score
+        return best
+
+    def contract(self, step: int) -> dict[str, Any]:
+        """The inference contract of a step. Raises StorageError where it cannot be read."""
+        path = self._path(step) / CONTRACT
+        try:
+            return json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise StorageError(f"{path} cannot be read: {error}.") from error
 
     def save(self, step: int, tree: Any, *, score: float | None = None) -> None:
-        """Starts to write `tree` (arrays, on any devices). It counts once its manifest is there."""
+        """Starts to write `tree` (arrays on any devices). The step counts once it has a manifest."""
         self.wait()
         path = self._path(step)
         try:
@@ -56,7 +81,7 @@ class Checkpoints:
             self._orbax.save(path, tree, force=True)
         except (OSError, ValueError) as error:
             raise StorageError(f"Checkpoint {path} cannot be written: {error}") from error
-        # A thread of ours, so that hashing and waiting cost the training loop nothing.
+        # In a thread of our own, so that hashing and waiting cost the training loop nothing.
         self._thread = threading.Thread(
             target=self._finish, args=(step, path, score), name="checkpoint"
         )
@@ -69,11 +94,12 @@ class Checkpoints:
             self._prune()
 
     def drop_after(self, step: int) -> None:
-        """Removes the steps after one: damaged ones, which a run that goes on from `step` makes again."""
-        if is_first_process():
-            for later in self.steps():
-                if later > step:
-                    self._remove(later)
+        """Removes later steps: damaged ones, which a run that goes on from `step` makes again."""
+        if not is_first_process():
+            return
+        for later in self.steps():
+            if later > step:
+                self._remove(later)
 
     def wait(self) -> None:
         """Returns when the save under way counts. Raises StorageError where it failed."""
@@ -84,47 +110,50 @@ class Checkpoints:
             error, self._error = self._error, None
             free = shutil.disk_usage(self.folder.parent).free
             raise StorageError(
-                f"A checkpoint in {self.folder} cannot be written: {error}.\n{free:,} bytes are free there. "
+                f"A checkpoint in {self.folder} cannot be written: {error}.\n"
+                f"{free:,} bytes are free there. "
                 "The step before is whole; the same command goes on from it."
             ) from error
 
     def restore(self, like: Any, *, step: int | str = "latest") -> tuple[int, Any] | None:
-        """(step, tree) of the newest good step, of "best", or of a number; None where there is none.
+        """(step, tree) of the newest good step, of "best", or of a number; None if there is none.
 
-        `like` is a tree of jax.ShapeDtypeStruct with shardings. Raises UserError for a step that is not there,
-        StorageError where the wanted checkpoints exist and none is good.
+        `like` is a tree of jax.ShapeDtypeStruct with shardings. Raises UserError for a step that
+        does not exist, StorageError where the wanted checkpoints exist and none is good.
         """
-        number = self._whole(step)
-        return None if number is None else (number, self._load(number, like))
-
-    def restore_as_saved(self, *, step: int | str = "latest") -> tuple[int, Any] | None:
-        """The same without a tree to compare with: dicts of NumPy arrays, under the names that they were saved by."""
-        number = self._whole(step)
+        number = self.find(step)
         if number is None:
             return None
-        with ocp.PyTreeCheckpointer() as reader:
-            saved = reader.metadata(self._path(number)).item_metadata.tree
-            how = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), saved)
-            return number, reader.restore(
-                self._path(number), ocp.args.PyTreeRestore(restore_args=how)
-            )
+        return number, self._load(number, like)
 
-    def _whole(self, step: int | str) -> int | None:
-        """The number of the first good step of those wanted; None where there is none. Raises as `restore` does."""
-        wanted = self._wanted(step)
-        for number in wanted:
+    def restore_as_saved(self, step: int) -> Any:
+        """The tree of a step as dicts of NumPy arrays, under the names that they were saved by."""
+        with ocp.PyTreeCheckpointer() as reader:
+            saved = reader.metadata(self._path(step)).item_metadata.tree
+            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), saved)
+            return reader.restore(self._path(step), ocp.args.PyTreeRestore(restore_args=as_numpy))
+
+    def find(self, step: int | str) -> int | None:
+        """The first good step of those asked for; None if there is none.
+
+        Raises UserError and StorageError as `restore` does.
+        """
+        candidates = self._candidates(step)
+        fault = ""
+        for number in candidates:
             fault = self._fault(number)
             if not fault:
                 return number
-            if wanted[1:]:
+            if len(candidates) > 1:
                 log.warning("checkpoint %d is damaged (%s): passed over", number, fault)
-        if wanted[1:]:
+        if len(candidates) > 1:
             raise StorageError(
                 f"No checkpoint in {self.folder} is whole; start in a new --workdir."
             )
-        if wanted:
+        if candidates:
             raise StorageError(
-                f"Checkpoint {self._path(wanted[0])} is damaged ({fault}). --checkpoint latest takes another."
+                f"Checkpoint {self._path(candidates[0])} is damaged ({fault}). "
+                "--checkpoint latest takes another."
             )
         return None
 
@@ -132,44 +161,46 @@ class Checkpoints:
         try:
             return self._orbax.restore(self._path(step), like)
         except (ValueError, KeyError, TypeError) as error:
+            # Orbax reports a tree of other names or shapes by any of these.
             raise UserError(
-                f"Checkpoint {self._path(step)} holds another network or optimiser than the config: "
-                f"{str(error).splitlines()[0][:200]}"
+                f"Checkpoint {self._path(step)} holds another network or optimiser than the "
+                f"config: {str(error).splitlines()[0][:200]}"
             ) from error
 
-    def _wanted(self, step: int | str) -> list[int]:
-        """The steps to try, first choice first."""
+    def _candidates(self, step: int | str) -> list[int]:
+        """The steps to try, first choice first. Raises UserError for one that does not exist."""
         steps = self.steps()
+        newest_first = steps[::-1]
         if step == "latest":
-            return steps[::-1]
+            return newest_first
         if step == "best":
             best = self.best()
-            return [best[0]] if best else steps[::-1]
+            return [best[0]] if best else newest_first
         if not str(step).isdigit() or int(step) not in steps:
-            there = ", ".join(map(str, steps)) or "none"
+            known = ", ".join(map(str, steps)) or "none"
             raise UserError(
-                f"There is no checkpoint {step!r} in {self.folder}. There are: best, latest; steps {there}."
+                f"There is no checkpoint {step!r} in {self.folder}. "
+                f"There are: best, latest; steps {known}."
             )
         return [int(step)]
 
     def _finish(self, step: int, path: Path, score: float | None) -> None:
+        """Waits for the arrays, then writes what makes the step count."""
         try:
             self._orbax.wait_until_finished()
             if is_first_process():
-                write_json(
-                    self._manifest_path(step),
-                    {"step": step, "score": score, "files": files.checksums(path)},
-                )
+                files.write_json(path / CONTRACT, self._contract)
+                manifest = {"step": step, "score": score, "files": files.checksums(path)}
+                write_json(self._manifest_path(step), manifest)
                 self._prune()
-        except (
-            Exception
-        ) as error:  # told by the next `save` or `wait`, in the thread that can act on it
+        except Exception as error:  # the next `save` or `wait` raises it, in the main thread
             self._error = error
 
     def _prune(self) -> None:
+        """Removes all but the latest steps and the best."""
         best = self.best()
         for step in self.steps()[:-KEPT]:
-            if not best or step != best[0]:
+            if best is None or step != best[0]:
                 self._remove(step)
 
     def _remove(self, step: int) -> None:
@@ -178,13 +209,14 @@ class Checkpoints:
         shutil.rmtree(self._path(step), ignore_errors=True)
 
     def _clear(self) -> None:
-        """Removes what a killed save left: <step> without its manifest, <step>.orbax-checkpoint-tmp, .<name>.part."""
-        whole = {self._path(step).name for step in self.steps()}
+        """Removes what a killed save left: folders without a manifest, and parts of files."""
+        counted = {self._path(step).name for step in self.steps()}
         for path in self.folder.iterdir():
-            if path.is_dir() and path.name not in whole and path.name.partition(".")[0].isdigit():
+            # Orbax writes into <step>.orbax-checkpoint-tmp-<number> first
+            is_step = path.is_dir() and path.name.partition(".")[0].isdigit()
+            if is_step and path.name not in counted:
                 shutil.rmtree(path, ignore_errors=True)
-            elif path.suffix == ".part":
-                path.unlink()
+        files.remove_parts(self.folder)
 
     def _path(self, step: int) -> Path:
         return self.folder / f"{step:08d}"
@@ -193,6 +225,7 @@ class Checkpoints:
         return self.folder / f"{step:08d}.json"
 
     def _manifest(self, step: int) -> dict[str, Any]:
+        """What the manifest of a step says; {} where it cannot be read."""
         try:
             manifest = json.loads(self._manifest_path(step).read_text())
         except (OSError, ValueError):
@@ -200,14 +233,14 @@ class Checkpoints:
         return manifest if isinstance(manifest, dict) else {}
 
     def _fault(self, step: int) -> str:
-        """What is wrong with a step, '' where nothing is."""
-        manifest = self._manifest(step).get("files")
-        if not manifest:
+        """What is wrong with the files of a step, '' where nothing is."""
+        expected = self._manifest(step).get("files")
+        if not expected:
             return f"{self._manifest_path(step).name} cannot be read"
-        found = files.checksums(self._path(step))
-        for name in sorted({*manifest, *found}):
-            if name not in found:
+        actual = files.checksums(self._path(step))
+        for name in sorted({*expected, *actual}):
+            if name not in actual:
                 return f"{name} is missing"
-            if manifest.get(name) != found[name]:
+            if expected.get(name) != actual[name]:
                 return f"{name} has changed"
         return ""

@@ -1,4 +1,4 @@
-"""Devices: one mesh over all of them, how arrays lie on it, and how programs are compiled for it."""
+"""Devices: one mesh over all of them, how arrays lie on it, how programs are compiled."""
 
 import os
 import platform
@@ -13,27 +13,30 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from vidjax.core.errors import UserError
 
-# Initialisation runs once: random numbers take 20 s to compile at the usual level and half a second at this one, for
-# the same bits.
+# Initialisation runs once: its random numbers take 20 s to compile at the usual level, and half a
+# second at this one, for the same bits.
 INIT_OPTIONS = {"xla_backend_optimization_level": 1}
 
-
-ONEDNN = "xla_cpu_experimental_onednn_custom_call"
+ONEDNN = "xla_cpu_experimental_onednn_custom_call"  # the compiler option that turns oneDNN on
+ONEDNN_SINCE = (0, 11)  # the jaxlib that has it
 
 
 def has_onednn() -> bool:
-    """Whether programs for this machine's CPU can use oneDNN's convolutions: jaxlib 0.11 and later, on x86."""
-    new = tuple(map(int, jaxlib.__version__.split(".")[:2])) >= (0, 11)
-    return new and jax.default_backend() == "cpu" and platform.machine() in ("x86_64", "AMD64")
+    """Whether programs for this machine's CPU can use oneDNN's convolutions (on x86 only)."""
+    version = tuple(int(part) for part in jaxlib.__version__.split(".")[:2])
+    is_x86 = platform.machine() in ("x86_64", "AMD64")
+    return version >= ONEDNN_SINCE and is_x86 and jax.default_backend() == "cpu"
 
 
 def compiler_options(*, onednn: bool = True) -> dict[str, bool]:
-    """What every program but initialisation is compiled with here."""
-    return {ONEDNN: True} if onednn and has_onednn() else {}
+    """The options that every program except initialisation is compiled with on this machine."""
+    if onednn and has_onednn():
+        return {ONEDNN: True}
+    return {}
 
 
 def lowering(options: Mapping[str, bool]) -> str:
-    """The rule of `ops.conv` that goes with compiler options: what "auto" means for a program compiled with them."""
+    """What the lowering "auto" of convolutions means for a program compiled with these options."""
     return "onednn" if options.get(ONEDNN) else "auto"
 
 
@@ -45,7 +48,8 @@ def use_compilation_cache(folder: Path) -> None:
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that writes files and talks. Does not start the devices of a single process."""
+    """Whether this process is the one that writes files and messages."""
+    # Asking for the index would start the devices, which a single process may not want yet.
     return not jax.distributed.is_initialized() or jax.process_index() == 0
 
 
@@ -55,12 +59,12 @@ def make_mesh() -> Mesh:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The same array on every device: state and sums."""
+    """The sharding of state and sums: the same array on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def sharded(mesh: Mesh) -> NamedSharding:
-    """The first axis cut over the devices: a batch."""
+    """The sharding of a batch: its first axis is cut over the devices."""
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
@@ -68,15 +72,15 @@ def check_batch(batch_size: int, mesh: Mesh) -> None:
     """Raises UserError for a batch that cannot be cut into equal parts."""
     count = mesh.devices.size
     if batch_size % count:
-        near = max(count, round(batch_size / count) * count)
+        nearest = max(count, round(batch_size / count) * count)
         raise UserError(
             f"config.batch_size={batch_size} cannot be divided among {count} devices. "
-            f"The nearest that can is --config.batch_size={near}."
+            f"The nearest that can is --config.batch_size={nearest}."
         )
 
 
 def put(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
-    """This process's rows of a batch -> global arrays, cut over the devices; the copy goes on in the background."""
+    """This process's rows of a batch -> global arrays, cut over the devices, without waiting."""
     sharding = sharded(mesh)
     return {
         key: jax.make_array_from_process_local_data(sharding, value) for key, value in batch.items()
@@ -84,13 +88,18 @@ def put(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
 
 
 def abstract(tree: Any, mesh: Mesh) -> Any:
-    """Shapes, types and a replicated sharding for each array: what a checkpoint is restored into."""
+    """Shape, dtype and a replicated sharding for each array: what a checkpoint is restored into."""
     sharding = replicated(mesh)
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
+
+    def describe_leaf(leaf):
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+    return jax.tree.map(describe_leaf, tree)
 
 
 def describe() -> list[str]:
-    """A line for each kind of device: '2 x NVIDIA H200', '1 x cpu (2 cores)'."""
-    kinds = [d.device_kind for d in jax.devices()]
+    """A line for each kind of device, such as '2 x NVIDIA H200' and '1 x cpu (2 cores)'."""
+    kinds = [device.device_kind for device in jax.devices()]
     cores = f" ({os.cpu_count()} cores)" if jax.default_backend() == "cpu" else ""
-    return [f"{kinds.count(kind)} x {kind}{cores}" for kind in dict.fromkeys(kinds)]
+    distinct = dict.fromkeys(kinds)  # a set that keeps the order
+    return [f"{kinds.count(kind)} x {kind}{cores}" for kind in distinct]

@@ -1,8 +1,9 @@
 """Memory in huge pages, for the programs that JAX runs on a CPU.
 
-A training step takes a gigabyte from the system and gives it back, every time. In pages of 4 KiB that is a quarter of
-a million page faults a step, up to a fifth of its time. glibc asks Linux for pages of 2 MiB where it is told to before
-a process starts, and only then: so this process starts itself anew, once, with the same number and arguments.
+A training step takes a gigabyte from the system and gives it back, every time. In pages of 4 KiB
+that is a quarter of a million page faults a step, up to a fifth of its time. glibc asks Linux for
+pages of 2 MiB if an environment variable says so when a process starts, and only then. So this
+process starts itself again, once, with the same process number and arguments.
 """
 
 import os
@@ -10,19 +11,21 @@ import platform
 import sys
 from pathlib import Path
 
-VARIABLE, SETTING = "GLIBC_TUNABLES", "glibc.malloc.hugetlb"
-SINCE = (2, 35)  # the glibc that knows it
-KERNEL = Path(
-    "/sys/kernel/mm/transparent_hugepage/enabled"
-)  # "always [madvise] never": the choice is in brackets
+VARIABLE = "GLIBC_TUNABLES"
+SETTING = "glibc.malloc.hugetlb"
+SINCE = (2, 35)  # the glibc that knows the setting
+# "always [madvise] never": the kernel's choice is in brackets
+KERNEL = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
-def are_to_be_had() -> bool:
-    """Whether this system gives huge pages to those that ask, and glibc has not been told yet to ask or not to."""
+def are_available() -> bool:
+    """Whether this system gives huge pages to processes that ask, and glibc has no setting yet."""
     if sys.platform != "linux" or SETTING in os.environ.get(VARIABLE, ""):
         return False
     name, version = platform.libc_ver()
-    if name != "glibc" or tuple(map(int, version.split(".")[:2])) < SINCE:
+    if name != "glibc":
+        return False
+    if tuple(int(part) for part in version.split(".")[:2]) < SINCE:
         return False
     try:
         return "[madvise]" in KERNEL.read_text()
@@ -31,11 +34,11 @@ def are_to_be_had() -> bool:
 
 
 def restart() -> None:
-    """Starts this Python anew in this very process, where that changes something; otherwise it returns.
+    """Starts this Python again in this very process, if that changes something; else it returns.
 
-    Call it before anything is open or running. A process that a debugger watches is left alone.
+    Call it before anything is open or running. A process under a debugger is left alone.
     """
-    if not are_to_be_had() or not sys.executable or sys.gettrace() is not None:
+    if not are_available() or not sys.executable or sys.gettrace() is not None:
         return
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = f"{before}:{SETTING}=1" if before else f"{SETTING}=1"

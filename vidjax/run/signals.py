@@ -18,22 +18,22 @@ class Stop:
 
 @contextmanager
 def caught() -> Iterator[Stop]:
-    """Within the block SIGTERM and SIGINT set the Stop it gives; a second one ends the process at once."""
+    """Yields a Stop that SIGTERM and SIGINT set; a second signal ends the process at once."""
     stop = Stop()
 
     def handle(number, frame):
         if stop:
-            os._exit(1)  # not 143, which says that all is saved
+            os._exit(1)  # not 143, which would say that everything is saved
         stop.name = signal.Signals(number).name
-        # Not a print: the signal may have come in the middle of one.
-        os.write(
-            2,
-            f"\n{stop.name}: saves and stops after this step; a second one stops at once\n".encode(),
-        )
+        message = f"\n{stop.name}: saves and stops after this step; a second one stops at once\n"
+        # The signal may have come in the middle of a print, which cannot be entered twice.
+        os.write(2, message.encode())
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    earlier_handlers = {}
+    for number in (signal.SIGTERM, signal.SIGINT):
+        earlier_handlers[number] = signal.signal(number, handle)
     try:
         yield stop
     finally:
-        for number, handler in before.items():
+        for number, handler in earlier_handlers.items():
             signal.signal(number, handler)

@@ -1,7 +1,8 @@
 """The work folder: its lock, what is written once at the start, and what a resume may change.
 
-A folder belongs to one process at a time (`lock`, released by the kernel when the process dies, however it dies). It
-remembers the config it was begun with; the same command resumes it, another config is refused with the difference.
+A folder belongs to one process at a time, by a lock that the kernel releases when the process dies,
+however it dies. It remembers the config it was begun with: the same command resumes it, and another
+config is refused with the difference.
 """
 
 import fcntl
@@ -16,13 +17,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ml_collections import ConfigDict
 
 from vidjax.core import files
 from vidjax.core.errors import Locked, StorageError, UserError
-from vidjax.run.command import flat, read_config
+from vidjax.run.config import flat, read_config
 from vidjax.run.devices import is_first_process
 
 # What may differ at a resume: length (the schedule follows it), logging, and where files lie.
@@ -39,6 +40,9 @@ FREE_KEYS = (
     "compile.quick_init",
     "compile.huge_pages",
 )
+SHOWN_CHANGES = 3  # keys that a refusal lists, as a message has five lines at most
+
+# Their versions are written down with every run.
 PACKAGES = (
     "jax",
     "jaxlib",
@@ -54,9 +58,10 @@ PACKAGES = (
 
 @contextmanager
 def opened(path: Path) -> Iterator[Path]:
-    """Makes the folder and holds its lock; messages go to `run.log` in it, too. Raises Locked, StorageError.
+    """Makes the folder, holds its lock, and sends messages to `run.log` in it, too.
 
-    Of several processes the first locks and writes; the others just use the folder.
+    Of several processes the first one locks and writes; the others just use the folder.
+    Raises Locked, StorageError.
     """
     if not is_first_process():
         yield path
@@ -69,23 +74,8 @@ def opened(path: Path) -> Iterator[Path]:
             f"The work folder {path} cannot be written: {error.strerror}."
         ) from error
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.seek(0)
-            raise Locked(
-                f"{path} is in use by {lock.read().strip() or 'another process'}."
-            ) from error
-        except OSError as error:  # some network disks know no locks
-            raise StorageError(
-                f"The disk of {path} cannot lock a file: {error.strerror}."
-            ) from error
-        lock.truncate(0)
-        lock.write(
-            f"{socket.gethostname()}, pid {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}\n"
-        )
-        lock.flush()
-        files.remove_parts(path)
+        _take(lock, path)
+        files.remove_parts(path)  # nobody else is writing here any more
         handler = logging.FileHandler(path / "run.log", delay=True)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger = logging.getLogger("vidjax")
@@ -97,8 +87,24 @@ def opened(path: Path) -> Iterator[Path]:
             handler.close()
 
 
+def _take(lock: TextIO, path: Path) -> None:
+    """Locks the file and writes into it who holds it. Raises Locked, StorageError."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.seek(0)
+        holder = lock.read().strip() or "another process"
+        raise Locked(f"{path} is in use by {holder}.") from error
+    except OSError as error:  # some network disks have no locks
+        raise StorageError(f"The disk of {path} cannot lock a file: {error.strerror}.") from error
+    now = time.strftime("%Y-%m-%d %H:%M:%S")
+    lock.truncate(0)
+    lock.write(f"{socket.gethostname()}, pid {os.getpid()}, since {now}\n")
+    lock.flush()
+
+
 def settle_config(workdir: Path, config: ConfigDict) -> None:
-    """Writes `config.json`. Where there is a checkpoint, refuses a config that would change what the run computes."""
+    """Writes `config.json`; with a checkpoint there, refuses changes of what the run computes."""
     path = workdir / "config.json"
     if path.exists() and any((workdir / "checkpoints").glob("*.json")):
         refuse_changes(read_config(path), config, workdir)
@@ -106,40 +112,48 @@ def settle_config(workdir: Path, config: ConfigDict) -> None:
 
 
 def refuse_changes(old: ConfigDict, new: ConfigDict, workdir: Path) -> None:
-    """Raises UserError with the keys that differ, unless they are FREE_KEYS."""
+    """Raises UserError with the keys that differ, unless all of them are FREE_KEYS."""
     old, new = flat(old), flat(new)
-    changed = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k) and k not in FREE_KEYS]
-    if changed:
-        rows = [
-            f"  {k}: {old.get(k, 'absent')!r} there, {new.get(k, 'absent')!r} now"
-            for k in changed[:3]
-        ]
-        more = f" (and {len(changed) - 3} more)" if len(changed) > 3 else ""
-        first = f"{workdir} was begun with another config; name another --workdir, or undo{more}:"
-        raise UserError("\n".join([first, *rows]))
+    rows = []
+    for key in sorted({*old, *new}):
+        before, now = old.get(key, "absent"), new.get(key, "absent")
+        if before != now and key not in FREE_KEYS:
+            rows.append(f"  {key}: {before!r} there, {now!r} now")
+    if not rows:
+        return
+    hidden = len(rows) - SHOWN_CHANGES
+    more = f" (and {hidden} more)" if hidden > 0 else ""
+    first = f"{workdir} was begun with another config; name another --workdir, or undo{more}:"
+    raise UserError("\n".join([first, *rows[:SHOWN_CHANGES]]))
 
 
 def environment(line: str, devices: list[str], **extra: Any) -> dict[str, Any]:
-    """What `env.json` holds: the command, the commit, versions and devices, and what the job adds."""
+    """What `env.json` holds: command, commit, versions, devices, and what the job adds."""
+    versions = {}
+    for package in PACKAGES:
+        version = _version(package)
+        if version:
+            versions[package] = version
     return {
         "command": line,
         "commit": _commit(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "versions": {p: v for p in PACKAGES if (v := _version(p))},
+        "versions": versions,
         "devices": devices,
         **extra,
     }
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Writes whole or not at all, in the first process only. Raises StorageError."""
+    """Writes a file whole or not at all, in the first process only. Raises StorageError."""
     if is_first_process():
         files.write_json(path, value)
 
 
 def _version(package: str) -> str:
+    """The installed version of a package, '' where it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -147,21 +161,17 @@ def _version(package: str) -> str:
 
 
 def _commit() -> str:
-    """The commit of the code that runs, '+' behind it where files differ from it; '' outside a repository."""
+    """The commit of the code that runs, '+' behind it if files differ; '' outside a repository."""
     root = Path(sys.modules["vidjax"].__file__).parent.parent
 
     def git(*words):
-        done = subprocess.run(
-            ["git", "-C", root, *words], capture_output=True, text=True, timeout=10
-        )
+        command = ["git", "-C", root, *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
         return done.stdout.strip() if done.returncode == 0 else ""
 
     try:
         commit = git("rev-parse", "--short=12", "HEAD")
-        return (
-            commit + "+"
-            if commit and git("status", "--porcelain", "--untracked-files=no")
-            else commit
-        )
+        is_changed = bool(git("status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.TimeoutExpired):
         return ""
+    return f"{commit}+" if commit and is_changed else commit

@@ -1,0 +1,242 @@
+"""The parts of an experiment, made from a config: data source, task, network, clips, optimiser.
+
+This is the one room that reads config keys; the parts themselves take plain values. Whatever a
+config asks for that does not exist ends here as a sentence, before any data is read or device used.
+"""
+
+import functools
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from vidjax import models, tasks
+from vidjax.core.errors import DataError, MissingData, UserError
+from vidjax.data import labels
+from vidjax.data.clips import ClipSpec
+from vidjax.data.sources import open_source
+from vidjax.experiment import checks
+from vidjax.gestures import source as gestures
+from vidjax.learn import augment, optim
+from vidjax.run import devices
+from vidjax.tasks import Task
+
+# Two are enough to find out whether a config can be built, and no network minds how many there are.
+CLASSES_OF_CHECK = ("class 0", "class 1")
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long a run is and how often something happens in it, in steps."""
+
+    num_steps: int
+    log_steps: int
+    eval_steps: int
+    checkpoint_steps: int
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a config describes. Nothing here has been read from images or put on a device."""
+
+    config: ConfigDict
+    source: Any  # of records; see vidjax/data/sources
+    task: Task
+    module: models.Classifier
+    clips: ClipSpec
+    augment: augment.Augment
+
+    @property
+    def video_shape(self) -> tuple[int, int, int, int, int]:
+        """[1, T, H, W, C] of a clip."""
+        size = self.clips.size
+        return (1, self.clips.num_frames, size, size, 3)
+
+    @property
+    def normalise(self) -> Callable[[jax.Array], jax.Array]:
+        """From pixels, uint8 or float on the 0..255 scale, to what the network sees."""
+        data = self.config.data
+        return functools.partial(augment.normalise, mean=data.mean, std=data.std)
+
+    @property
+    def compiler_options(self) -> dict[str, Any]:
+        """What the programs are compiled with."""
+        return compiler_options(self.config)
+
+    def lengths(self, num_clips: int) -> Lengths:
+        """The lengths of a run over `num_clips` training clips.
+
+        The last batch is filled up from the epoch that would follow, so that every step is whole.
+        """
+        config = self.config
+        epoch = max(1, math.ceil(num_clips / config.batch_size))
+        num_steps = config.num_steps
+        if num_steps == 0:
+            num_steps = max(1, math.ceil(config.num_epochs * num_clips / config.batch_size))
+        return Lengths(
+            num_steps=num_steps,
+            log_steps=config.log_steps,
+            eval_steps=config.eval_steps or epoch,
+            checkpoint_steps=config.checkpoint_steps or epoch,
+        )
+
+    def schedule(self, num_steps: int) -> optax.Schedule:
+        """Step -> learning rate over a run of `num_steps`."""
+        return make_schedule(self.config, num_steps)
+
+    def optimiser(self, schedule: optax.Schedule) -> optax.GradientTransformation:
+        """The optimiser, with that schedule."""
+        return make_optimiser(self.config, schedule)
+
+
+def build(config: ConfigDict, *, assumed_classes: int = 0) -> Experiment:
+    """The experiment that a config describes, with the classes of its data set.
+
+    With `assumed_classes`, a data set that is not there is taken to have so many classes.
+    Raises UserError for what the config cannot mean, DataError and MissingData for the data set.
+    """
+    check(config)
+    source = make_source(config)
+    try:
+        classes, swaps = source.classes, source.flip_swaps
+    except MissingData:
+        if not assumed_classes:
+            raise
+        classes, swaps = tuple(f"class {index}" for index in range(assumed_classes)), ()
+    mirror = None
+    if config.augment.flip:
+        mirror = labels.flip_map(classes, swaps)
+    return assemble(config, source=source, classes=classes, mirror=mirror)
+
+
+def check(config: ConfigDict) -> None:
+    """Builds everything except the data set. Raises UserError for what the config cannot mean."""
+    checks.check_values(config)
+    experiment = assemble(config, source=None, classes=CLASSES_OF_CHECK, mirror=None)
+    experiment.optimiser(experiment.schedule(num_steps=1))
+
+
+def assemble(
+    config: ConfigDict, *, source: Any, classes: tuple[str, ...], mirror: np.ndarray | None
+) -> Experiment:
+    """The experiment over these classes.
+
+    Args:
+        config: as in `build`.
+        source: the data set, or None to find out whether the rest can be built.
+        classes: their names.
+        mirror: int32 [K], the class of each class's mirror image; None where labels stay.
+
+    Raises UserError.
+    """
+    settings = without_name(config.loss)
+    task = tasks.build(config.task.name, classes, loss=config.loss.name, settings=settings)
+    flip_label = None
+    if mirror is not None and (mirror != np.arange(len(mirror))).any():
+        flip_label = functools.partial(task.flip_label, mirror=mirror)
+    return Experiment(
+        config=config,
+        source=source,
+        task=task,
+        module=make_network(config, len(classes)),
+        clips=make_clips(config),
+        augment=augment.make_augment(flip_label=flip_label, **config.augment),
+    )
+
+
+def make_source(config: ConfigDict) -> Any:
+    """The data set of a config; it opens its lists when they are asked for."""
+    data = config.data
+    options = dict(data.gestures) if data.name == "gestures" else {}
+    return open_source(
+        data.name,
+        root=data.root,
+        cache_dir=str(cache_dir(config)),
+        options=options,
+        # the one source that draws its clips itself, which the room of data knows nothing of
+        built_in={"gestures": gestures.Source},
+    )
+
+
+def make_network(config: ConfigDict, num_classes: int) -> models.Classifier:
+    """The network of a config. Raises UserError for a name or field that does not exist."""
+    fields_of_model = without_name(config.model)
+    if fields_of_model.get("lowering") == "auto":
+        fields_of_model["lowering"] = devices.lowering(compiler_options(config))
+    return models.build(
+        config.model.name,
+        num_classes=num_classes,
+        head=dict(config.head),
+        dtype=config.precision,
+        **fields_of_model,
+    )
+
+
+def make_clips(config: ConfigDict) -> ClipSpec:
+    """Which frames and which crop a clip becomes. Raises UserError."""
+    values = {field.name: config.data[field.name] for field in fields(ClipSpec)}
+    try:
+        return ClipSpec(**values)
+    except DataError as error:  # clips know no configs, only their own settings
+        raise UserError(f"config.{error}") from error
+
+
+def make_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
+    """Step -> learning rate, scaled with the batch if the config asks for it. Raises UserError."""
+    schedule = config.schedule
+    names = optim.settings_of(optim.SCHEDULES, schedule.name, what="schedule")
+    rate = optim.scaled_learning_rate(
+        config.optim.learning_rate, config.batch_size, config.optim.reference_batch
+    )
+    return optim.make_schedule(
+        name=schedule.name,
+        learning_rate=rate,
+        num_steps=num_steps,
+        warmup_steps=schedule.warmup_steps,
+        **{name: schedule[name] for name in names},
+    )
+
+
+def make_optimiser(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
+    """The optimiser, with the settings that it has for itself. Raises UserError."""
+    settings = config.optim
+    names = optim.settings_of(optim.OPTIMIZERS, settings.name, what="optim")
+    return optim.make_optimizer(
+        name=settings.name,
+        schedule=schedule,
+        weight_decay=settings.weight_decay,
+        clip_norm=settings.clip_norm,
+        **{name: settings[name] for name in names},
+    )
+
+
+def without_name(section: ConfigDict) -> dict[str, Any]:
+    """The entries of a section of the config, except `name`, which chooses what they are for."""
+    return {key: value for key, value in section.items() if key != "name"}
+
+
+def compiler_options(config: ConfigDict) -> dict[str, Any]:
+    """What the programs of a config are compiled with."""
+    return devices.compiler_options(onednn=config.compile.onednn)
+
+
+def cache_dir(config: ConfigDict) -> Path:
+    """Where what is made once (clips, lists, programs) is kept."""
+    folder = config.data.cache_dir or os.environ.get("VIDJAX_CACHE") or "~/.cache/vidjax"
+    return Path(folder).expanduser()
+
+
+def use_compilation_cache(config: ConfigDict) -> None:
+    """Keeps compiled programs in the cache folder, unless the config says not to.
+
+    Programs that call oneDNN cannot be kept: jaxlib fails to write them, and says so each time.
+    """
+    if config.compile.cache and not compiler_options(config):
+        devices.use_compilation_cache(cache_dir(config) / "programs")

@@ -1,0 +1,56 @@
+"""What can be wrong with the values of a config, besides names that do not exist."""
+
+from ml_collections import ConfigDict
+
+from vidjax.convert import transfer
+from vidjax.core.errors import UserError
+from vidjax.core.names import no_such
+from vidjax.run.config import flat
+
+PRECISIONS = ("float32", "bfloat16")
+
+# The least value of each key.
+LEAST = {
+    "batch_size": 1,
+    "log_steps": 1,
+    "eval_steps": 0,
+    "checkpoint_steps": 0,
+    "num_steps": 0,
+    "num_epochs": 0,
+    "data.stride_jitter": 0,
+    "data.decode_threads": 0,
+}
+# How many numbers each key has.
+LENGTHS = {
+    "data.mean": 3,
+    "data.std": 3,
+    "data.crop_area": 2,
+    "data.crop_ratio": 2,
+    "augment.scale": 2,
+}
+
+
+def check_values(config: ConfigDict) -> None:
+    """Raises UserError for a value that is out of range, with the key and the range."""
+    values = flat(config)
+    for key, least in LEAST.items():
+        if values[key] < least:
+            raise UserError(f"config.{key} is {values[key]}; it is {least} or more.")
+    for key, length in LENGTHS.items():
+        if len(values[key]) != length:
+            raise UserError(f"config.{key} is {values[key]}; it is {length} numbers.")
+    _require(values, "model.width", config.model.width > 0, condition="above 0")
+    _require(values, "data.std", min(config.data.std) > 0, condition="above 0")
+    _require(values, "data.max_bad", 0 <= config.data.max_bad <= 1, condition="between 0 and 1")
+    dropout = config.head.get("dropout", 0.0)
+    _require(values, "head.dropout", 0 <= dropout < 1, condition="at least 0 and less than 1")
+    if config.inflate not in transfer.INFLATIONS:
+        known = transfer.INFLATIONS
+        raise UserError(f"config.inflate: {no_such('inflation', config.inflate, known)}")
+    if config.precision not in PRECISIONS:
+        raise UserError(f"config.precision: {no_such('precision', config.precision, PRECISIONS)}")
+
+
+def _require(values: dict, key: str, holds: bool, *, condition: str) -> None:
+    if not holds:
+        raise UserError(f"config.{key} is {values[key]}; it is {condition}.")

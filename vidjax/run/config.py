@@ -1,0 +1,183 @@
+"""Configs: read from a file or a work folder, changed by flags, and checked key by key.
+
+A config is a locked ConfigDict. `--config.key=value` overrides a key with a value of the type that
+the key has. The sections `model` and `head` are open: each family and each head has fields of its
+own, which no config has to name. Flags for those are handed on as text, for whoever knows the
+fields.
+"""
+
+import difflib
+import importlib.util
+import json
+import re
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from absl import flags
+from ml_collections import ConfigDict
+from ml_collections.config_flags import config_flags
+
+from vidjax.core.errors import UserError
+from vidjax.core.names import no_such
+
+PREFIX = "--config."
+OPEN_SECTIONS = ("model", "head")  # of a config: they take fields that it does not name
+NO_CONFIGS = ("base.py", "__init__.py")  # files of the configs folder that are no experiment
+KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    tuple: "numbers in parentheses",
+}
+
+
+class Overridden(NamedTuple):
+    """A config after its flags."""
+
+    config: ConfigDict
+    open_flags: dict[str, str]  # dotted key -> text, for fields of OPEN_SECTIONS not in the config
+
+
+def load_config(path: str, preset: str = "") -> ConfigDict:
+    """get_config(preset) of a file. Raises UserError for a file, preset or key that is absent."""
+    file = Path(path).absolute()
+    if not file.is_file():
+        siblings = sorted(Path(path).parent.glob("*.py"))
+        known = [str(sibling) for sibling in siblings if sibling.name not in NO_CONFIGS]
+        raise UserError(no_such("config file", path, known))
+    spec = importlib.util.spec_from_file_location(f"config_{file.stem}", file)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        config = module.get_config(preset)
+    except Exception as error:  # a config is the user's own program: whatever it raises is theirs
+        raise UserError(f"{_place(error, path, file)}: {_in_short(error)}") from error
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"{path}: get_config returns {config!r:.80}, not a ConfigDict.")
+    return config
+
+
+def _place(error: Exception, path: str, file: Path) -> str:
+    """'<path>, line 12' of the line of a config file that raised an error; the path for none."""
+    if isinstance(error, SyntaxError):
+        return f"{path}, line {error.lineno}"
+    line = None
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename == str(file):
+            line = frame.lineno
+    return f"{path}, line {line}" if line else path
+
+
+def _in_short(error: Exception) -> str:
+    """The message of an error; for ml_collections' missing keys without its list of all keys."""
+    message = str(error.args[0]) if error.args else type(error).__name__
+    unescaped = message.replace("\\n", "\n")
+    missing = re.search(r'Key "(\w+)" does not exist|^\W*(\w+)\W*Did you mean', unescaped)
+    if missing is None:
+        kind = "" if isinstance(error, ValueError | UserError) else f" ({type(error).__name__})"
+        return f"{message.splitlines()[0][:300]}{kind}"
+    near = re.search(r'Did you mean "(\w+)"', message)
+    hint = f" Did you mean {near[1]!r}?" if near else " configs/base.py names them all."
+    return f"There is no key {missing[1] or missing[2]!r}.{hint}"
+
+
+def read_config(path: Path) -> ConfigDict:
+    """The config of a work folder, locked. Raises UserError where it is damaged."""
+    try:
+        values = _with_tuples(json.loads(path.read_text()))
+        return ConfigDict(values).lock()
+    except (ValueError, TypeError) as error:  # no JSON, or JSON that is no object
+        raise UserError(
+            f"{path} is damaged: {error}. A run in a new work folder writes a new one."
+        ) from error
+
+
+def _with_tuples(value: Any) -> Any:
+    """Lists of JSON as tuples: a config has no lists, which flags cannot override."""
+    if isinstance(value, list):
+        return tuple(_with_tuples(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _with_tuples(item) for key, item in value.items()}
+    return value
+
+
+def override(config: ConfigDict, words: Sequence[str]) -> Overridden:
+    """Applies words `--config.key=value`; those for open fields are returned as text.
+
+    Raises UserError for a key that does not exist, or a value of another type.
+    """
+    before = flat(config)
+    for_keys, open_flags = [], {}
+    for word in words:
+        key = key_of(word)
+        if key in before:
+            for_keys.append(word)
+        elif key.partition(".")[0] in OPEN_SECTIONS and key.count(".") == 1 and "=" in word:
+            open_flags[key] = word.partition("=")[2]
+        else:
+            raise UserError(no_such_key(key, list(before), word=word))
+    _set(config, for_keys, before)
+    for key in map(key_of, for_keys):
+        # ml_collections takes any words for a tuple, also where the default is one of numbers
+        value = flat(config)[key]
+        if isinstance(value, tuple) and _all_numbers(before[key]) and not _all_numbers(value):
+            raise UserError(_wrong_type(key, value, before[key]))
+    return Overridden(config.lock(), open_flags)
+
+
+def _set(config: ConfigDict, words: Sequence[str], before: dict[str, Any]) -> None:
+    """Lets ml_collections parse the words and set the keys. Raises UserError for a wrong type."""
+    arguments = ["launch.py", *words]
+    values = flags.FlagValues()
+    try:
+        config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=arguments)
+        values(arguments)
+    except (flags.Error, ValueError, TypeError) as error:
+        refused = re.match(rf"flag {PREFIX}([\w.]+)=(.*?): ", str(error))
+        if refused:
+            key, value = refused[1], refused[2]
+            raise UserError(_wrong_type(key, value, before[key])) from error
+        message = str(error)
+        raise UserError(f"{message[:1].upper()}{message[1:]}.") from error
+
+
+def key_of(word: str) -> str:
+    """'optim.name' of '--config.optim.name=sgd'."""
+    return word[len(PREFIX) :].partition("=")[0]
+
+
+def _all_numbers(values: tuple) -> bool:
+    return all(isinstance(item, int | float) for item in values)
+
+
+def _wrong_type(key: str, value: Any, default: Any) -> str:
+    kind = KINDS.get(type(default), "text")
+    return f"{PREFIX}{key}={value}: {key} is {kind}, such as {default!r}."
+
+
+def no_such_key(key: str, keys: Sequence[str], *, word: str = "") -> str:
+    """The message for a key that does not exist, with the nearest one.
+
+    The nearest by its whole path, or else by its last part, wherever in the config that stands.
+    """
+    match = difflib.get_close_matches(key, keys, n=1, cutoff=0.75)
+    if not match:
+        by_last_part = {known.rpartition(".")[2]: known for known in keys}
+        last = difflib.get_close_matches(key.rpartition(".")[2], by_last_part, n=1, cutoff=0.6)
+        match = [by_last_part[part] for part in last]
+    hint = f" Did you mean {PREFIX}{match[0]}?" if match else ""
+    where = f" (in {word})" if word else ""
+    return f"There is no config key {key!r}{where}.{hint}\n--job describe prints all keys."
+
+
+def flat(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
+    """Dotted key -> value, of the leaves only."""
+    leaves = {}
+    for key, value in config.items():
+        if isinstance(value, ConfigDict):
+            leaves |= flat(value, f"{prefix}{key}.")
+        else:
+            leaves[prefix + key] = value
+    return leaves
