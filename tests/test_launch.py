@@ -16,8 +16,8 @@ import pytest
 
 from configs import common
 from vidjax import models
-from vidjax.experiment import parts, programs
 from vidjax.core import errors
+from vidjax.experiment import parts, programs
 from vidjax.run import command, devices
 
 ROOT = Path(__file__).parents[1]

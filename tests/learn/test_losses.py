@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vidjax.learn.losses import LOSSES, cross_entropy
+from vidjax.core.errors import UserError
+from vidjax.learn.losses import LOSSES, binary_cross_entropy, cross_entropy
 
 
 def reference(logits, label, smoothing):
@@ -63,11 +64,29 @@ def test_a_label_that_is_no_class_gives_nan():
 
 
 def test_smoothing_out_of_range():
-    with pytest.raises(ValueError, match="label_smoothing"):
+    with pytest.raises(UserError, match="label_smoothing"):
         cross_entropy(jnp.zeros((1, 2)), jnp.zeros(1, jnp.int32), label_smoothing=1.0)
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_loss_is_unreduced_float32(name):
-    loss = LOSSES[name](jnp.zeros((3, 4), jnp.bfloat16), jnp.zeros(3, jnp.int32))
+    label = {"binary_cross_entropy": jnp.zeros((3, 4))}.get(name, jnp.zeros(3, jnp.int32))
+    loss = LOSSES[name](jnp.zeros((3, 4), jnp.bfloat16), label)
     assert loss.shape == (3,) and loss.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_binary_cross_entropy(smoothing):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 4, (6, 7)).astype(np.float32)
+    label = rng.integers(0, 2, (6, 7)).astype(np.float32)
+    loss = binary_cross_entropy(jnp.asarray(logits), jnp.asarray(label), label_smoothing=smoothing)
+    p = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    target = label * (1 - smoothing) + smoothing / 2
+    expected = -(target * np.log(p) + (1 - target) * np.log(1 - p)).mean(-1)
+    np.testing.assert_allclose(loss, expected, rtol=2e-6)
+
+
+def test_binary_cross_entropy_of_large_logits_stays_finite():
+    loss = binary_cross_entropy(jnp.array([[1e4, -1e4]]), jnp.array([[1.0, 1.0]]))
+    np.testing.assert_allclose(loss, [5000.0])

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from vidjax.core.errors import UserError
 from vidjax.learn.optim import (
     OPTIMIZERS,
     SCHEDULES,
@@ -64,14 +65,14 @@ def test_scaled_learning_rate():
     "settings", [{"warmup_steps": -1}, {"num_steps": 0}, {"boundaries": (0.5, 1.0)}]
 )
 def test_schedule_settings_out_of_range(settings):
-    with pytest.raises(ValueError):
+    with pytest.raises(UserError):
         make_schedule(**{"name": "step", "learning_rate": 0.1, "num_steps": 10} | settings)
 
 
 def test_unknown_names_list_the_known_ones():
-    with pytest.raises(ValueError, match="schedule.name is 'cosin'.*cosine, step, constant"):
+    with pytest.raises(UserError, match="schedule.name: There is no .*'cosin'.*'cosine'"):
         make_schedule(name="cosin", learning_rate=0.1, num_steps=10)
-    with pytest.raises(ValueError, match="optim.name is 'lamb'.*sgd, adamw, adam"):
+    with pytest.raises(UserError, match="(?s)optim.name: There is no .*'lamb'.*sgd, adamw, adam"):
         make_optimizer(name="lamb", schedule=optax.constant_schedule(0.1))
 
 

@@ -15,6 +15,8 @@ from vidjax.learn.losses import cross_entropy
 from vidjax.learn.optim import make_optimizer, make_schedule
 
 NUM_CLASSES = 3
+METRICS = {"top1": metrics.top_k(1), "confusion": metrics.Confusion()}
+TRAINED = {"top1": METRICS["top1"]}
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
 NORMALISE = functools.partial(normalise, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 
@@ -52,6 +54,7 @@ def build(*, ema_decay=0.0, dropout=0.2, **augment):
         module,
         tx,
         loss=cross_entropy,
+        metrics_of_training=TRAINED,
         normalise=NORMALISE,
         augment=augment,
         seed=3,
@@ -60,6 +63,32 @@ def build(*, ema_decay=0.0, dropout=0.2, **augment):
     return jax.jit(step, donate_argnums=0, compiler_options=QUICK), init(
         jax.random.key(0), some_batch(1)["video"]
     )
+
+
+def predict_step():
+    return steps.make_predict_step(
+        Tiny(),
+        loss=cross_entropy,
+        metrics_of_evaluation=METRICS,
+        scores=jax.nn.softmax,
+        normalise=NORMALISE,
+    )
+
+
+def no_clips():
+    return steps.zeros(
+        METRICS,
+        logits=jax.ShapeDtypeStruct((1, NUM_CLASSES), jnp.float32),
+        label=jax.ShapeDtypeStruct((1,), jnp.int32),
+    )
+
+
+def finished(sums, measured, prefix=""):
+    return steps.finish(measured, jax.device_get(sums), {}, prefix=prefix).scalars
+
+
+def swapped(label, flipped, mirror=(1, 0, 2)):
+    return jnp.where(flipped, jnp.asarray(mirror)[label], label)
 
 
 @pytest.fixture(scope="module")
@@ -78,18 +107,14 @@ def trained():
 
 def test_three_clips_are_overfitted(trained):
     states, sums = trained
-    first, last = metrics.finish(sums[0], prefix=""), metrics.finish(sums[-1], prefix="")
+    first, last = finished(sums[0], TRAINED), finished(sums[-1], TRAINED)
     assert first["loss"] > 0.7 and last["loss"] < 0.1 and last["top1"] == 1
     assert states[-1].step == 40 and states[-1].step.dtype == np.int32
     assert steps.all_finite(functools.reduce(metrics.add, sums))
     batch = some_batch(3)
-    evaluate = jax.jit(
-        steps.make_eval_step(Tiny(), loss=cross_entropy, normalise=NORMALISE),
-        compiler_options=QUICK,
-    )
-    result = metrics.finish(
-        evaluate(steps.eval_variables(states[-1]), batch, metrics.zeros(NUM_CLASSES))
-    )
+    predict = jax.jit(predict_step(), compiler_options=QUICK)
+    evaluated, _ = predict(steps.eval_variables(states[-1]), batch, no_clips())
+    result = finished(evaluated, METRICS, "val/")
     assert result["val/top1"] == result["val/mean_class"] == 1 and result["val/num_clips"] == 3
 
 
@@ -124,7 +149,7 @@ def test_first_sums_are_of_the_parameters_before_the_update():
 
     loss, logits = by_hand(variables["params"])
     _, sums = step(state, batch)
-    result = metrics.finish(sums, prefix="")
+    result = finished(sums, TRAINED)
     np.testing.assert_allclose(result["loss"], loss, rtol=1e-5)
     right = np.argmax(np.asarray(logits), -1) == np.asarray(batch["label"])
     np.testing.assert_allclose(result["top1"], right[[0, 1, 3]].mean())
@@ -145,7 +170,7 @@ def test_metrics_are_against_the_swapped_labels():
     """Flipping every clip and swapping its label equals flipping and relabelling beforehand."""
     swap = np.array([1, 0, 2])
     batch = some_batch(6)
-    flipping, state = build(dropout=0.0, flip=1.0, swap=swap)
+    flipping, state = build(dropout=0.0, flip=1.0, flip_label=swapped)
     plain, same = build(dropout=0.0)
     flipped = batch | {
         "video": batch["video"][..., ::-1, :],
@@ -171,22 +196,14 @@ def test_clips_of_a_prediction():
     _, state = build()
     batch = some_batch(4) | {"mask": jnp.array([1.0, 1.0, 1.0, 0.0])}
     variables = steps.eval_variables(state)
-    options = {"loss": cross_entropy, "normalise": NORMALISE}
-    sums, clips = jax.jit(steps.make_predict_step(Tiny(), **options))(
-        variables, batch, metrics.zeros(NUM_CLASSES)
-    )
+    sums, rows = jax.jit(predict_step())(variables, batch, no_clips())
     logits = np.asarray(Tiny().apply(variables, NORMALISE(batch["video"]), train=False), np.float64)
     p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-    order = np.argsort(-p)
-    np.testing.assert_array_equal(clips["top"], order)
-    np.testing.assert_allclose(clips["probabilities"], np.take_along_axis(p, order, 1), rtol=1e-5)
+    np.testing.assert_allclose(rows["scores"], p, rtol=1e-5)
+    np.testing.assert_array_equal(rows["label"], batch["label"])
     loss = -np.log(p[np.arange(4), batch["label"]])
-    np.testing.assert_allclose(clips["loss"], loss, rtol=1e-5)
-    np.testing.assert_allclose(metrics.finish(sums)["val/loss"], loss[:3].mean(), rtol=1e-5)
-    only_sums = jax.jit(steps.make_eval_step(Tiny(), **options))(
-        variables, batch, metrics.zeros(NUM_CLASSES)
-    )
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6), only_sums, sums)
+    np.testing.assert_allclose(rows["loss"], loss, rtol=1e-5)
+    np.testing.assert_allclose(finished(sums, METRICS)["loss"], loss[:3].mean(), rtol=1e-5)
 
 
 def test_a_module_without_batch_statistics():
@@ -216,10 +233,9 @@ def on_many_devices():
         "scale": (0.9, 1.1),
         "brightness": 0.2,
         "contrast": 0.2,
-        "swap": (1, 0, 2),
+        "flip_label": swapped,
     }
-    predict = steps.make_predict_step(Tiny(), loss=cross_entropy, normalise=NORMALISE)
-    predict = jax.jit(predict, compiler_options=QUICK)
+    predict = jax.jit(predict_step(), compiler_options=QUICK)
     step, state = build(ema_decay=0.9, **settings)
     start, results = jax.device_get(state), {}
     for count in (1, 2, 4, 8):
@@ -233,7 +249,7 @@ def on_many_devices():
         state, batch = jax.device_put(start, whole), jax.device_put(some_batch(8), split)
         for _ in range(2):
             state, sums = step(state, batch)
-        evaluated, clips = predict(steps.eval_variables(state), batch, metrics.zeros(NUM_CLASSES))
+        evaluated, clips = predict(steps.eval_variables(state), batch, no_clips())
         results[count] = jax.device_get((state, sums, evaluated, clips))
     deviation = {
         count: max(
@@ -243,9 +259,8 @@ def on_many_devices():
         )
         for count, result in results.items()
     }
-    arrays = batch["video"], batch["label"], batch["draw"]
     text = (
-        jax.jit(make_augment(**settings), compiler_options=QUICK).lower(*arrays).compile().as_text()
+        jax.jit(make_augment(**settings), compiler_options=QUICK).lower(batch).compile().as_text()
     )
     collectives = [
         name

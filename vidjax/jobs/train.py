@@ -23,7 +23,8 @@ from vidjax.experiment import evaluation, inference, weights
 from vidjax.experiment.build import Experiment, Lengths, use_compilation_cache
 from vidjax.experiment.data import load_split, require_labels, settle_data
 from vidjax.experiment.programs import Programs, make_is_finite
-from vidjax.learn import metrics, steps
+from vidjax.learn import steps
+from vidjax.learn.metrics import Sums
 from vidjax.report import write_report
 from vidjax.run import devices, progress, signals, workdir
 from vidjax.run.checkpoints import Checkpoints
@@ -123,7 +124,7 @@ class Training:
 
     def first_state(
         self, tx: optax.GradientTransformation
-    ) -> tuple[steps.State, metrics.Sums, int]:
+    ) -> tuple[steps.State, Sums, int]:
         """(state, window, step) that training begins with. The order decides.
 
         First the latest good checkpoint of this folder; then, in a new run, the weights that the
@@ -167,7 +168,7 @@ class Training:
             self.checkpoints.set_score(start, score)
             self.best = self.checkpoints.best()
 
-    def loop(self, step: Callable, state: steps.State, window: metrics.Sums, *, start: int) -> None:
+    def loop(self, step: Callable, state: steps.State, window: Sums, *, start: int) -> None:
         """The steps from `start` on; one is under way while the batch of the next is prepared."""
         scalars: dict[str, float] = {}
         batches = self.batches(start)
@@ -262,7 +263,7 @@ class Training:
             )
         return sampling.log_hash(ids)
 
-    def write_scalars(self, number: int, window: metrics.Sums) -> dict[str, float]:
+    def write_scalars(self, number: int, window: Sums) -> dict[str, float]:
         """Divides the sums since the last time and writes them."""
         measured = self.experiment.task.metrics_of_training()
         result = steps.finish(measured, jax.device_get(window), {}, prefix="train/")
@@ -303,7 +304,7 @@ class Training:
         self.leave_out(began)
         return answers.scalars[self.experiment.task.best]
 
-    def check_finite(self, window: metrics.Sums, number: int) -> None:
+    def check_finite(self, window: Sums, number: int) -> None:
         """Raises NonFiniteLoss, before anything of such a step is saved."""
         if not steps.all_finite(window):
             raise NonFiniteLoss(f"The loss or a gradient is not finite at step {number}. {ADVICE}")
