@@ -1,4 +1,6 @@
-"""What tests share: a folder for everything made once, a tiny data set, cheap settings, and the door as a function."""
+"""What tests share: a folder for everything made once, a tiny data set, cheap settings, and the
+door as a function.
+"""
 
 import fcntl
 import json
@@ -14,7 +16,6 @@ from PIL import Image, ImageDraw
 from vidjax import jobs
 from vidjax.ops import conv
 from vidjax.ops.conv import rule
-from vidjax.run import command
 
 # every kind of randomness and of state; and saves that neither logging nor evaluation falls together with
 EVERYTHING = {
@@ -49,7 +50,9 @@ def pytest_addoption(parser):
 
 @pytest.fixture(scope="session", autouse=True)
 def forced_lowering(request):
-    """`--lowering folded` and so on: what is "auto" elsewhere is that here, also in programs started `cheap`."""
+    """`--lowering folded` and so on: what is "auto" elsewhere is that here, also in programs
+    started `cheap`.
+    """
     wanted, usual = request.config.getoption("--lowering"), conv.conv
 
     def forced(*arrays, lowering="auto", **settings):
@@ -77,7 +80,9 @@ def once_fixture():
 
 
 def once(folder, make):
-    """Calls make(folder) unless another worker has; the other workers wait for it. Returns the folder."""
+    """Calls make(folder) unless another worker has; the other workers wait for it. Returns the
+    folder.
+    """
     with open(f"{folder}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = Path(f"{folder}.done")
@@ -102,7 +107,9 @@ def cache(shared):
 
 @pytest.fixture(autouse=True)
 def fresh_log():
-    """A job's messages go to the stderr of the test that ran it, and those of the next test to its own."""
+    """A job's messages go to the stderr of the test that ran it, and those of the next test to its
+    own.
+    """
     yield
     logger = logging.getLogger("vidjax")
     for handler in list(logger.handlers):
@@ -124,7 +131,9 @@ def draw_square(path, label, start):
 
 @pytest.fixture(scope="session")
 def squares(shared):
-    """Root of a synthetic data set in Jester's layout: moving squares, four classes, 24 and 11 clips of six frames."""
+    """Root of a synthetic data set in Jester's layout: moving squares, four classes, 24 and 11
+    clips of six frames.
+    """
     return once(shared / "synthetic-squares", draw_squares)
 
 
@@ -144,7 +153,9 @@ def draw_squares(root):
 
 @pytest.fixture(scope="session")
 def cheap(squares, forced_lowering):
-    """Flags that make any config run on the squares in seconds; add after them what a test is about."""
+    """Flags that make any config run on the squares in seconds; add after them what a test is
+    about.
+    """
     settings = {
         "data.name": "jester",
         "data.root": squares,
@@ -178,7 +189,8 @@ def everything(tiny):
 
 @pytest.fixture(scope="session")
 def whole(everything, launch, shared):
-    """The folder of a run of `everything` through the door that was left alone, what it said in `stderr` beside it.
+    """The folder of a run of `everything` through the door that was left alone, what it said in
+    `stderr` beside it.
 
     Copy it before changing it.
     """
@@ -194,7 +206,7 @@ def whole(everything, launch, shared):
 @pytest.fixture(scope="session")
 def job():
     """job(argv): what launch.py does, in this process; errors come as exceptions."""
-    return lambda argv: jobs.run(command.parse([str(word) for word in argv], jobs.names()))
+    return lambda argv: jobs.run(jobs.parse([str(word) for word in argv]))
 
 
 @pytest.fixture(scope="session")
@@ -245,7 +257,9 @@ def launch_words(argv):
 
 @pytest.fixture(scope="session")
 def on_devices():
-    """Calls a function of a test file in a process with simulated devices; gives what it printed last, as JSON."""
+    """Calls a function of a test file in a process with simulated devices; gives what it printed
+    last, as JSON.
+    """
 
     def call(file, function, count):
         file = Path(file)

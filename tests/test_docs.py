@@ -1,4 +1,6 @@
-"""What the pages say, run: every `>>>` in a code block of the README and of docs/ gives what is printed below it."""
+"""What the pages say, run: every `>>>` in a code block of the README and of docs/ gives what is
+printed below it.
+"""
 
 import doctest
 import re
@@ -15,7 +17,9 @@ PAGES = [
 
 
 def examples(page, text):
-    """The examples of a page as one doctest: blocks share their names, and lines keep their numbers."""
+    """The examples of a page as one doctest: blocks share their names, and lines keep their
+    numbers.
+    """
     kept, inside = [], False
     for line in text.splitlines():
         fence = re.match(r"\s*```", line)

@@ -1,8 +1,10 @@
-"""The door: `python launch.py` as a user types it, from the first run on the built-in set to all kinds of wrong use."""
+"""The door: `python launch.py` as a user types it, from the first run on the built-in set to all
+kinds of wrong use.
+"""
 
-import importlib.util
 import json
 import os
+import pkgutil
 import pty
 import re
 import subprocess
@@ -14,18 +16,17 @@ import jax
 import numpy as np
 import pytest
 
-from configs import common
-from vidjax import models
-from vidjax.core import errors
-from vidjax.experiment import parts, programs
-from vidjax.run import command, devices
+from configs import presets
+from vidjax import jobs, models
+from vidjax.experiment.build import build
+from vidjax.experiment.programs import Programs
+from vidjax.run import devices
 
 ROOT = Path(__file__).parents[1]
 TINY3D = str(ROOT / "configs/tiny3d.py")
-CONFIGS = sorted(str(path) for path in (ROOT / "configs").glob("*.py") if path.name != "common.py")
-ARGUMENTS = [
-    f"{path}:{preset}" if preset else path for path in CONFIGS for preset in common.PRESETS
-]
+CONFIGS = sorted(str(path) for path in (ROOT / "configs").glob("*.py") if path.name != "base.py")
+PRESETS = sorted(module.name for module in pkgutil.iter_modules(presets.__path__))
+ARGUMENTS = [f"{path}:{preset}" for path in CONFIGS for preset in PRESETS]
 
 
 def name_of(argument):
@@ -33,16 +34,11 @@ def name_of(argument):
 
 
 @pytest.fixture
-def door(monkeypatch, capsys):
+def door(capsys):
     """door(argv) -> (exit code, stderr) of launch.py in this process."""
-    spec = importlib.util.spec_from_file_location("launch", ROOT / "launch.py")
-    module = importlib.util.module_from_spec(spec)
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "environ", dict(os.environ))  # what it sets for TensorFlow ends here
-        spec.loader.exec_module(module)
 
     def run(argv):
-        code = errors.guarded(module.main, [str(word) for word in argv])
+        code = jobs.main([str(word) for word in argv])
         return code, capsys.readouterr().err
 
     return run
@@ -59,7 +55,9 @@ def assert_refused(code, stderr, *parts):
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
-    """(folder, terminal) of r2p1d, made small, on the built-in set: on a terminal, from another folder, without git."""
+    """(folder, terminal) of r2p1d, made small, on the built-in set: on a terminal, from another
+    folder, without git.
+    """
     here = tmp_path_factory.mktemp("newcomer")
     (here / "mine.py").write_text((ROOT / "configs/r2p1d.py").read_text())
     small = {
@@ -161,7 +159,6 @@ def test_help_names_jobs_flags_and_examples(launch):
         "train",
         "evaluate",
         "--workdir",
-        "--checkpoint",
         "--config.batch_size=32",
         "configs/r2p1d.py",
     ):
@@ -206,12 +203,14 @@ def test_a_typo_is_told_before_anything_heavy_is_imported():
 
 
 def test_a_misspelt_key_in_a_file_is_told_with_file_line_and_name(launch, tmp_path):
-    text = Path(TINY3D).read_text()
-    (tmp_path / "mine.py").write_text(text.replace("config.model.variant", "config.model.varient"))
-    number = 1 + text[: text.index("config.model.variant")].count("\n")
+    text = (ROOT / "configs/slowfast.py").read_text()
+    (tmp_path / "mine.py").write_text(
+        text.replace("config.data.num_frames", "config.data.num_frame")
+    )
+    number = 1 + text[: text.index("config.data.num_frames")].count("\n")
     done = launch(["--config", "mine.py"], cwd=tmp_path)
     assert_refused(
-        done.returncode, done.stderr, f"mine.py, line {number}", "'varient'", "'variant'"
+        done.returncode, done.stderr, f"mine.py, line {number}", "'num_frame'", "'num_frames'"
     )
     assert not (tmp_path / "runs").exists()
 
@@ -241,7 +240,8 @@ WRONG = {
     "model.name=tiny3": ["'tiny3'", "Did you mean 'tiny3d'?"],
     "model.name=zzz": ["'zzz'", "resnet3d"],
     "model.variant=tiny": ["'tiny'", "Did you mean 'tiny3d'?"],
-    "head.name=clipp": ["'clipp'", "Did you mean 'clip'?"],
+    "head.name=avrage": ["'avrage'", "Did you mean 'average'?"],
+    "task.name=clasification": ["'clasification'", "Did you mean 'classification'?"],
     "precision=float16": ["'float16'", "bfloat16"],
     "optim.name=adamv": ["'adamv'", "adamw"],
     "schedule.name=cosin": ["'cosin'", "cosine"],
@@ -298,29 +298,31 @@ def test_trace_shows_the_stack_and_keeps_the_code(door):
 
 @pytest.mark.parametrize("argument", [a for a in ARGUMENTS if a.endswith(":jester")], ids=name_of)
 def test_every_config_has_a_training_step_of_its_full_size(argument, squares):
-    """Traced, not computed: shapes, optimiser, schedule, augmentation and loss of each preset fit together."""
+    """Traced, not computed: shapes, optimiser, schedule, augmentation and loss of each preset fit
+    together.
+    """
     words = ["--config", argument, "--config.data.name=jester", f"--config.data.root={squares}"]
     words.append("--config.model.lowering=native")  # the least to trace
-    config = command.parse(words, ["train"]).config
-    parts.check(config)
-    source, mesh = parts.source(config), devices.make_mesh()
-    module = parts.network(config, len(source.classes))
-    tx = parts.optimiser(config, parts.schedule(config, parts.num_steps(config, 1000)))
-    step = programs.make_train_step(
-        config, module, tx=tx, augment=parts.augmentation(config, source), mesh=mesh
-    )
-    n, (_, *shape) = config.batch_size * mesh.devices.size, programs.video_shape(config)
+    experiment = build(jobs.parse(words).config)
+    programs = Programs(experiment, devices.make_mesh())
+    tx = experiment.optimiser(experiment.schedule(num_steps=1000))
+    count = experiment.config.batch_size * programs.mesh.devices.size
+    label = experiment.task.label
     arrays = {
-        "video": ((n, *shape), "uint8"),
-        "label": ((n,), "int32"),
-        "mask": ((n,), "float32"),
-        "draw": ((n,), "uint32"),
+        "video": (experiment.video_shape[1:], "uint8"),
+        "label": (label.shape, label.dtype),
+        "mask": ((), "float32"),
+        "draw": ((), "uint32"),
     }
-    batch = {key: jax.ShapeDtypeStruct(*value) for key, value in arrays.items()}
-    shapes = programs.checkpoint_shapes(config, module, tx=tx, mesh=mesh)
-    state, window = jax.eval_shape(step, shapes["state"], shapes["window"], batch)
-    assert jax.tree.map(lambda x: (x.shape, x.dtype), (state, window)) == jax.tree.map(
-        lambda x: (x.shape, x.dtype), (shapes["state"], shapes["window"])
+    batch = {
+        name: jax.ShapeDtypeStruct((count, *shape), dtype)
+        for name, (shape, dtype) in arrays.items()
+    }
+    shapes = programs.checkpoint_shapes(tx)
+    after = jax.eval_shape(programs.train_step(tx), shapes["state"], shapes["window"], batch)
+    before = shapes["state"], shapes["window"]
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
+        lambda x: (x.shape, x.dtype), before
     )
 
 
@@ -328,7 +330,7 @@ def test_every_config_has_a_training_step_of_its_full_size(argument, squares):
 @pytest.mark.parametrize("argument", ARGUMENTS, ids=name_of)
 def test_every_config_trains_two_steps(argument, cheap, launch, tmp_path):
     words = ["--config", argument, *cheap]
-    name = command.parse(words, ["train"]).config.model.name
+    name = jobs.parse([str(word) for word in words]).config.model.name
     if least := getattr(models.family(name), "MIN_CLIP", None):  # `cheap` clips are smaller
         frames, *_, size = least
         clips = {"num_frames": frames, "size": size, "resize": size + 2}

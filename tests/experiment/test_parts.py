@@ -1,21 +1,23 @@
 """What a config asks for that cannot be, and what a run relies on to stay the same."""
 
 import pytest
+from vidjax.data.media import Frames
+from vidjax.data.records import Record
 
-from configs import common
+from configs import base
 from vidjax import models
 from vidjax.core.errors import UserError
-from vidjax.data.sources import Record
-from vidjax.experiment import parts
+from vidjax.experiment import build, flags
 from vidjax.experiment.data import settle_data
-from vidjax.run import command
+from vidjax.run import config as configs
 
 CLASSES = ("up", "down")
 
 
 def clips(*labels):
     return [
-        Record(str(i), f"/nowhere/{i}", 3, label, range(1, 4)) for i, label in enumerate(labels)
+        Record(str(i), label, Frames(f"/nowhere/{i}", range(1, 4), 5, ".jpg", 12.0))
+        for i, label in enumerate(labels)
     ]
 
 
@@ -64,15 +66,12 @@ def test_an_evaluation_binds_nothing(tmp_path):
 
 @pytest.mark.parametrize("variant", ["r2plus1d_18", "r2plus1d_34"])
 def test_r2p1d_config_takes_the_variants_own_midplanes(variant):
-    config = command.load_config("configs/r2p1d.py", "jester")
-    config = command.override(config, [f"--config.model.variant={variant}"])
-    built = parts.network(config, 27).backbone
-    assert (
-        built.midplanes
-        == models.build("resnet3d", variant=variant, num_classes=27).backbone.midplanes
-    )
-    config = command.override(config, ["--config.model.midplanes=paper"])
-    assert parts.network(config, 27).backbone.midplanes == "paper"
+    config = configs.load_config("configs/r2p1d.py", "jester")
+    config, _ = configs.override(config, [f"--config.model.variant={variant}"])
+    own = models.build("resnet3d", variant=variant, num_classes=27).backbone.midplanes
+    assert build.make_network(config, 27).backbone.midplanes == own
+    config = flags.settle(*configs.override(config, ["--config.model.midplanes=paper"]))
+    assert build.make_network(config, 27).backbone.midplanes == "paper"
 
 
 @pytest.mark.parametrize(
@@ -87,6 +86,60 @@ def test_r2p1d_config_takes_the_variants_own_midplanes(variant):
     ],
 )
 def test_values_out_of_range_are_refused(word):
-    config = command.override(common.base(), [f"--config.{word}"])
+    config, _ = configs.override(base.defaults(), [f"--config.{word}"])
     with pytest.raises(UserError, match=f"config.{word.partition('=')[0]} is"):
-        parts.check(config)
+        build.check(config)
+
+
+def settled(*words):
+    return flags.settle(*configs.override(base.defaults(), [f"--config.{word}" for word in words]))
+
+
+def test_any_field_of_family_and_head_is_a_flag():
+    config = settled(
+        "model.name=slowfast",
+        "model.variant=slowfast_r50_8x8",
+        "model.alpha=8",
+        "model.norm=group",
+        "head.name=mlp",
+        "head.hidden=64,32",
+    )
+    assert config.model.alpha == 8 and config.is_locked
+    module = build.make_network(config, 5)
+    assert module.backbone.alpha == 8 and module.head.hidden == (64, 32)
+    assert module.backbone.style.norm == "group"
+    build.check(config)
+
+
+@pytest.mark.parametrize(
+    "word, parts",
+    [
+        ("model.alpha=8", ["'model.alpha'"]),  # a field of SlowFast, and this is none
+        ("model.midplane=paper", ["Did you mean --config.model.midplanes?"]),
+        ("model.varient=r3d_18", ["Did you mean --config.model.variant?"]),
+        ("head.droput=0.1", ["Did you mean --config.head.dropout?"]),
+        ("model.learning_rate=0.1", ["Did you mean --config.optim.learning_rate?"]),
+        ("model.zero_init_last=perhaps", ["zero_init_last", "true or false"]),
+    ],
+)
+def test_a_flag_that_is_no_field_or_of_another_type_is_refused(word, parts):
+    with pytest.raises(UserError) as refused:
+        settled(word)
+    message = str(refused.value)
+    assert len(message.splitlines()) <= 5 and all(part in message for part in parts), message
+
+
+def test_a_field_that_a_config_file_misspells_is_refused():
+    config = base.defaults()
+    config.model.varient = "r3d_18"
+    with pytest.raises(UserError, match="'model.varient'. Did you mean --config.model.variant"):
+        build.check(config)
+
+
+def test_a_fault_of_ours_is_not_told_as_the_users(monkeypatch):
+    def broken(*arguments, **options):
+        raise TypeError("ours")
+
+    monkeypatch.setattr(models, "build", broken)
+    with pytest.raises(TypeError, match="ours"):
+        build.check(base.defaults())

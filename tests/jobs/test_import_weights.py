@@ -1,4 +1,6 @@
-"""Weights through the door: a file of a peer into a work folder, a run that starts from it, safetensors and back."""
+"""Weights through the door: a file of a peer into a work folder, a run that starts from it,
+safetensors and back.
+"""
 
 import importlib.util
 import json
@@ -67,7 +69,9 @@ CHEAP = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}  # compiled quickly 
 
 
 def test_a_peers_file_becomes_a_run_that_can_be_started_from(mc3_18, launch, cheap, tmp_path):
-    """The way of a user: import, a run of ten classes on the built-in set, the head replaced and the rest equal."""
+    """The way of a user: import, a run of ten classes on the built-in set, the head replaced and
+    the rest equal.
+    """
     folder, run = tmp_path / "weights", tmp_path / "run"
     words = [
         "--job",

@@ -1,4 +1,6 @@
-"""A run that is killed, stopped, damaged, extended or started twice, against one that was left alone."""
+"""A run that is killed, stopped, damaged, extended or started twice, against one that was left
+alone.
+"""
 
 import json
 import os
@@ -12,11 +14,11 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from vidjax import jobs
 from vidjax.core.errors import DataError, NonFiniteLoss, Preempted, StorageError, UserError
-from vidjax.data.sources import open_source
-from vidjax.experiment import evaluating
+from vidjax.experiment import build
+from vidjax.experiment import evaluation as evaluations
 from vidjax.experiment.data import load_split
-from vidjax.run import command
 
 TIMING = ("train/clips_per_second", "train/data_wait")
 
@@ -53,7 +55,9 @@ def arrays(run, step=None):
 
 
 def assert_same_run(run, other):
-    """Everything a run leaves but times: parameters, optimiser, statistics, averages, sums, clips, metrics, scores."""
+    """Everything a run leaves but times: parameters, optimiser, statistics, averages, sums, clips,
+    metrics, scores.
+    """
     one, two = arrays(run), arrays(other)
     assert one.keys() == two.keys()
     assert any("opt_state" in name for name in one) and any("batch_stats" in name for name in one)
@@ -96,7 +100,9 @@ def copy(whole, tmp_path):
 
 
 def cut_back(run, step):
-    """Makes a copy what it was when the checkpoint of `step` had been written: resuming it does real steps."""
+    """Makes a copy what it was when the checkpoint of `step` had been written: resuming it does
+    real steps.
+    """
     for later in steps_saved(run):
         if later > step:
             (run / f"checkpoints/{later:08d}.json").unlink()
@@ -211,9 +217,9 @@ def test_sigterm_in_an_evaluation_leaves_it_to_the_resumed_run(
         os.kill(os.getpid(), signal.SIGTERM)
         return inner(*arguments, **options)
 
-    inner = evaluating.evaluate
+    inner = evaluations.evaluate
     with monkeypatch.context() as patch, pytest.raises(Preempted, match="saved at step 40;"):
-        patch.setattr(evaluating, "evaluate", evaluate)
+        patch.setattr(evaluations, "evaluate", evaluate)
         job([*everything, "--workdir", copy])
     assert steps_saved(copy)[-1] == 40 and 40 not in [
         row["step"] for row in rows(copy) if "val/loss" in row
@@ -245,7 +251,7 @@ def test_what_a_killed_save_leaves_does_not_count(copy, whole, everything, job):
         folder / "00000039", folder / "00000040"
     )  # arrays whole, the manifest not yet written
     (folder / "00000041.orbax-checkpoint-tmp").mkdir()
-    (folder / ".00000040.json.part").write_text('{"step": 40, "sc')
+    (folder / ".00000040.json.host-1.part").write_text('{"step": 40, "sc')
     job([*everything, "--workdir", copy])
     assert_same_run(copy, whole)
     names = {p.name.removesuffix(".json") for p in folder.iterdir()}
@@ -349,8 +355,9 @@ def test_bad_clips_stop_the_run_unless_allowed(squares, everything, job, tmp_pat
         and "1000: " in message
     )
     assert "--config.data.max_bad=0.08" in message and len(message.splitlines()) <= 5
-    config = command.parse([*everything, *here, *flags(**{"data.max_bad": 0.08})], ["train"]).config
-    records = load_split(open_source("jester", root=str(root)), "train", config, run)
+    allowed = [*everything, *here, *flags(**{"data.max_bad": 0.08})]
+    config = jobs.parse([str(word) for word in allowed]).config
+    records = load_split(build(config), "train", run)
     assert len(records) == 23
     table = json.loads((run / "quarantine.json").read_text())
     assert {row["id"] for row in table["train"]} == {"3", "1000"} and all(

@@ -1,4 +1,6 @@
-"""Augmentation against scipy in float64, and what it promises about draws, frames, batches and labels."""
+"""Augmentation against scipy in float64, and what it promises about draws, frames, batches and
+labels.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +45,9 @@ def run(video, label, draw, **settings):
 
 
 def reference_affine(image, degrees, shift, scale):
-    """One [H, W] image, float64: output = centre + scale * rotation * (input - centre) + shift, inverted by solving."""
+    """One [H, W] image, float64: output = centre + scale * rotation * (input - centre) + shift,
+    inverted by solving.
+    """
     h, w = image.shape
     centre = np.array([(h - 1) / 2, (w - 1) / 2])
     a = np.deg2rad(degrees)

@@ -1,4 +1,6 @@
-"""Training and evaluation steps on a tiny network: it learns, the sums are right, and devices change nothing."""
+"""Training and evaluation steps on a tiny network: it learns, the sums are right, and devices
+change nothing.
+"""
 
 import functools
 import json
@@ -93,7 +95,9 @@ def swapped(label, flipped, mirror=(1, 0, 2)):
 
 @pytest.fixture(scope="module")
 def trained():
-    """Forty steps on three clips, with averages: the states on the way (copied) and the sums of each step."""
+    """Forty steps on three clips, with averages: the states on the way (copied) and the sums of
+    each step.
+    """
     step, state = build(ema_decay=0.9)
     batch, states, sums = some_batch(3), [jax.tree.map(np.array, state)], []
     for _ in range(40):
@@ -132,7 +136,9 @@ def test_averages_follow_their_recurrence(trained):
 
 
 def test_first_sums_are_of_the_parameters_before_the_update():
-    """Loss, top-1 and gradient step against the module applied by hand; a masked clip adds nothing to them."""
+    """Loss, top-1 and gradient step against the module applied by hand; a masked clip adds nothing
+    to them.
+    """
     step, state = build(dropout=0.0)
     batch = some_batch(4) | {"mask": jnp.array([1.0, 1.0, 0.0, 1.0])}
     variables = jax.tree.map(jnp.copy, {"params": state.params, "batch_stats": state.batch_stats})
@@ -224,7 +230,9 @@ def test_a_module_without_batch_statistics():
 
 
 def on_many_devices():
-    """Runs where there are 8 devices: prints the largest deviation from one device, and collectives in augmentation."""
+    """Runs where there are 8 devices: prints the largest deviation from one device, and
+    collectives in augmentation.
+    """
     from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
     settings = {

@@ -159,7 +159,7 @@ def test_a_killed_save_leaves_nothing_that_counts(tmp_path):
     folder = tmp_path / "checkpoints"
     shutil.copytree(folder / "00000006", folder / "00000009")
     shutil.copytree(folder / "00000006", folder / "00000012.orbax-checkpoint-tmp")
-    (folder / ".00000009.json.part").write_text("{")
+    (folder / ".00000009.json.host-1.part").write_text("{")
     (folder / "notes").mkdir()  # not ours
     assert_is(Checkpoints(tmp_path).restore(like()), 6)  # looking clears nothing
     assert (folder / "00000009").exists()

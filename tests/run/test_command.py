@@ -8,17 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from configs import common
+from configs import base
 from vidjax import jobs
 from vidjax.core.errors import UserError
-from vidjax.run import command
+from vidjax.experiment import flags
+from vidjax.run import config as configs
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 TINY = ["--config", str(CONFIGS / "tiny3d.py")]
 
 
 def parse(*argv):
-    return command.parse([str(word) for word in argv], jobs.names())
+    return jobs.parse([str(word) for word in argv])
 
 
 def refusal(*argv):
@@ -62,12 +63,7 @@ def test_overrides_take_the_type_of_the_key():
 
 def test_work_folder_job_and_command_line():
     request = parse(*TINY)
-    assert (request.job, request.workdir, request.split, request.checkpoint) == (
-        "train",
-        Path("runs/tiny3d"),
-        "validation",
-        "best",
-    )
+    assert (request.job, request.workdir) == ("train", Path("runs/tiny3d"))
     assert parse(TINY[0], TINY[1] + ":jester").workdir == Path("runs/tiny3d-jester")
     assert parse(*TINY, "--workdir", "/a b").line.endswith("--workdir '/a b'")
 
@@ -109,7 +105,7 @@ def test_without_words_it_says_what_to_do():
 
 def test_a_config_file_that_is_not_there_names_the_nearest():
     message = refusal("--config", CONFIGS / "tinny3d.py")
-    assert f"Did you mean '{CONFIGS / 'tiny3d.py'}'?" in message and "common.py" not in message
+    assert f"Did you mean '{CONFIGS / 'tiny3d.py'}'?" in message and "base.py" not in message
 
 
 @pytest.mark.parametrize(
@@ -117,7 +113,7 @@ def test_a_config_file_that_is_not_there_names_the_nearest():
     [
         ("config.optim.learning_rat = 3", ["line 6", "'learning_rat'", "'learning_rate'"]),
         ("config.modle.name = 'x'", ["line 6", "'modle'", "'model'"]),
-        ("config.optim['zzz'] = 1", ["line 6", "'zzz'", "common.py"]),
+        ("config.optim['zzz'] = 1", ["line 6", "'zzz'", "base.py"]),
         ("rate = config.optim.learning_rat", ["line 6", "'learning_rat'", "'learning_rate'"]),
         ("config.optim.learning_rate = 'fast'", ["line 6", "learning_rate"]),
         ("config.data = 3 +", ["line 6", "SyntaxError"]),
@@ -129,7 +125,7 @@ def test_a_config_file_that_is_not_there_names_the_nearest():
 def test_a_mistake_in_a_config_file_is_told_with_its_line(line, parts, tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(
-        f"from configs import common\n\n\ndef get_config(preset=''):\n    config = common.base(preset)\n    {line}\n"
+        f"from configs import base\n\n\ndef get_config(preset=''):\n    config = base.defaults()\n    {line}\n"
         "    return config\n"
     )
     message = refusal("--config", path)
@@ -143,10 +139,12 @@ def test_a_relative_path_is_relative_to_the_working_directory(tmp_path, monkeypa
 
 
 def test_every_typo_of_every_key_is_refused_and_nearly_all_get_the_right_key():
-    """Five edits of the last part of each key: a letter left out, doubled, replaced, put in, or swapped."""
-    chance, keys = random.Random(0), list(command.flat(common.base()))
+    """Five edits of the last part of each key: a letter left out, doubled, replaced, put in, or
+    swapped.
+    """
+    chance, keys = random.Random(0), list(configs.flat(base.defaults()))
     assert len(keys) > 50
-    config, right, wrong = common.base(), 0, []
+    config, right, wrong = base.defaults(), 0, []
     for key in keys:
         head, _, last = key.rpartition(".")
         typos = set()
@@ -166,7 +164,7 @@ def test_every_typo_of_every_key_is_refused_and_nearly_all_get_the_right_key():
                 typos.add(typo)
         for typo in sorted(typos):
             with pytest.raises(UserError) as refused:
-                command.override(config, [f"--config.{typo}=1"])
+                flags.settle(*configs.override(config, [f"--config.{typo}=1"]))
             message = str(refused.value)
             assert len(message.splitlines()) <= 5
             if f"Did you mean --config.{key}?" in message:
@@ -187,7 +185,7 @@ def test_typos_of_the_group_are_found_too():
 
 def write_saved(folder, **settings):
     folder.mkdir()
-    config = common.base().to_dict() | settings
+    config = base.defaults().to_dict() | settings
     (folder / "config.json").write_text(json.dumps(config))
 
 
@@ -212,18 +210,3 @@ def test_a_damaged_config_of_a_folder_is_told(tmp_path):
     write_saved(tmp_path / "run")
     os.truncate(tmp_path / "run/config.json", 50)
     assert "config.json is damaged" in refusal("--workdir", tmp_path / "run")
-
-
-def test_a_config_from_before_some_keys_has_what_runs_did_then(tmp_path):
-    old = {"batch_size": 4, "compile": {"onednn": True, "cache": False, "quick_init": True}}
-    (tmp_path / "config.json").write_text(json.dumps(old))
-    config = command.read_config(tmp_path / "config.json")
-    assert config.remat is False and config.init_from == "" and config.batch_size == 4
-    assert dict(config.compile) == {
-        "onednn": True,
-        "cache": False,
-        "quick_init": True,
-        "huge_pages": True,
-    }
-    (tmp_path / "config.json").write_text("{}")
-    assert command.read_config(tmp_path / "config.json").compile.onednn is False

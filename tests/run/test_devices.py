@@ -1,4 +1,6 @@
-"""One global batch on 1, 2, 4 and 8 simulated devices, each count through the door in a process of its own."""
+"""One global batch on 1, 2, 4 and 8 simulated devices, each count through the door in a process of
+its own.
+"""
 
 import json
 import os

@@ -1,15 +1,13 @@
-"""Starting anew for memory in huge pages: the same process with the same arguments, once, and with an effect."""
+"""Starting again for memory in huge pages: the same process and arguments, once, with effect."""
 
 import platform
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from ml_collections import ConfigDict
 
-import launch
+from vidjax import jobs
 from vidjax.run import huge_pages
 
 ROOT = Path(__file__).parents[2]
@@ -79,7 +77,8 @@ def test_memory_lies_in_huge_pages(tmp_path):
         "from vidjax.run import huge_pages\n"
         "huge_pages.restart()\n"
         "large = np.ones(2**26, np.float32)\n"
-        "print(re.search(r'AnonHugePages: *(\\d+) kB', Path('/proc/self/smaps_rollup').read_text())[1])\n"
+        "text = Path('/proc/self/smaps_rollup').read_text()\n"
+        "print(re.search(r'AnonHugePages: *(\\d+) kB', text)[1])\n"
     )
     command = [sys.executable, str(tmp_path / "script.py")]
     done = subprocess.run(
@@ -91,9 +90,9 @@ def test_memory_lies_in_huge_pages(tmp_path):
 
 @pytest.mark.parametrize("wanted, own_process", [(True, True), (False, True), (True, False)])
 def test_the_config_decides_and_the_process_is_its_own(monkeypatch, wanted, own_process):
-    done, config = [], ConfigDict({"compile": {"huge_pages": wanted}})
-    monkeypatch.setattr(launch.command, "parse", lambda argv, jobs: SimpleNamespace(config=config))
-    monkeypatch.setattr(launch.huge_pages, "restart", lambda: done.append("restart"))
-    monkeypatch.setattr(launch.jobs, "run", lambda request: done.append("job"))
-    launch.main([], own_process=own_process)
-    assert done == (["restart", "job"] if wanted and own_process else ["job"])
+    restarts = []
+    monkeypatch.setattr(huge_pages, "restart", lambda: restarts.append("restart"))
+    words = ["--config", str(ROOT / "configs/tiny3d.py")]
+    words.append(f"--config.compile.huge_pages={wanted}")
+    jobs.parse(words, own_process=own_process)
+    assert bool(restarts) == (wanted and own_process)

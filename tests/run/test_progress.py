@@ -19,11 +19,20 @@ SCALARS = {
 }
 
 
-def test_the_text_of_the_line():
-    assert progress.progress_text(40, 400, SCALARS, 201) == (
-        "step 40/400  loss 2.346  top-1 34.2 %  41 clips/s  waiting 3 %  ETA 3:21"
+def describe(scalars):
+    """The words of a task."""
+    return [f"loss {scalars['train/loss']:.3f}", f"top-1 {100 * scalars['train/top1']:.1f} %"]
+
+
+def test_the_text_of_the_line(monkeypatch):
+    time, stream = Time(monkeypatch), io.StringIO()
+    line = progress.Line(400, 0, describe=describe, note="  (synthetic)", stream=stream)
+    time.now += 40 * 201 / 360
+    line.show(40, SCALARS)
+    assert stream.getvalue() == (
+        "step 40/400  loss 2.346  top-1 34.2 %  41 clips/s  waiting 3 %  ETA 3:21  (synthetic)\n"
     )
-    assert progress.progress_text(1, 9, {}, 3723) == "step 1/9  ETA 1:02:03"
+    assert progress.duration(3723) == "1:02:03" and progress.duration(5) == "0:05"
 
 
 class Time:
@@ -36,7 +45,7 @@ class Time:
 
 def test_without_a_terminal_a_line_every_ten_seconds(monkeypatch):
     time, stream = Time(monkeypatch), io.StringIO()
-    line = progress.Line(100, 0, stream=stream)
+    line = progress.Line(100, 0, describe=describe, stream=stream)
     for step in range(1, 101):
         time.now += 0.5
         line.busy("something")
@@ -54,7 +63,7 @@ def test_without_a_terminal_a_line_every_ten_seconds(monkeypatch):
 
 def test_the_eta_leaves_out_pauses_and_earlier_runs(monkeypatch):
     time, stream = Time(monkeypatch), io.StringIO()
-    line = progress.Line(100, 50, stream=stream)
+    line = progress.Line(100, 50, describe=describe, stream=stream)
     time.now += 100
     line.pause(100)
     time.now += 10
@@ -65,7 +74,7 @@ def test_the_eta_leaves_out_pauses_and_earlier_runs(monkeypatch):
 def test_on_a_terminal_one_line_is_rewritten():
     above, below = pty.openpty()
     with open(below, "w") as stream:
-        line = progress.Line(5, 0, stream=stream)
+        line = progress.Line(5, 0, describe=describe, stream=stream)
         line.shown = 0.0
         for step in range(1, 6):
             line.shown -= 1
@@ -90,7 +99,7 @@ def test_metrics_go_on_where_the_checkpoint_was(tmp_path):
     metrics = progress.Metrics(tmp_path, 0)
     for step in (5, 10, 15):
         metrics.write(step, {"train/loss": step / 7})
-    metrics.write(10 + 5, {"val/top1": 0.5})
+    metrics.write(10 + 5, {"val/loss": 0.5})
     metrics.close()
     with open(tmp_path / "metrics.jsonl", "a") as file:
         file.write('{"step": 20, "train/lo')  # a kill in the middle of a write

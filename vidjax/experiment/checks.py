@@ -1,11 +1,12 @@
-"""What can be wrong with the values of a config, besides names that do not exist."""
+"""What can be wrong with a config: values out of range, and names that do not exist."""
 
 from ml_collections import ConfigDict
 
+from vidjax import heads, models
 from vidjax.convert import transfer
 from vidjax.core.errors import UserError
 from vidjax.core.names import no_such
-from vidjax.run.config import flat
+from vidjax.run.config import OPEN_SECTIONS, flat, no_such_key
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -44,11 +45,42 @@ def check_values(config: ConfigDict) -> None:
     _require(values, "data.max_bad", 0 <= config.data.max_bad <= 1, condition="between 0 and 1")
     dropout = config.head.get("dropout", 0.0)
     _require(values, "head.dropout", 0 <= dropout < 1, condition="at least 0 and less than 1")
+    check_network(config)
     if config.inflate not in transfer.INFLATIONS:
         known = transfer.INFLATIONS
         raise UserError(f"config.inflate: {no_such('inflation', config.inflate, known)}")
     if config.precision not in PRECISIONS:
         raise UserError(f"config.precision: {no_such('precision', config.precision, PRECISIONS)}")
+
+
+def check_network(config: ConfigDict) -> None:
+    """Raises UserError for a name of a network, a head or a field of them that does not exist."""
+    name, variant = config.model.name, config.model.variant
+    families = models.names()
+    if name not in families:
+        raise UserError(f"config.model.name: {no_such('model', name, families, show=30)}")
+    variants = list(models.family(name).VARIANTS)
+    if variant not in variants:
+        sentence = no_such(f"variant of {name}", variant, variants, show=20)
+        raise UserError(f"config.model.variant: {sentence}")
+    if config.head.name not in heads.names():
+        raise UserError(f"config.head.name: {no_such('head', config.head.name, heads.names())}")
+    known = known_keys(config)
+    for key in flat(config):
+        if key not in known:
+            raise UserError(no_such_key(key, known))
+
+
+def known_keys(config: ConfigDict) -> list[str]:
+    """Every key that may be set: those of closed sections, and the fields of family and head."""
+    keys = []
+    for key in flat(config):
+        if key.partition(".")[0] not in OPEN_SECTIONS:
+            keys.append(key)
+    keys += ["model.name", "model.variant", "head.name"]
+    keys += [f"model.{field}" for field in models.fields(config.model.name)]
+    keys += [f"head.{field}" for field in heads.fields(config.head.name)]
+    return keys
 
 
 def _require(values: dict, key: str, holds: bool, *, condition: str) -> None:

@@ -9,7 +9,8 @@ from ml_collections import ConfigDict
 
 from vidjax import heads, models
 from vidjax.core.errors import UserError
-from vidjax.run.config import flat, no_such_key
+from vidjax.experiment.checks import known_keys
+from vidjax.run.config import no_such_key
 
 
 def settle(config: ConfigDict | None, open_flags: Mapping[str, str]) -> ConfigDict:
@@ -33,10 +34,3 @@ def settle(config: ConfigDict | None, open_flags: Mapping[str, str]) -> ConfigDi
             config[section][field] = value
     return config.lock()
 
-
-def known_keys(config: ConfigDict) -> list[str]:
-    """Every key that a flag can set: those of the config, and the fields of family and head."""
-    keys = list(flat(config))
-    keys += [f"model.{name}" for name in models.fields(config.model.name)]
-    keys += [f"head.{name}" for name in heads.fields(config.head.name)]
-    return keys
