@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from vidjax.core.errors import DataError
-from vidjax.data.sources import Record
+from vidjax.data.records import Record
 from vidjax.data.sources.jester import SWAPS
 from vidjax.data.sources.jester import Source as JesterSource
 from vidjax.gestures import write
