@@ -8,6 +8,7 @@ from PIL import Image
 
 from vidjax.core.errors import DataError, MissingData
 from vidjax.data import frame_index, sources
+from vidjax.data.frame_index import Listing
 from vidjax.data.sources.jester import Source
 
 LABELS = ["Swiping Left", "Thumb Up", "Swiping Right", "No gesture"]
@@ -69,9 +70,11 @@ def check_records(source, split, clips, labels=True):
     assert [record.id for record in records] == list(clips)
     for record, (label, numbers, _) in zip(records, clips.values(), strict=True):
         assert record.label == (label if labels else "")
-        assert record.num_frames == len(numbers) and list(record.frames) == numbers
-        for number in record.frames:
-            assert os.path.isfile(f"{record.path}/{number:0{record.digits}d}{record.suffix}")
+        media = record.media
+        assert media.num_frames == len(numbers) and list(media.numbers) == numbers
+        assert media.frames_per_second == 12
+        for position in range(media.num_frames):
+            assert os.path.isfile(media.path(position))
     assert source.quarantine(split) == []
 
 
@@ -126,8 +129,8 @@ def test_answers_label_the_test_split(tmp_path):
 def test_contiguous_frames_are_a_range(tmp_path):
     write_v1(tmp_path)
     whole, gaps, single = Source(str(tmp_path)).records("train")
-    assert whole.frames == range(1, 6) and single.frames == range(3, 4)
-    assert gaps.frames == (1, 2, 4, 7, 10, 11)
+    assert whole.media.numbers == range(1, 6) and single.media.numbers == range(3, 4)
+    assert gaps.media.numbers == (1, 2, 4, 7, 10, 11)
 
 
 @pytest.mark.parametrize("name,digits", [("{:d}.png", 1), ("{:06d}.JPEG", 6), ("{:02d}.jpg", 2)])
@@ -138,7 +141,7 @@ def test_any_digits_and_suffix(tmp_path, name, digits):
     (tmp_path / "frames" / "1" / "._00001.jpg").touch()
     write_list(tmp_path / "train.csv", clips)
     source = Source(str(tmp_path))
-    assert source.records("train")[0].digits == digits
+    assert source.records("train")[0].media.digits == digits
     check_records(source, "train", clips)
 
 
@@ -175,7 +178,7 @@ def test_index_saves_listing(tmp_path, monkeypatch):
     write_v1(tmp_path / "data")
     source = Source(str(tmp_path / "data"), cache_dir=str(tmp_path / "cache" / "frames"))
     first = source.records("train")
-    monkeypatch.setattr(frame_index, "frames_of", refuse_listing)
+    monkeypatch.setattr(frame_index, "list_folder", refuse_listing)
     assert Source(source.root, source.cache_dir).records("train") == first
     assert len(list((tmp_path / "cache" / "frames").iterdir())) == 1  # and no temporary file
 
@@ -237,16 +240,16 @@ def test_unwritable_cache_is_no_error(tmp_path):
 
 
 def test_index_packs_what_it_read(tmp_path):
-    found = {
-        "a": (range(1, 38), 5, ".jpg"),
-        "b": ((1, 2, 9), 1, ".png"),
+    listings = {
+        "a": Listing(range(1, 38), 5, ".jpg"),
+        "b": Listing((1, 2, 9), 1, ".png"),
         "c": "a cause",
-        "é": (range(0, 1), 2, ".JPG"),
+        "é": Listing(range(0, 1), 2, ".JPG"),
     }
-    frame_index.write_index(str(tmp_path / "index"), found)
-    assert frame_index.read_index(str(tmp_path / "index")) == found
+    frame_index.write_index(str(tmp_path / "index"), listings)
+    assert frame_index.read_index(str(tmp_path / "index")) == listings
     lines = (tmp_path / "index").read_text().splitlines()
-    assert [json.loads(line)[0] for line in lines[1:]] == list(found)
+    assert [json.loads(line)[0] for line in lines[1:]] == list(listings)
 
 
 def told(root, split="train"):

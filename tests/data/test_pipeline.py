@@ -1,14 +1,18 @@
 """Order, splits over processes, resuming, padding, and errors, through the iterators a job uses."""
 
-from dataclasses import replace
+import sys
+from dataclasses import dataclass, replace
+from types import ModuleType
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from vidjax.core.errors import DataError
-from vidjax.data import pipeline, sampling
-from vidjax.data.sources import Record
+from vidjax.data import pipeline, readers, sampling
+from vidjax.data.lazy_tensorflow import import_tensorflow
+from vidjax.data.media import Frames
+from vidjax.data.records import Record
 
 CLASSES = ("a", "b", "c")
 SPEC = pipeline.ClipSpec(num_frames=2, size=8, resize=8, stride=1, decode_threads=2)
@@ -25,11 +29,18 @@ def folder(tmp_path_factory):
     return folder
 
 
-def make_records(folder, n, label=None):
-    return [
-        Record(f"clip{i}", str(folder), 4, CLASSES[i % 3] if label is None else label, range(1, 5))
-        for i in range(n)
-    ]
+def make_records(folder, n):
+    media = Frames(str(folder), range(1, 5), 5, ".jpg", 12.0)
+    return [Record(f"clip{i}", CLASSES[i % 3], media) for i in range(n)]
+
+
+def encode(record, positions, box, size, masks):
+    """The index of the class, as a task of classification encodes it."""
+    return np.int32(CLASSES.index(record.label) if record.label else -1)
+
+
+def evaluate(records, spec=SPEC, **settings):
+    return pipeline.eval_batches(records, spec, encode=encode, **settings)
 
 
 def train(records, batch_size=8, start_step=0, num_steps=6, processes=1, spec=SPEC, seed=3):
@@ -37,8 +48,8 @@ def train(records, batch_size=8, start_step=0, num_steps=6, processes=1, spec=SP
     parts = [
         pipeline.train_batches(
             records,
-            CLASSES,
             spec,
+            encode=encode,
             seed=seed,
             batch_size=batch_size,
             start_step=start_step,
@@ -124,8 +135,8 @@ def test_frames_are_those_that_sampling_chose(folder):
 def test_gaps_digits_and_suffix_make_the_file_names(tmp_path):
     for number in (3, 7, 20):
         Image.new("RGB", (8, 8), (number * 10,) * 3).save(tmp_path / f"{number:03d}.png")
-    record = Record("gaps", str(tmp_path), 3, "", (3, 7, 20), digits=3, suffix=".png")
-    (batch,) = pipeline.eval_batches([record], CLASSES, replace(SPEC, num_frames=3), batch_size=1)
+    record = Record("gaps", "", Frames(str(tmp_path), (3, 7, 20), 3, ".png", 12.0))
+    (batch,) = evaluate([record], replace(SPEC, num_frames=3), batch_size=1)
     np.testing.assert_array_equal(batch["video"][0, :, 0, 0, 0], [30, 70, 200])
     assert batch["label"].tolist() == [-1] and batch["mask"].tolist() == [1]
 
@@ -135,11 +146,7 @@ def test_evaluation_counts_997_as_997(folder, processes):
     records = make_records(folder, 997)
     counted, num_batches, shapes = [], set(), set()
     for k in range(processes):
-        batches = list(
-            pipeline.eval_batches(
-                records, CLASSES, SPEC, batch_size=128, process_index=k, process_count=processes
-            )
-        )
+        batches = list(evaluate(records, batch_size=128, process_index=k, process_count=processes))
         num_batches.add(len(batches))
         for batch in batches:
             shapes.add(batch["video"].shape)
@@ -155,16 +162,7 @@ def test_evaluation_counts_997_as_997(folder, processes):
 
 def test_a_process_without_clips_gets_padding(folder):
     batches = [
-        list(
-            pipeline.eval_batches(
-                make_records(folder, 5),
-                CLASSES,
-                SPEC,
-                batch_size=4,
-                process_index=k,
-                process_count=4,
-            )
-        )
+        list(evaluate(make_records(folder, 5), batch_size=4, process_index=k, process_count=4))
         for k in range(4)
     ]
     assert [[int(batch["mask"].sum()) for batch in part] for part in batches] == [
@@ -177,15 +175,15 @@ def test_a_process_without_clips_gets_padding(folder):
 
 
 def test_evaluation_keeps_the_order_of_the_list(folder):
-    batches = list(pipeline.eval_batches(make_records(folder, 7), CLASSES, SPEC, batch_size=4))
+    batches = list(evaluate(make_records(folder, 7), batch_size=4))
     assert [batch["id"].tolist() for batch in batches] == [[0, 1, 2, 3], [4, 5, 6, -1]]
 
 
 def test_bad_frame_names_clip_and_file(folder, tmp_path):
     records = make_records(folder, 6)
     (tmp_path / "00001.jpg").write_bytes(b"\xff\xd8\xff but no more")
-    records[4] = Record("broken", str(tmp_path), 1, "a", range(1, 2))
-    batches = pipeline.eval_batches(records, CLASSES, SPEC, batch_size=2)
+    records[4] = Record("broken", "a", Frames(str(tmp_path), range(1, 2), 5, ".jpg", 12.0))
+    batches = evaluate(records, batch_size=2)
     assert next(batches)["id"].tolist() == [0, 1]
     assert next(batches)["id"].tolist() == [2, 3]
     with pytest.raises(DataError) as caught:
@@ -199,7 +197,13 @@ def test_bad_frame_names_clip_and_file(folder, tmp_path):
 
 def test_iterators_close(folder):
     batches = pipeline.train_batches(
-        make_records(folder, 20), CLASSES, SPEC, seed=0, batch_size=4, start_step=0, num_steps=10**9
+        make_records(folder, 20),
+        SPEC,
+        encode=encode,
+        seed=0,
+        batch_size=4,
+        start_step=0,
+        num_steps=10**9,
     )
     next(batches)
     batches.close()
@@ -207,24 +211,85 @@ def test_iterators_close(folder):
         next(batches)
 
 
-@pytest.mark.parametrize(
-    "records,match",
-    [
-        ([], "no clips"),
-        ([Record("x", "p", 1, "", [1])], "no label"),
-        ([Record("x", "p", 1, "aa", [1])], "Did you mean"),
-    ],
-)
-def test_unusable_records_are_refused_at_once(records, match):
-    with pytest.raises(DataError, match=match):
-        pipeline.train_batches(
-            records, CLASSES, SPEC, seed=0, batch_size=4, start_step=0, num_steps=1
+def test_a_list_without_clips_is_refused_at_once():
+    with pytest.raises(DataError, match="no clips"):
+        train([], batch_size=4, num_steps=1)
+    with pytest.raises(DataError, match="no clips"):
+        evaluate([], batch_size=4)
+
+
+def test_encode_gets_what_the_clip_was_made_of(folder):
+    """Positions and box are those of sampling for the clip's draw, in the order of the rows."""
+    spec = replace(SPEC, sampling="segments", num_frames=3)
+    calls = []
+
+    def remember(*arguments):
+        calls.append(arguments)
+        return np.float32(len(calls))
+
+    records = make_records(folder, 5)
+    batches = pipeline.train_batches(
+        records, spec, encode=remember, seed=3, batch_size=4, start_step=0, num_steps=3
+    )
+    for batch in batches:
+        assert batch["label"].dtype == np.float32
+        for label, clip, draw in zip(batch["label"], batch["id"], batch["draw"], strict=True):
+            record, positions, box, size, masks = calls[int(label) - 1]
+            assert record is records[clip] and size == 8 and masks is None
+            assert positions.dtype == np.int32
+            np.testing.assert_array_equal(positions, sampling.segments(4, 3, draw=int(draw)))
+            area, ratio = spec.crop_area, spec.crop_ratio
+            assert box == sampling.random_resized_crop(
+                10, 12, area=area, ratio=ratio, draw=int(draw)
+            )
+    assert len(calls) == 12
+
+
+def test_labels_of_any_shape_are_padded_with_zeros(folder):
+    """Also for a process that gets no clip at all, which has to know shape and type."""
+
+    def two_hot(record, positions, box, size, masks):
+        return np.ones(2, np.float32)
+
+    records = make_records(folder, 1)
+    for k, expected in enumerate(([[1, 1], [0, 0]], [[0, 0], [0, 0]])):
+        (batch,) = pipeline.eval_batches(
+            records, SPEC, encode=two_hot, batch_size=4, process_index=k, process_count=2
         )
+        assert batch["label"].dtype == np.float32 and batch["label"].tolist() == expected
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A kind of media that no room knows: frame i of the clip is i times `step` everywhere."""
+
+    step: int
+    num_frames: int = 5
+    location: str = "nowhere"
+
+
+def test_another_kind_of_media_is_one_reader(monkeypatch):
+    """The pipeline reads what a module of the media's name in readers/ tells it to."""
+
+    def read(request, *, num_frames, choose_box, size):
+        tf = import_tensorflow()
+        box = choose_box(tf.constant(10), tf.constant(12))
+        values = tf.cast(tf.strings.to_number(request, tf.int32), tf.uint8)
+        return tf.tile(values[:, None, None, None], [1, size, size, 3]), box
+
+    reader = ModuleType("numbers")
+    reader.request = lambda media, positions: [b"%d" % (i * media.step) for i in positions]
+    reader.read = read
+    monkeypatch.setitem(sys.modules, f"{readers.__name__}.numbers", reader)
+    records = [Record("ones", "a", Numbers(1)), Record("tens", "b", Numbers(10))]
+    (batch,) = evaluate(records, replace(SPEC, num_frames=4, size=6), batch_size=2)
+    assert batch["video"].shape == (2, 4, 6, 6, 3) and batch["label"].tolist() == [0, 1]
+    np.testing.assert_array_equal(batch["video"][:, :, 3, 2, 1], [[0, 1, 2, 3], [0, 10, 20, 30]])
 
 
 def test_batch_size_is_a_multiple_of_the_processes(folder):
     with pytest.raises(DataError, match="multiple of the 4 processes"):
-        pipeline.eval_batches(make_records(folder, 5), CLASSES, SPEC, batch_size=6, process_count=4)
+        evaluate(make_records(folder, 5), batch_size=6, process_count=4)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from vidjax.core.errors import DataError
-from vidjax.gestures import hand, motions, scene, write
+from vidjax.data.labels import flip_map
+from vidjax.gestures import attributes, hand, motions, scene, write
 from vidjax.gestures.source import Source
 
 # Jester's labels in file order, and the opposite of each under time reversal
@@ -42,7 +43,8 @@ def hashes(folder):
 
 
 def clip_bytes(record):
-    return [Path(record.path, f"{n:05d}.jpg").read_bytes() for n in record.frames]
+    media = record.media
+    return [Path(media.path(i)).read_bytes() for i in range(media.num_frames)]
 
 
 @pytest.fixture(scope="module")
@@ -67,15 +69,12 @@ def test_all_classes_in_file_order(small):
 
 def test_sizes(small):
     for record in small.records("train"):
-        assert 24 <= record.num_frames <= 40 and list(record.frames) == list(
-            range(1, record.num_frames + 1)
-        )
-        with Image.open(Path(record.path, "00001.jpg")) as image:
-            assert (
-                image.mode == "RGB"
-                and image.height == 100
-                and image.width in (176, 132, 100, 142, 122, 106)
-            )
+        media = record.media
+        assert 24 <= media.num_frames <= 40 and media.frames_per_second == 12
+        assert media.numbers == range(1, media.num_frames + 1)
+        with Image.open(media.path(0)) as image:
+            assert image.mode == "RGB" and image.height == 100
+            assert image.width in (176, 132, 100, 142, 122, 106)
     sizes = [len(data) for record in small.records("train") for data in clip_bytes(record)]
     assert 1500 < np.mean(sizes) < 6000
 
@@ -107,8 +106,9 @@ def test_other_seed_split_and_number_differ():
 def test_size_and_length_do_not_tell_the_class(small):
     counts = {}
     for record in small.records("train"):
-        with Image.open(Path(record.path, "00001.jpg")) as image:
-            counts.setdefault(record.label, []).append((image.width, record.num_frames))
+        with Image.open(record.media.path(0)) as image:
+            size = (image.width, record.media.num_frames)
+            counts.setdefault(record.label, []).append(size)
     assert len(set(map(tuple, counts.values()))) == 1 and len(counts) == 27
     sizes = [write.draw_size(0, 0, number) for number in range(400)]
     assert 0.6 < np.mean([width == 176 for width, _ in sizes]) < 0.85
@@ -184,6 +184,28 @@ def test_turning_and_rolling_go_the_way_they_are_called():
             speed = np.gradient(pose.centre[:, 1])
             nearest = int(pose.scale[8:24].argmax()) + 8
             assert speed[nearest] > 0 or pose.scale[nearest] < pose.scale.max()
+
+
+def test_attributes_are_two_labels_of_the_same_clips(small):
+    """A shape and a direction each, from the drawings that the gestures have."""
+    source = replace(small, labels="attributes")
+    assert source.folder == small.folder
+    assert source.classes == attributes.names(tuple(LABELS))
+    assert source.num_records("train") == 27
+    for record, gesture in zip(source.records("train"), small.records("train"), strict=True):
+        assert record.label == attributes.ATTRIBUTES[gesture.label]
+        assert (record.id, record.media) == (gesture.id, gesture.media)
+    assert flip_map(source.classes, source.flip_swaps).tolist() != list(range(len(source.classes)))
+    assert "shape and direction" in source.about
+
+
+def test_attributes_of_a_few_gestures():
+    source = Source(num_classes=2, labels="attributes")
+    assert source.classes == ("shape: whole hand", "direction: left", "direction: right")
+    assert source.flip_swaps == (("direction: left", "direction: right"),)
+    assert len(Source(num_classes=20, labels="attributes").flip_swaps) == 2
+    with pytest.raises(DataError, match="Did you mean 'attributes'"):
+        Source(labels="attribute")
 
 
 def test_half_written_set_is_not_used(tmp_path):

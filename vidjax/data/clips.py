@@ -1,4 +1,7 @@
-"""What becomes of a clip: the settings, and the frames and the crop that they and a draw choose."""
+"""The settings that say what becomes of a clip, and the frames and the crop that follow from them.
+
+Every choice in training is made by a draw, a number of 32 bits; evaluation has no draw.
+"""
 
 from dataclasses import dataclass
 
@@ -7,7 +10,6 @@ import numpy as np
 from vidjax.core.errors import DataError
 from vidjax.core.names import did_you_mean
 from vidjax.data import sampling
-from vidjax.data.sources import Record
 
 CHOICES = {
     "sampling": ("segments", "window"),
@@ -18,56 +20,74 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """What becomes of a clip: which frames, which crop, which size. Evaluation ignores jitter and crops centrally."""
+    """Which frames of a clip are read, how they are cropped, and how large they become.
+
+    Evaluation does not jitter the stride and crops the centre.
+
+    Args:
+        num_frames: T, how many frames are read.
+        sampling: "window" reads frames at a stride, "segments" one from each of T equal parts.
+        stride: distance of the frames of a window.
+        stride_jitter: in training the stride is any of stride - jitter .. stride + jitter.
+        short: what a clip with too few frames does: "clamp" holds the last, "repeat" starts again.
+        size: side of the video in pixels.
+        resize: in evaluation, the short side becomes this long before the centre crop of `size`.
+        crop: in training, "random_resized", "multi_scale", or "centre" as in evaluation.
+        crop_area: for random_resized, the least and the largest share of the frame's area.
+        crop_ratio: for random_resized, the least and the largest ratio of width to height.
+        crop_scales: for multi_scale, the sides of the crop as shares of the frame's short side.
+        decode_threads: threads that read and decode; 0 for one per core.
+    """
 
     num_frames: int = 16
-    sampling: str = (
-        "window"  # "window": num_frames at a stride; "segments": one from each of num_frames parts
-    )
-    stride: int = 2  # of the window
-    stride_jitter: int = 0  # training: any of stride - jitter .. stride + jitter
-    short: str = "clamp"  # clips with too few frames: "clamp" holds the last, "repeat" starts again
-    size: int = 96  # side of the output in pixels
-    resize: int = 100  # evaluation: the short side becomes this before the centre crop of `size`
-    crop: str = "random_resized"  # in training: "random_resized", "multi_scale" or "centre" (as in evaluation)
-    crop_area: tuple[float, float] = (0.5, 1.0)  # random_resized: share of the frame's area
-    crop_ratio: tuple[float, float] = (0.75, 4 / 3)  # random_resized: width to height
-    crop_scales: tuple[float, ...] = (
-        1.0,
-        0.875,
-        0.75,
-        0.66,
-    )  # multi_scale: sides, as shares of the short side
-    decode_threads: int = 0  # 0: one per core
+    sampling: str = "window"
+    stride: int = 2
+    stride_jitter: int = 0
+    short: str = "clamp"
+    size: int = 96
+    resize: int = 100
+    crop: str = "random_resized"
+    crop_area: tuple[float, float] = (0.5, 1.0)
+    crop_ratio: tuple[float, float] = (0.75, 4 / 3)
+    crop_scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
+    decode_threads: int = 0
 
     def __post_init__(self):
         for field, allowed in CHOICES.items():
             value = getattr(self, field)
             if value not in allowed:
                 raise DataError(
-                    f"data.{field} is {value!r}.{did_you_mean(str(value), allowed)} It is {' or '.join(allowed)}."
+                    f"data.{field} is {value!r}.{did_you_mean(str(value), allowed)} "
+                    f"It is {' or '.join(allowed)}."
                 )
         for field in ("num_frames", "stride", "size", "resize"):
-            if getattr(self, field) < 1:
-                raise DataError(f"data.{field} is {getattr(self, field)}; it is at least 1.")
+            value = getattr(self, field)
+            if value < 1:
+                raise DataError(f"data.{field} is {value}; it is at least 1.")
         if self.resize < self.size:
             raise DataError(
-                f"data.resize is {self.resize}, smaller than the crop of data.size = {self.size} from it."
+                f"data.resize is {self.resize}, smaller than the crop of data.size = {self.size} "
+                "from it."
             )
-        for field, top in (("crop_area", 1.0), ("crop_ratio", float("inf"))):
+        for field, limit in (("crop_area", 1.0), ("crop_ratio", float("inf"))):
             low, high = getattr(self, field)
-            if not 0 < low <= high <= top:
+            if not 0 < low <= high <= limit:
                 raise DataError(
-                    f"data.{field} is ({low}, {high}); it is (low, high) with 0 < low <= high <= {top}."
+                    f"data.{field} is ({low}, {high}); "
+                    f"it is (low, high) with 0 < low <= high <= {limit}."
                 )
-        if not self.crop_scales or not all(0 < scale <= 1 for scale in self.crop_scales):
+        if not self.crop_scales or min(self.crop_scales) <= 0 or max(self.crop_scales) > 1:
             raise DataError(
-                f"data.crop_scales is {tuple(self.crop_scales)}; each scale is above 0 and at most 1."
+                f"data.crop_scales is {tuple(self.crop_scales)}; "
+                "each scale is above 0 and at most 1."
             )
 
 
-def frames_of(spec: ClipSpec, num_frames: int, draw: int | None) -> np.ndarray:
-    """The frames to read, int32 [T] in [0, num_frames); without a draw, those of evaluation."""
+def choose_positions(spec: ClipSpec, num_frames: int, *, draw: int | None) -> np.ndarray:
+    """The positions of the frames to read, int32 [T] in [0, num_frames).
+
+    `num_frames` is how many the clip has. Without a draw, the positions are those of evaluation.
+    """
     if spec.sampling == "segments":
         return sampling.segments(num_frames, spec.num_frames, draw=draw, short=spec.short)
     return sampling.window(
@@ -80,8 +100,8 @@ def frames_of(spec: ClipSpec, num_frames: int, draw: int | None) -> np.ndarray:
     )
 
 
-def box_of(spec: ClipSpec, height: int, width: int, draw: int | None) -> sampling.Box:
-    """The crop of a frame of this size, in its pixels; without a draw, that of evaluation."""
+def choose_box(spec: ClipSpec, height: int, width: int, *, draw: int | None) -> sampling.Box:
+    """The crop of a frame of height x width pixels; without a draw, that of evaluation."""
     if draw is None or spec.crop == "centre":
         return sampling.centre_crop(height, width, resize=spec.resize, size=spec.size)
     if spec.crop == "multi_scale":
@@ -89,9 +109,3 @@ def box_of(spec: ClipSpec, height: int, width: int, draw: int | None) -> samplin
     return sampling.random_resized_crop(
         height, width, area=spec.crop_area, ratio=spec.crop_ratio, draw=draw
     )
-
-
-def frame_paths(record: Record, spec: ClipSpec, draw: int | None) -> list[str]:
-    """The files of the frames to read, T of them."""
-    chosen = (record.frames[i] for i in frames_of(spec, record.num_frames, draw).tolist())
-    return [f"{record.path}/{number:0{record.digits}d}{record.suffix}" for number in chosen]

@@ -1,6 +1,7 @@
-"""Which frames each clip's folder holds: the folders listed once, by a pool of threads, then read from an index.
+"""Which frames the folder of each clip holds, kept in an index between runs.
 
-Listing 118,562 folders takes seconds on a local disk and minutes on a network one; the index is one file to read.
+Listing the 118,562 folders of Jester's training split takes seconds on a local disk and minutes on
+a network disk. The index is one file to read.
 """
 
 import hashlib
@@ -11,123 +12,167 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from vidjax.core import files
 from vidjax.core.errors import StorageError
+from vidjax.data.media import Frames
+from vidjax.data.readers.frames import SUFFIXES
 
-# frame numbers in order, digits of the shortest name, suffix
-Frames = tuple[Sequence[int], int, str]
-SUFFIXES = (".jpg", ".jpeg", ".png")
-THREADS = 16
-CHUNK = 64  # folders a task
+THREADS = 16  # that list folders: a network disk answers many requests at a time
+CHUNK = 64  # folders that a thread takes at a time
+
+
+class Listing(NamedTuple):
+    """The numbered images of a folder: the fields of Frames that the names of the files tell."""
+
+    numbers: Sequence[int]
+    digits: int
+    suffix: str
 
 
 def list_frames(
-    folder: str, clips: Sequence[str], origin: tuple[str, str], cache_dir: str = ""
-) -> dict:
-    """{clip: Frames, or the cause (str) why it has none} for each clip, a folder in `folder`.
+    folder: str, clips: Sequence[str], *, frames_per_second: float, index: str = ""
+) -> dict[str, Frames | str]:
+    """The frames of each clip, or the reason (str) why it has none.
 
-    `origin` is (split, path of its list). The index in `cache_dir` ("" for none) is used while root, split, the list
-    and the frames folder's time of change are the same; one that is absent or damaged is written anew. A clip that had
-    no frames is looked for again: it may have been repaired.
+    Args:
+        folder: the folder in which each clip has a folder of its name.
+        clips: names of clips; a name may come twice.
+        frames_per_second: the rate of every clip.
+        index: path of the index (see index_path), "" for none. It is written where it is missing or
+            damaged. Clips that it says have no frames are looked at again: they may be repaired.
     """
-    path = index_path(folder, origin, cache_dir) if cache_dir else ""
-    found = (read_index(path) if path else None) or {}
-    missing = [clip for clip in dict.fromkeys(clips) if not isinstance(found.get(clip), tuple)]
-    if missing:
-        found |= _list_folders(folder, missing)
-        if path:
-            # an index that cannot be kept (read-only, full) costs time in the next run, and nothing in this one
+    listings: dict[str, Listing | str] = {}
+    if index:
+        listings = read_index(index)
+    unlisted = []
+    for clip in dict.fromkeys(clips):  # each name once, in order
+        if not isinstance(listings.get(clip), Listing):
+            unlisted.append(clip)
+    if unlisted:
+        listings |= _list_folders(folder, unlisted)
+        if index:
+            # An index that cannot be kept (a full disk, no permission) costs the next run its time,
+            # and this one nothing.
             with suppress(StorageError):
-                write_index(path, found)
-    return found
+                write_index(index, listings)
+
+    frames: dict[str, Frames | str] = {}
+    for clip in clips:
+        listing = listings[clip]
+        if isinstance(listing, str):
+            frames[clip] = listing
+        else:
+            frames[clip] = Frames(os.path.join(folder, clip), *listing, frames_per_second)
+    return frames
 
 
-def index_path(folder: str, origin: tuple[str, str], cache_dir: str) -> str:
-    """Where the index of a split lies; another list or another state of the frames folder is another file."""
-    split, path = origin
-    listed = os.stat(path)
+def index_path(cache_dir: str, folder: str, *, split: str, list_path: str) -> str:
+    """The index of a split: another list or another state of the frames folder has another path.
+
+    The state of a folder is its time of change, which a change of a folder within it leaves alone.
+    """
+    list_state = os.stat(list_path)
     key = [
         os.path.abspath(folder),
         split,
-        os.path.abspath(path),
-        listed.st_size,
-        listed.st_mtime_ns,
+        os.path.abspath(list_path),
+        list_state.st_size,
+        list_state.st_mtime_ns,
+        os.stat(folder).st_mtime_ns,
     ]
-    digest = hashlib.sha1(json.dumps([*key, os.stat(folder).st_mtime_ns]).encode()).hexdigest()[:16]
+    digest = hashlib.sha1(json.dumps(key).encode()).hexdigest()[:16]
     return os.path.join(os.path.expanduser(cache_dir), f"frames-{split}-{digest}.jsonl")
 
 
-def read_index(path: str) -> dict | None:
-    """What write_index wrote; None where there is nothing, or not all of it, or anything else."""
+def read_index(path: str) -> dict[str, Listing | str]:
+    """What write_index wrote; {} where there is no index or it is damaged."""
     try:
         with open(path, "rb") as file:
-            checksum, body = file.readline().strip(), file.read()
+            checksum = file.readline().strip()
+            body = file.read()
         if checksum.decode() != hashlib.sha1(body).hexdigest():
-            return None
-        return {clip: _unpack(packed) for clip, packed in map(json.loads, body.splitlines())}
+            return {}
+        listings = {}
+        for line in body.splitlines():
+            clip, packed = json.loads(line)
+            listings[clip] = _unpack(packed)
+        return listings
     except (OSError, ValueError, TypeError):
-        return None
+        return {}
 
 
-def write_index(path: str, found: dict) -> None:
-    """A checksum, then a JSON line a clip; in place at once, so that a reader sees all of it or none."""
-    body = "".join(
-        json.dumps([clip, _pack(frames)]) + "\n" for clip, frames in found.items()
-    ).encode()
-    files.write_bytes(Path(path), hashlib.sha1(body).hexdigest().encode() + b"\n" + body)
+def write_index(path: str, listings: dict[str, Listing | str]) -> None:
+    """Writes a checksum, then a JSON line for each clip. Raises StorageError."""
+    lines = []
+    for clip, listing in listings.items():
+        lines.append(json.dumps([clip, _pack(listing)]) + "\n")
+    body = "".join(lines).encode()
+    checksum = hashlib.sha1(body).hexdigest().encode()
+    files.write_bytes(Path(path), checksum + b"\n" + body)
 
 
-def _pack(frames: Frames | str) -> list | str:
-    if isinstance(frames, str):
-        return frames
-    numbers, digits, suffix = frames
-    return [
-        [numbers.start, numbers.stop] if isinstance(numbers, range) else {"is": list(numbers)},
-        digits,
-        suffix,
-    ]
+def _pack(listing: Listing | str) -> list | str:
+    """A listing in JSON. Ranges, which almost all clips have, are written as their two ends."""
+    if isinstance(listing, str):
+        return listing
+    numbers, digits, suffix = listing
+    if isinstance(numbers, range):
+        return [[numbers.start, numbers.stop], digits, suffix]
+    return [{"is": list(numbers)}, digits, suffix]
 
 
-def _unpack(packed: list | str) -> Frames | str:
+def _unpack(packed: list | str) -> Listing | str:
+    """The inverse of _pack."""
     if isinstance(packed, str):
         return packed
     numbers, digits, suffix = packed
-    return (tuple(numbers["is"]) if isinstance(numbers, dict) else range(*numbers)), digits, suffix
+    if isinstance(numbers, dict):
+        return Listing(tuple(numbers["is"]), digits, suffix)
+    return Listing(range(*numbers), digits, suffix)
 
 
-def _list_folders(folder: str, clips: list[str]) -> dict:
-    def list_chunk(start):
-        return [
-            (clip, frames_of(os.path.join(folder, clip))) for clip in clips[start : start + CHUNK]
-        ]
+def _list_folders(folder: str, clips: list[str]) -> dict[str, Listing | str]:
+    """Lists the folders of many clips in threads."""
 
+    def list_chunk(start: int) -> dict[str, Listing | str]:
+        chunk = clips[start : start + CHUNK]
+        return {clip: list_folder(os.path.join(folder, clip)) for clip in chunk}
+
+    listings = {}
     with ThreadPoolExecutor(THREADS) as pool:
-        return {
-            clip: frames
-            for chunk in pool.map(list_chunk, range(0, len(clips), CHUNK))
-            for clip, frames in chunk
-        }
+        for chunk_listings in pool.map(list_chunk, range(0, len(clips), CHUNK)):
+            listings |= chunk_listings
+    return listings
 
 
-def frames_of(folder: str) -> Frames | str:
-    """The numbered images of a folder, sorted as integers; or why there are none."""
+def list_folder(folder: str) -> Listing | str:
+    """The numbered images of a folder in the order of their numbers, or why it has none."""
     try:
         names = os.listdir(folder)
     except OSError as error:
         return f"its folder cannot be listed: {error.strerror}"
-    stems: dict[str, list[str]] = {}
+    stems_by_suffix: dict[str, list[str]] = {}
     for name in names:
         stem, suffix = os.path.splitext(name)
         if suffix.lower() in SUFFIXES and stem.isascii() and stem.isdecimal():
-            stems.setdefault(suffix, []).append(stem)
-    if not stems:
-        return "its folder holds no numbered frames (.jpg, .jpeg, .png)"
-    # a stray thumbnail of another kind is no frame: the suffix that most files have
-    suffix = Counter({suffix: len(found) for suffix, found in stems.items()}).most_common(1)[0][0]
-    digits = min(map(len, stems[suffix]))
-    numbers = sorted(map(int, stems[suffix]))
-    if {f"{number:0{digits}d}" for number in numbers} != set(stems[suffix]):
+            stems_by_suffix.setdefault(suffix, []).append(stem)
+    if not stems_by_suffix:
+        return f"its folder holds no numbered frames ({', '.join(SUFFIXES)})"
+
+    # A stray thumbnail in another format is no frame: the frames have the most common suffix. Ties
+    # go to the suffix that the folder lists first.
+    counts = Counter({suffix: len(stems) for suffix, stems in stems_by_suffix.items()})
+    [(suffix, _)] = counts.most_common(1)
+    stems = stems_by_suffix[suffix]
+
+    # Files are opened by a name made from the number, so all names must follow one rule.
+    digits = min(len(stem) for stem in stems)
+    numbers = sorted(int(stem) for stem in stems)
+    if {f"{number:0{digits}d}" for number in numbers} != set(stems):
         return "its frames are numbered with and without leading zeros"
     contiguous = range(numbers[0], numbers[-1] + 1)
-    return (contiguous if len(numbers) == len(contiguous) else tuple(numbers)), digits, suffix
+    if len(numbers) == len(contiguous):
+        return Listing(contiguous, digits, suffix)
+    return Listing(tuple(numbers), digits, suffix)

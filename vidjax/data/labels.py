@@ -1,4 +1,4 @@
-"""What a horizontal flip does to a label: an index map over the classes, or a refusal to guess one."""
+"""What a horizontal flip does to a label: an index map over the classes, or a refusal to guess."""
 
 import re
 from collections.abc import Sequence
@@ -8,41 +8,66 @@ import numpy as np
 from vidjax.core.errors import DataError
 
 DIRECTIONAL = frozenset(
-    "left right leftward leftwards rightward rightwards clockwise counterclockwise anticlockwise".split()
+    (
+        "left",
+        "right",
+        "leftward",
+        "leftwards",
+        "rightward",
+        "rightwards",
+        "clockwise",
+        "counterclockwise",
+        "anticlockwise",
+    )
 )
+MAX_SHOWN = 6  # classes that a message names
 
 
 def flip_map(classes: Sequence[str], swaps: Sequence[tuple[str, str]] = ()) -> np.ndarray:
-    """The label each class becomes in a mirror: int32 [K], the identity but for the pairs of names in `swaps`.
+    """The class that each class becomes in a mirror, int32 [K].
 
-    A pair of a name with itself says that this class looks the same in a mirror, whatever its name. Raises DataError
-    where a pair names no class, where pairs contradict each other, and where a class has a direction in its name
-    (left, counterclockwise, ...) and no pair: its mirror image would be trained under the wrong label.
+    Raises DataError where a pair names no class, where pairs contradict each other, and where a
+    class has a direction in its name (left, counterclockwise, ...) and stands in no pair: its
+    mirror image would be trained under the wrong label.
+
+    Args:
+        classes: names, in the order of their indices.
+        swaps: pairs of names that a flip swaps; all other classes stay. A name paired with itself
+            is a class that looks the same in a mirror, in spite of a direction in its name.
     """
-    index = {name: i for i, name in enumerate(classes)}
-    partner: dict[str, str] = {}
-    for pair in swaps:
-        for name, other in (tuple(pair), tuple(pair)[::-1]):
-            if name not in index:
+    partners = _partners(classes, swaps)
+    unpaired = [name for name in classes if _has_direction(name) and name not in partners]
+    if unpaired:
+        shown = ", ".join(repr(name) for name in unpaired[:MAX_SHOWN])
+        if len(unpaired) > MAX_SHOWN:
+            shown += f" and {len(unpaired) - MAX_SHOWN} more"
+        raise DataError(
+            f"A horizontal flip may change the meaning of {shown}, "
+            "and no table says what each becomes.\n"
+            "Set --config.augment.flip=0, or name the pairs that a flip swaps "
+            "in the `flip_swaps` of the data source."
+        )
+    index_of = {name: index for index, name in enumerate(classes)}
+    return np.array([index_of[partners.get(name, name)] for name in classes], np.int32)
+
+
+def _partners(classes: Sequence[str], swaps: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The name that each name in a pair becomes. Raises DataError, as flip_map says."""
+    partners: dict[str, str] = {}
+    for first, second in swaps:
+        for name, other in ((first, second), (second, first)):
+            if name not in classes:
                 raise DataError(
                     f"The flip table swaps {name!r} with {other!r}, but there is no class {name!r}."
                 )
-            if partner.setdefault(name, other) != other:
+            if partners.setdefault(name, other) != other:
                 raise DataError(
-                    f"The flip table swaps {name!r} with both {partner[name]!r} and {other!r}."
+                    f"The flip table swaps {name!r} with both {partners[name]!r} and {other!r}."
                 )
-    unpaired = [name for name in classes if _words(name) & DIRECTIONAL and name not in partner]
-    if unpaired:
-        shown = ", ".join(map(repr, unpaired[:6])) + (
-            f" and {len(unpaired) - 6} more" if len(unpaired) > 6 else ""
-        )
-        raise DataError(
-            f"A horizontal flip may change the meaning of {shown}, and no table says what each becomes.\n"
-            "Set --config.augment.flip=0, or name the pairs that a flip swaps in the `flip_swaps` of the data source."
-        )
-    return np.array([index[partner.get(name, name)] for name in classes], np.int32)
+    return partners
 
 
-def _words(name: str) -> set[str]:
-    """The words of a name, lower case: 'Turning_hand-Left', 'turnLeft' and 'TURN LEFT' all have the word left."""
-    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)}
+def _has_direction(name: str) -> bool:
+    """Whether a word of a name is a direction, however it is spelt: turn-LEFT, turnLeft."""
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
+    return any(word.lower() in DIRECTIONAL for word in words)

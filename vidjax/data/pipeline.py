@@ -1,33 +1,48 @@
-"""Records to batches: order, frames and crops in NumPy; decoding, batching and prefetching in tf.data.
+"""Records become batches: order, frames and crops in NumPy; reading and prefetching in tf.data.
 
-Position p = step * batch_size + row is clip permutation(seed, p // n)[p % n] of epoch p // n, so a batch may straddle
-two epochs, no clip is dropped, and to resume is to start at another step. Process k of K takes the k-th run of
-batch_size / K rows of each batch. The graph is given whole steps, planned in one Python call, and splits them into
-clips, which it decodes in parallel and in order.
+Position p = step * batch_size + row is clip permutation(seed, p // n)[p % n] of epoch p // n, for
+n clips. So a batch may straddle two epochs, no clip is dropped, and resuming is starting at another
+step. Process k of K takes the k-th run of batch_size / K rows of each batch.
+
+The pipeline knows neither pixels on disk nor labels: `data.readers` read the former, and the task
+hands in `encode` for the latter.
 """
 
 import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from vidjax.core.errors import DataError
-from vidjax.core.names import did_you_mean
-from vidjax.data import decode, sampling
-from vidjax.data.clips import ClipSpec, box_of, frame_paths
-from vidjax.data.sources import Record
+from vidjax.data import readers, sampling
+from vidjax.data.clips import ClipSpec, choose_box, choose_positions
+from vidjax.data.lazy_tensorflow import import_tensorflow
+from vidjax.data.records import Record
 
 Batch = dict[str, np.ndarray]
-# clips (positions in the records) and their draws, for the rows of one process in one step
+
+# encode(record, positions, box, size, masks) -> the label of one clip as an array. Its shape and
+# type are the same for every clip, and it is a function of its arguments alone.
+#   record: the clip.
+#   positions: the sampled frames, int32 [T].
+#   box: the crop, (top, left, height, width) in pixels of the frame.
+#   size: side of the video in pixels.
+#   masks: None.
+Encode = Callable[[Record, np.ndarray, sampling.Box, int, None], np.ndarray]
+
+# plan(step) -> (clips int64 [n], draws uint32 [n]): positions in the list of records, and the seeds
+# of their random choices, for the rows of this process that hold a clip.
 Plan = Callable[[int], tuple[np.ndarray, np.ndarray]]
 
 
 def train_batches(
     records: Sequence[Record],
-    classes: Sequence[str],
     spec: ClipSpec,
     *,
+    encode: Encode,
     seed: int,
     batch_size: int,
     start_step: int,
@@ -35,218 +50,301 @@ def train_batches(
     process_index: int = 0,
     process_count: int = 1,
 ) -> Iterator[Batch]:
-    """The batches of steps start_step .. num_steps - 1 (num_steps is the whole run's), this process's rows of each.
+    """Yields the batches of steps start_step .. num_steps - 1; close() ends the threads behind it.
 
-    `batch_size` is that of all processes together. Raises DataError where a record has no known label, and from next()
-    where a frame is bad. Close the iterator (`close()`) to stop its threads.
+    Raises DataError where there are no records or the processes cannot share a batch, and from
+    next() where a frame is bad.
+
+    Args:
+        records: the training clips. Their order is a part of the random order of the run.
+        spec: which frames, which crop, which size.
+        encode: makes the label of a clip; called in this process, once for each row.
+        seed: of the order of clips and of all draws.
+        batch_size: clips in a batch, over all processes.
+        start_step: 0, or the step at which the run is resumed.
+        num_steps: steps of the whole run.
+        process_index: which of the processes this is.
+        process_count: how many processes share each batch.
     """
-    labels = label_indices(records, classes)
-    if (labels < 0).any():
-        bad = records[int(np.flatnonzero(labels < 0)[0])]
-        raise DataError(f"Clip {bad.id} in {bad.path} has no label: it cannot be trained on.")
-    rows = _local_rows(batch_size, process_index, process_count)
-    cached = functools.lru_cache(maxsize=2)(functools.partial(sampling.permutation, seed))
+    _require_records(records)
+    rows = _rows_of_process(batch_size, process_index, process_count)
+    # A batch straddles two epochs at most times: keep the orders of both.
+    permutation = functools.lru_cache(maxsize=2)(functools.partial(sampling.permutation, seed))
 
-    def plan(step):
-        return _train_rows(step * batch_size + rows, len(records), seed, cached)
+    def plan(step: int) -> tuple[np.ndarray, np.ndarray]:
+        positions = step * batch_size + rows
+        return _clips_and_draws(positions, len(records), seed=seed, permutation=permutation)
 
     return _batches(
-        records, labels, spec, plan, range(start_step, num_steps), len(rows), training=True
+        _Stream(
+            records=records,
+            spec=spec,
+            encode=encode,
+            plan=plan,
+            steps=range(start_step, num_steps),
+            num_rows=len(rows),
+            training=True,
+        )
     )
 
 
 def eval_batches(
     records: Sequence[Record],
-    classes: Sequence[str],
     spec: ClipSpec,
     *,
+    encode: Encode,
     batch_size: int,
     process_index: int = 0,
     process_count: int = 1,
 ) -> Iterator[Batch]:
-    """Each clip once, in list order, this process's rows of each batch; the last one is padded (mask 0, id -1).
+    """Yields every clip once, in the order of the list; padding (mask 0) fills up the last batch.
 
-    The number of batches and their shape are the same for every process. A record without a label has label -1 (and
-    mask 1). Raises DataError, as train_batches does.
+    The number of batches and their shapes are the same for every process. Arguments and errors are
+    those of train_batches.
     """
-    labels = label_indices(records, classes)
-    rows = _local_rows(batch_size, process_index, process_count)
+    _require_records(records)
+    rows = _rows_of_process(batch_size, process_index, process_count)
 
-    def plan(step):
+    def plan(step: int) -> tuple[np.ndarray, np.ndarray]:
         clips = step * batch_size + rows
         clips = clips[clips < len(records)]
         return clips, np.zeros(len(clips), np.uint32)
 
-    steps = range(-(-len(records) // batch_size))
-    return _batches(records, labels, spec, plan, steps, len(rows), training=False)
+    num_batches = _divide_up(len(records), batch_size)
+    # The last batch may end before the rows of this process begin: it has padding only.
+    num_with_clips = _divide_up(len(records) - int(rows[0]), batch_size)
+    return _batches(
+        _Stream(
+            records=records,
+            spec=spec,
+            encode=encode,
+            plan=plan,
+            steps=range(num_with_clips),
+            num_rows=len(rows),
+            training=False,
+            num_padding_batches=num_batches - num_with_clips,
+        )
+    )
 
 
 def train_clips(step: int, num_clips: int, *, seed: int, batch_size: int) -> np.ndarray:
-    """The clips of a step over all processes, int64 [batch_size]: what clips.log hashes (sampling.log_hash)."""
+    """The clips of a training step over all processes, int64 [batch_size]; clips.log has them."""
     positions = step * batch_size + np.arange(batch_size)
-    return _train_rows(positions, num_clips, seed, functools.partial(sampling.permutation, seed))[0]
+    permutation = functools.partial(sampling.permutation, seed)
+    clips, _ = _clips_and_draws(positions, num_clips, seed=seed, permutation=permutation)
+    return clips
 
 
-def label_indices(records: Sequence[Record], classes: Sequence[str]) -> np.ndarray:
-    """int32 [len(records)]: the index of each record's label, by name; -1 where it has none."""
+@dataclass(frozen=True)
+class _Stream:
+    """What one iterator of batches is made from.
+
+    Args:
+        records, spec, encode: as for train_batches.
+        plan: the clips of each step.
+        steps: those in which this process has clips, in order.
+        num_rows: rows of a batch in this process.
+        training: whether frames and crops follow the draws.
+        num_padding_batches: batches without a clip of this process, after all others.
+    """
+
+    records: Sequence[Record]
+    spec: ClipSpec
+    encode: Encode
+    plan: Plan
+    steps: range
+    num_rows: int
+    training: bool
+    num_padding_batches: int = 0
+
+    def positions(self, clip: int, draw: int) -> np.ndarray:
+        """The frames to read of a clip, int32 [T]."""
+        num_frames = self.records[clip].media.num_frames
+        return choose_positions(self.spec, num_frames, draw=self._draw_or_none(draw))
+
+    def box(self, height: int, width: int, *, draw: int) -> np.ndarray:
+        """The crop of a frame of height x width pixels, int32 [4]."""
+        return np.array(
+            choose_box(self.spec, height, width, draw=self._draw_or_none(draw)), np.int32
+        )
+
+    def _draw_or_none(self, draw: int) -> int | None:
+        """Evaluation has a draw of 0 in its batches, but chooses without one."""
+        if self.training:
+            return draw
+        return None
+
+
+def _require_records(records: Sequence[Record]) -> None:
     if not records:
         raise DataError(
             "There are no clips: the list is empty, or every clip in it is quarantined."
         )
-    index = {name: i for i, name in enumerate(classes)} | {"": -1}
-    unknown = next((record for record in records if record.label not in index), None)
-    if unknown is not None:
+
+
+def _rows_of_process(batch_size: int, process_index: int, process_count: int) -> np.ndarray:
+    """The rows of a global batch that belong to a process, int64 [batch_size / process_count]."""
+    if batch_size < 1 or batch_size % process_count:
         raise DataError(
-            f"Clip {unknown.id} has label {unknown.label!r}, which is not among the {len(classes)} classes."
-            f"{did_you_mean(unknown.label, classes)}"
+            f"batch_size is {batch_size}; "
+            f"it is a positive multiple of the {process_count} processes."
         )
-    return np.array([index[record.label] for record in records], np.int32)
+    num_rows = batch_size // process_count
+    return process_index * num_rows + np.arange(num_rows)
 
 
-def _train_rows(
-    positions: np.ndarray, num_clips: int, seed: int, permutation: Callable[[int, int], np.ndarray]
+def _divide_up(count: int, size: int) -> int:
+    """How many groups of `size` hold `count` things."""
+    return -(-count // size)
+
+
+def _clips_and_draws(
+    positions: np.ndarray,
+    num_clips: int,
+    *,
+    seed: int,
+    permutation: Callable[[int, int], np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Clips and draws at positions of the endless order of training, epoch after epoch."""
+    """Clips int64 [n] and draws uint32 [n] at positions [n] of the endless order of training.
+
+    `permutation(epoch, num_clips)` is the order of the clips in an epoch.
+    """
     clips = np.empty(len(positions), np.int64)
     draws = np.empty(len(positions), np.uint32)
     epochs, places = np.divmod(positions, num_clips)
     for epoch in np.unique(epochs).tolist():
-        here = epochs == epoch
-        clips[here] = permutation(epoch, num_clips)[places[here]]
-        draws[here] = sampling.draws(seed, epoch, clips[here])
+        in_epoch = epochs == epoch
+        clips[in_epoch] = permutation(epoch, num_clips)[places[in_epoch]]
+        draws[in_epoch] = sampling.draws(seed, epoch, clips[in_epoch])
     return clips, draws
 
 
-def _local_rows(batch_size: int, process_index: int, process_count: int) -> np.ndarray:
-    if batch_size < 1 or batch_size % process_count:
-        raise DataError(
-            f"batch_size is {batch_size}; it is a positive multiple of the {process_count} processes."
-        )
-    local = batch_size // process_count
-    return process_index * local + np.arange(local)
+def _batches(stream: _Stream) -> Iterator[Batch]:
+    """Yields the batches of a stream, with their labels."""
+    tf = import_tensorflow()
+    elements = iter(_dataset(stream))
+    for step in stream.steps:
+        try:
+            element = next(elements)
+        except tf.errors.OpError as error:
+            raise _explained(error, stream, step) from error
+        clips, draws, positions, boxes, video = (tensor.numpy() for tensor in element)
+        labels = []
+        for clip, clip_positions, box in zip(clips, positions, boxes.tolist(), strict=True):
+            record = stream.records[clip]
+            labels.append(stream.encode(record, clip_positions, tuple(box), stream.spec.size, None))
+        batch = {
+            "video": video,
+            "label": np.stack(labels),
+            "mask": np.ones(len(clips), np.float32),
+            "id": clips,
+            "draw": draws,
+        }
+        yield _pad(batch, stream.num_rows)
+    for _ in range(stream.num_padding_batches):
+        yield _pad(_empty_batch(stream), stream.num_rows)
 
 
-def _dataset(
-    records: Sequence[Record], spec: ClipSpec, plan: Plan, steps: range, local: int, training: bool
-):
-    """tf.data.Dataset of (clips int32 [n], draws uint32 [n], video uint8 [n, T, H, W, 3]), n = local but at the end."""
-    tf = decode.import_tensorflow()
+def _dataset(stream: _Stream) -> Any:
+    """A tf.data.Dataset of batches without labels, each a tuple of five tensors.
+
+    clips int32 [n], draws uint32 [n], positions int32 [n, T], boxes int32 [n, 4] and video uint8
+    [n, T, H, W, 3]. The graph gets whole steps, each planned in one call of Python, and splits them
+    into clips, which it reads in parallel and keeps in order.
+    """
+    tf = import_tensorflow()
+    spec = stream.spec
+    reader = readers.reader_for(stream.records)
     threads = spec.decode_threads or os.cpu_count() or 1
 
     def plan_step(step):
-        clips, draws = plan(int(step))
-        paths = np.empty((len(clips), spec.num_frames), object)
-        for row, (clip, draw) in enumerate(zip(clips.tolist(), draws.tolist(), strict=True)):
-            paths[row] = [
-                os.fsencode(path)
-                for path in frame_paths(records[clip], spec, draw if training else None)
-            ]
-        return clips.astype(np.int32), draws, paths
+        clips, draws = stream.plan(int(step))
+        positions = []
+        requests = []
+        for clip, draw in zip(clips.tolist(), draws.tolist(), strict=True):
+            positions.append(stream.positions(clip, draw))
+            requests.append(reader.request(stream.records[clip].media, positions[-1]))
+        return clips.astype(np.int32), draws, np.stack(positions), np.array(requests, object)
 
     def plan_graph(step):
-        clips, draws, paths = tf.numpy_function(plan_step, [step], [tf.int32, tf.uint32, tf.string])
+        types = [tf.int32, tf.uint32, tf.int32, tf.string]
+        clips, draws, positions, requests = tf.numpy_function(plan_step, [step], types)
         return (
             tf.ensure_shape(clips, [None]),
             tf.ensure_shape(draws, [None]),
-            tf.ensure_shape(paths, [None, spec.num_frames]),
+            tf.ensure_shape(positions, [None, spec.num_frames]),
+            tf.ensure_shape(requests, [None, None]),
         )
 
-    def choose_box(height, width, draw):
-        box = box_of(spec, int(height), int(width), int(draw) if training else None)
-        return np.array(box, np.int32)
+    def read_graph(clip, draw, positions, request):
+        def box_of_frame(height, width):
+            # The size of the frames is known only once the header of the first one is read.
+            box = tf.numpy_function(box_in_numpy, [height, width, draw], tf.int32)
+            return tf.ensure_shape(box, [4])
 
-    def decode_graph(clip, draw, paths):
-        def box(height, width):
-            return tf.ensure_shape(
-                tf.numpy_function(choose_box, [height, width, draw], tf.int32), [4]
-            )
+        video, box = reader.read(
+            request, num_frames=spec.num_frames, choose_box=box_of_frame, size=spec.size
+        )
+        return clip, draw, positions, box, video
 
-        return clip, draw, decode.decode_clip(paths, spec.num_frames, box, spec.size)
+    def box_in_numpy(height, width, draw):
+        return stream.box(int(height), int(width), draw=int(draw))
 
     options = tf.data.Options()
     options.deterministic = True
-    # its own pool, one thread an operation: XLA's threads keep the cores that decoding leaves
+    # A thread pool of the dataset's own, with one thread for each operation, leaves the other cores
+    # to XLA.
     options.threading.private_threadpool_size = threads
     options.threading.max_intra_op_parallelism = 1
-    dataset = tf.data.Dataset.range(steps.start, steps.stop).map(plan_graph).prefetch(1).unbatch()
-    return (
-        dataset.map(decode_graph, num_parallel_calls=threads)
-        .batch(local)
-        .prefetch(2)
-        .with_options(options)
-    )
+    dataset = tf.data.Dataset.range(stream.steps.start, stream.steps.stop)
+    # Plan one step ahead, while the clips of this one are read.
+    dataset = dataset.map(plan_graph).prefetch(1).unbatch()
+    dataset = dataset.map(read_graph, num_parallel_calls=threads)
+    return dataset.batch(stream.num_rows).prefetch(2).with_options(options)
 
 
-def _batches(
-    records: Sequence[Record],
-    labels: np.ndarray,
-    spec: ClipSpec,
-    plan: Plan,
-    steps: range,
-    local: int,
-    training: bool,
-) -> Iterator[Batch]:
-    tf = decode.import_tensorflow()
-    iterator = iter(_dataset(records, spec, plan, steps, local, training))
-    for step in steps:
-        # only the end of an evaluation leaves a process without clips: the dataset has no batch for it
-        if not len(plan(step)[0]):
-            yield _pad(
-                np.zeros(0, np.int32), np.zeros(0, np.uint32), labels, _no_video(spec), local
-            )
-            continue
-        try:
-            clips, draws, video = (tensor.numpy() for tensor in next(iterator))
-        except tf.errors.OpError as error:
-            raise _blame(error, records, spec, plan(step), training) from error
-        yield _pad(clips, draws, labels, video, local)
-
-
-def _no_video(spec: ClipSpec) -> np.ndarray:
-    return np.zeros((0, spec.num_frames, spec.size, spec.size, 3), np.uint8)
-
-
-def _pad(
-    clips: np.ndarray, draws: np.ndarray, labels: np.ndarray, video: np.ndarray, local: int
-) -> Batch:
-    """The batch of these clips, filled up to `local` rows."""
-    missing = local - len(clips)
-    batch = {
-        "video": video,
-        "label": labels[clips],
-        "mask": np.ones(len(clips), np.float32),
-        "id": clips,
-        "draw": draws,
+def _empty_batch(stream: _Stream) -> Batch:
+    """A batch of no rows, whose arrays have the types of all others."""
+    spec = stream.spec
+    # The label of any clip, cropped anyhow, tells shape and type.
+    box = (0, 0, spec.size, spec.size)
+    label = stream.encode(stream.records[0], stream.positions(0, 0), box, spec.size, None)
+    return {
+        "video": np.zeros((0, spec.num_frames, spec.size, spec.size, 3), np.uint8),
+        "label": np.stack([label])[:0],
+        "mask": np.zeros(0, np.float32),
+        "id": np.zeros(0, np.int32),
+        "draw": np.zeros(0, np.uint32),
     }
-    if missing:
-        fill = {"id": -1}
-        batch = {
-            key: np.concatenate(
-                [value, np.full((missing, *value.shape[1:]), fill.get(key, 0), value.dtype)]
-            )
-            for key, value in batch.items()
-        }
-    return batch
 
 
-def _blame(
-    error: Exception,
-    records: Sequence[Record],
-    spec: ClipSpec,
-    planned: tuple[np.ndarray, np.ndarray],
-    training: bool,
-) -> DataError:
-    """The DataError that names the clip and file behind a failed batch: the graph's own error names neither."""
-    for clip, draw in zip(planned[0].tolist(), planned[1].tolist(), strict=True):
-        paths = frame_paths(records[clip], spec, draw if training else None)
-        reason = decode.explain(paths)
+def _pad(batch: Batch, num_rows: int) -> Batch:
+    """The batch, filled up to `num_rows` rows with zeros, and with -1 for the id."""
+    num_clips = len(batch["mask"])
+    if num_clips == num_rows:
+        return batch
+    padded = {}
+    for key, value in batch.items():
+        padding = np.zeros((num_rows - num_clips, *value.shape[1:]), value.dtype)
+        if key == "id":
+            padding -= 1
+        padded[key] = np.concatenate([value, padding])
+    return padded
+
+
+def _explained(error: Exception, stream: _Stream, step: int) -> DataError:
+    """The DataError that names the clip and the file behind an error of the graph at a step."""
+    reader = readers.reader_for(stream.records)
+    clips, draws = stream.plan(step)
+    for clip, draw in zip(clips.tolist(), draws.tolist(), strict=True):
+        record = stream.records[clip]
+        reason = reader.explain(record.media, stream.positions(clip, draw))
         if reason:
             return DataError(
-                f"Clip {records[clip].id} in {records[clip].path} cannot be decoded: {reason}.\n"
-                "Restore the file, or take the clip out of its list; if frames were removed since they were listed,\n"
-                "remove the index in data.cache_dir."
+                f"Clip {record.id} in {record.media.location} cannot be decoded: {reason}.\n"
+                "Restore the file, or take the clip out of its list; if frames were removed since "
+                "they were listed,\nremove the index in data.cache_dir."
             )
-    # every file reads now: a storage that came back, or a fault that is not the data's
-    return DataError(
-        f"A batch could not be read, though its files can be now: {str(error).splitlines()[0][:300]}"
-    )
+    # Every file can be read now: the storage came back, or the fault is not in the data.
+    first_line = str(error).splitlines()[0]
+    return DataError(f"A batch could not be read, though its files can be now: {first_line[:300]}")

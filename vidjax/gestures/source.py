@@ -1,6 +1,8 @@
-"""The built-in synthetic gesture set: drawn once into the cache, then read like Jester, whose labels and layout it has.
+"""The built-in synthetic gesture set: drawn once into the cache, then read in Jester's layout.
 
-Ten pairs of classes hold the same frames in opposite order, so a network that ignores time stays at 63 % or below.
+It has Jester's labels. Ten pairs of classes hold the same frames in opposite order, so a network
+that ignores time stays at 63 % or below. With `labels="attributes"`, the same clips have two labels
+each: the shape of the hand and the direction of its movement (`gestures.attributes`).
 """
 
 import contextlib
@@ -11,38 +13,47 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from vidjax.core.errors import DataError
-from vidjax.data.sources import Record
-from vidjax.data.sources.jester import SWAPS
-from vidjax.data.sources.jester import Source as JesterSource
-from vidjax.gestures import write
+from vidjax.core.names import no_such
+from vidjax.data.records import Record
+from vidjax.data.sources import jester
+from vidjax.gestures import attributes, write
+
+LABELS = ("gesture", "attributes")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Synthetic clips of 27 gestures; the same fields give the same bytes. Rendered at records() or prepare().
+    """Synthetic clips of hand gestures. The same fields give the same bytes on any machine.
 
-    `root` is not used: the set lies in a folder of its own under `cache_dir`, named by clips a class and seed; a run of
-    fewer classes reads the same drawings.
+    The first call of records() or prepare() renders the set. A run of fewer classes or with other
+    labels reads the same drawings.
+
+    Args:
+        root: not used; the set lies in a folder under `cache_dir`.
+        cache_dir: where the set is rendered.
+        train_clips: training clips of each gesture.
+        validation_clips: validation clips of each gesture.
+        num_classes: how many gestures, the first ones of Jester's 27.
+        seed: of everything that is drawn at random.
+        labels: "gesture", or "attributes" for a shape and a direction as two labels of each clip.
     """
 
     root: str = ""
     cache_dir: str = ""
-    train_clips: int = 70  # a class
-    validation_clips: int = 20  # a class
-    num_classes: int = len(write.CLASSES)  # the first so many of Jester's
+    train_clips: int = 70
+    validation_clips: int = 20
+    num_classes: int = len(write.CLASSES)
     seed: int = 0
+    labels: str = "gesture"
     synthetic = True
 
     def __post_init__(self):
-        if (
-            self.train_clips < 0
-            or self.validation_clips < 0
-            or self.train_clips + self.validation_clips == 0
-        ):
+        counts = self._clips_per_gesture.values()
+        if min(counts) < 0 or sum(counts) == 0:
             raise DataError(
                 "The synthetic gesture set needs a positive number of clips a class, not "
                 f"train_clips {self.train_clips} and validation_clips {self.validation_clips}."
@@ -53,74 +64,105 @@ class Source:
             )
         if not 2 <= self.num_classes <= len(write.CLASSES):
             raise DataError(
-                f"The synthetic gesture set has 2 to {len(write.CLASSES)} classes, not {self.num_classes}."
+                f"The synthetic gesture set has 2 to {len(write.CLASSES)} classes, "
+                f"not {self.num_classes}."
             )
-        for pair in SWAPS:  # a mirrored clip of the one would have no label
-            if len({*pair} & {*self.classes}) == 1:
-                more = f"{pair[0]!r} from {pair[1]!r}; take one more"
+        if self.labels not in LABELS:
+            kind = no_such("kind of labels", self.labels, LABELS)
+            raise DataError(f"The synthetic gesture set: {kind}")
+        for first, second in jester.SWAPS:
+            # Without its partner, a mirrored clip of the one would have no label.
+            if (first in self._gestures) != (second in self._gestures):
                 raise DataError(
-                    f"The synthetic gesture set: num_classes {self.num_classes} would part {more}."
+                    f"The synthetic gesture set: num_classes {self.num_classes} would part "
+                    f"{first!r} from {second!r}; take one more."
                 )
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Labels in Jester's order."""
-        return write.CLASSES[: self.num_classes]
+        """Gestures in Jester's order, or the attributes of these gestures."""
+        if self.labels == "attributes":
+            return attributes.names(self._gestures)
+        return self._gestures
 
     @property
     def flip_swaps(self) -> tuple[tuple[str, str], ...]:
         """Pairs of labels that a mirror image swaps."""
-        return tuple(pair for pair in SWAPS if pair[0] in self.classes)
-
-    @property
-    def _counts(self) -> dict[str, int]:
-        return {"train": self.train_clips, "validation": self.validation_clips}
+        swaps = jester.SWAPS
+        if self.labels == "attributes":
+            swaps = attributes.SWAPS
+        return tuple(pair for pair in swaps if pair[0] in self.classes)
 
     @property
     def splits(self) -> tuple[str, ...]:
-        return tuple(split for split, count in self._counts.items() if count)
+        """The splits that have clips."""
+        return tuple(split for split, count in self._clips_per_gesture.items() if count)
 
     @property
     def about(self) -> str:
         """One sentence, for `describe` and the report."""
-        of = "Jester's 27" if self.num_classes == 27 else f"{self.num_classes} of Jester's 27"
+        gestures = "Jester's 27"
+        if self.num_classes < len(write.CLASSES):
+            gestures = f"{self.num_classes} of {gestures}"
+        labels = ""
+        if self.labels == "attributes":
+            labels = ", labelled with shape and direction"
         return (
-            f"The built-in synthetic gesture set: drawn hands, not people, {self.train_clips} training and "
-            f"{self.validation_clips} validation clips for each of {of} classes, seed {self.seed}."
+            f"The built-in synthetic gesture set: drawn hands, not people, {self.train_clips} "
+            f"training and {self.validation_clips} validation clips for each of {gestures} classes"
+            f"{labels}, seed {self.seed}."
         )
 
     @property
     def folder(self) -> str:
-        """Where the set lies, or will."""
+        """Where the set lies once it is rendered."""
+        # Everything that changes a byte of the set is in the key.
         key = f"{write.VERSION} {self.seed} {self.train_clips} {self.validation_clips}"
-        return os.path.join(
-            self.cache_dir, f"gestures-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
-        )
+        digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+        return os.path.join(self.cache_dir, f"gestures-{digest}")
 
     def num_records(self, split: str) -> int:
-        """The number of clips of a split, known without rendering. Raises DataError where there is no such split."""
+        """The number of clips of a split, without rendering it. Raises DataError."""
         if split not in self.splits:
             raise DataError(
                 f"The gesture set has no split {split!r}; it has {', '.join(self.splits)}."
             )
-        return self._counts[split] * len(self.classes)
+        return self._clips_per_gesture[split] * self.num_classes
 
     def records(self, split: str) -> list[Record]:
-        """The clips of a split, rendered first where they are not there yet. Raises DataError."""
+        """The clips of a split; renders the set where it is not in the cache. Raises DataError."""
         self.num_records(split)
-        return [record for record in self._jester.records(split) if record.label in self.classes]
+        records = []
+        for record in self._rendered.records(split):
+            if record.label not in self._gestures:
+                continue
+            if self.labels == "attributes":
+                record = replace(record, label=attributes.ATTRIBUTES[record.label])
+            records.append(record)
+        return records
 
     def quarantine(self, split: str) -> list[dict[str, str]]:
-        """Clips that are listed and not there: none, unless somebody touched the cache."""
+        """Clips that are listed and missing: none, unless somebody touched the cache."""
         self.num_records(split)
-        return self._jester.quarantine(split)
+        return self._rendered.quarantine(split)
+
+    @property
+    def _gestures(self) -> tuple[str, ...]:
+        return write.CLASSES[: self.num_classes]
+
+    @property
+    def _clips_per_gesture(self) -> dict[str, int]:
+        return {"train": self.train_clips, "validation": self.validation_clips}
 
     @cached_property
-    def _jester(self) -> JesterSource:
-        return JesterSource(root=self.prepare(), cache_dir=self.folder)
+    def _rendered(self) -> jester.Source:
+        return jester.Source(root=self.prepare(), cache_dir=self.folder)
 
     def prepare(self, workers: int = 0) -> str:
-        """Renders the set where it is not there yet (workers 0: all cores) and returns its folder. Raises DataError."""
+        """Renders the set where it is not in the cache, and returns its folder. Raises DataError.
+
+        `workers` is the number of processes; 0 takes one for each core.
+        """
         if os.path.isdir(self.folder):
             return self.folder
         if not self.cache_dir:
@@ -130,6 +172,7 @@ class Source:
         try:
             os.makedirs(self.cache_dir, exist_ok=True)
             with _locked(self.folder + ".lock"):
+                # Another process may have rendered the set while this one waited for the lock.
                 if not os.path.isdir(self.folder):
                     self._render(workers)
         except OSError as error:
@@ -140,21 +183,24 @@ class Source:
         return self.folder
 
     def _render(self, workers: int) -> None:
-        # A name of this machine's own: on a shared disk without locks another machine may be rendering the same set.
+        """Renders into a part folder, which takes its name only when it is complete."""
+        # The name of this machine is in the name of the part: on a shared disk without locks,
+        # another machine may be rendering the same set.
         prefix = f"{os.path.basename(self.folder)}.part-{socket.gethostname()}-"
         for name in os.listdir(self.cache_dir):
-            if name.startswith(prefix):  # a run that was killed: the lock says that nobody is at it
+            # We hold the lock, so the process that left this part was killed.
+            if name.startswith(prefix):
                 shutil.rmtree(os.path.join(self.cache_dir, name), ignore_errors=True)
         part = tempfile.mkdtemp(prefix=prefix, dir=self.cache_dir)
         try:
             os.chmod(part, 0o755)
-            write.write(part, self.seed, (self.train_clips, self.validation_clips), workers)
+            counts = (self.train_clips, self.validation_clips)
+            write.write(part, self.seed, counts, workers)
             try:
                 os.rename(part, self.folder)
             except OSError:
-                if not os.path.isdir(
-                    self.folder
-                ):  # otherwise somebody else was faster, with the same bytes
+                # If the folder exists, another machine was faster, with the same bytes.
+                if not os.path.isdir(self.folder):
                     raise
         finally:
             shutil.rmtree(part, ignore_errors=True)
@@ -162,11 +208,14 @@ class Source:
 
 @contextlib.contextmanager
 def _locked(path: str) -> Iterator[None]:
-    """Waits for this file's lock, which the system takes back from a process that dies; without locks, just goes on."""
+    """Holds the lock of a file; the system frees the lock of a process that dies.
+
+    Where there are no locks, two processes may render at once, which wastes time and does no harm.
+    """
     with open(path, "a") as file:
         try:
             import fcntl
-        except ImportError:  # Windows: two renderings at once are wasteful, not wrong
+        except ImportError:  # Windows
             yield
             return
         try:

@@ -1,47 +1,61 @@
-"""20BN-Jester: a folder of numbered frames per clip, and a list per split, in the four layouts that are about.
+"""20BN-Jester: a folder of numbered frames for each clip, and a list for each split.
 
-1. v1: `20bn-jester-v1/<id>/00001.jpg`, and beside it jester-v1-{labels,train,validation,test}.csv (`id;label`).
+The data set is found on disks in four layouts, and any data set in one of them works, whatever its
+classes:
+
+1. Version 1: frames in `20bn-jester-v1/<id>/00001.jpg`, and beside that folder the lists
+   jester-v1-{labels,train,validation,test}.csv with rows of `id;label`.
 2. 2022: the lists {labels,train,validation,test,test-answers}.csv in a folder labels/.
-3. The same tree with the lists apart: beside the frames folder, in labels/ or annotations/, there or one folder up.
-4. The Kaggle copy: Train/, Validation/ and Test/ with Train.csv ..., commas, a header, quoted shapes.
+3. The frames as in 1, the lists in labels/ or annotations/, in the root or beside the root.
+4. The Kaggle copy: Train/, Validation/ and Test/ beside Train.csv and so on, with commas, a header
+   and quoted shapes.
 
-Any data set in one of these layouts works, whatever its classes. Labels are keyed by name: two index orders are in use
-elsewhere. Frame numbers are listed, not assumed: they have gaps.
+Labels are keyed by name, since two orders of indices are in use. The numbers of frames are listed,
+since they have gaps.
 """
 
 import csv
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from vidjax.core.errors import DataError, MissingData
 from vidjax.core.names import did_you_mean
-from vidjax.data.frame_index import Frames, list_frames
-from vidjax.data.sources import Record
+from vidjax.data.frame_index import index_path, list_frames
+from vidjax.data.lists import read_list
+from vidjax.data.media import Frames
+from vidjax.data.records import Record
 
+FRAMES_PER_SECOND = 12.0
 SPLITS = ("train", "validation", "test")
+LIST_NAMES = ("labels", "test-answers", *SPLITS)
 SWAPS = (
     ("Swiping Left", "Swiping Right"),
     ("Sliding Two Fingers Left", "Sliding Two Fingers Right"),
     ("Turning Hand Clockwise", "Turning Hand Counterclockwise"),
 )
 FRAME_FOLDERS = ("20bn-jester-v1", "20bnjester-v1", "frames", "rawframes")
-PART = re.compile(r"(20bn-?jester-v1)-\d\d$")
+LIST_FOLDERS = ("labels", "annotations")
+PART = re.compile(r"(20bn-?jester-v1)-\d\d$")  # of the archive, as it is downloaded
 HOW_TO_GET = (
-    "Jester is free for research: see the official page (20BN/Qualcomm) 'Qualcomm AI datasets: Jester'.\n"
-    "Accept its licence there, put its parts and lists in one folder and give it as --config.data.root=DIR."
+    "Jester is free for research: see the official page (20BN/Qualcomm) "
+    "'Qualcomm AI datasets: Jester'.\n"
+    "Accept its licence there, put its parts and lists in one folder "
+    "and give it as --config.data.root=DIR."
 )
 
 
 @dataclass(frozen=True)
 class Source:
-    """Clips in Jester's layout under `root`; `cache_dir` ("" for none) keeps the index of frames between runs.
+    """Clips in Jester's layout.
 
-    The index is keyed by the list and by the time the frames folder changed: remove it after repairing single clips.
+    Args:
+        root: the folder with frames and lists.
+        cache_dir: where the index of frames is kept between runs; "" for nowhere. The index follows
+            the list and the frames folder, but not the folders of single clips.
     """
 
     root: str
@@ -55,213 +69,221 @@ class Source:
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """Label names in the order of the labels file, or sorted where there is none (the Kaggle copy)."""
+        """Label names in the order of the labels file; sorted where there is none (Kaggle)."""
         if "labels" in self._lists:
-            with open(self._lists["labels"], encoding="utf-8-sig", newline="") as file:
-                found = [
-                    row[0].strip()
-                    for row in csv.reader(file, delimiter=";")
-                    if row and row[0].strip()
-                ]
-            duplicates = [name for name, count in Counter(found).items() if count > 1]
-            if duplicates:
-                raise DataError(f"{self._lists['labels']} names {duplicates[0]!r} more than once.")
+            names = _read_labels(self._lists["labels"])
         else:
-            # the training list alone where there is one: a misspelt label of another split is no class
-            splits = self.splits[:1] if "train" in self.splits else self.splits
-            found = sorted({label for split in splits for _, label in self._rows(split) if label})
-        if not found:
+            # A misspelt label of another split is no class: trust the training list alone.
+            splits = self.splits
+            if "train" in splits:
+                splits = ("train",)
+            labels = {label for split in splits for _, label in self._rows(split)}
+            names = sorted(labels - {""})
+        if not names:
             raise DataError(
                 f"There are no labels in {self.root}: neither a labels file nor a list with labels."
             )
-        return tuple(found)
+        return tuple(names)
 
     @property
     def flip_swaps(self) -> tuple[tuple[str, str], ...]:
-        """Jester's pairs that a horizontal flip swaps, those of them that are among the classes."""
+        """Jester's pairs that a horizontal flip swaps, as far as they are among the classes."""
         return tuple(pair for pair in SWAPS if set(pair) <= set(self.classes))
 
     @property
     def about(self) -> str:
         """One sentence: where, and how many classes."""
-        return f"Clips in Jester's layout from the folder {Path(self.root).resolve().name}, {len(self.classes)} classes."
+        folder = Path(self.root).resolve().name
+        return f"Clips in Jester's layout from the folder {folder}, {len(self.classes)} classes."
 
     def num_records(self, split: str) -> int:
-        """How many clips the list of a split names; their frames are not looked for. Raises DataError, MissingData."""
+        """How many clips the list of a split names. Raises DataError, MissingData."""
         return len(self._rows(split))
 
     def records(self, split: str) -> list[Record]:
-        """The clips of a split in list order, without the quarantined. Raises DataError, MissingData."""
-        return self._read(split)[0]
+        """The usable clips of a split in list order. Raises DataError, MissingData."""
+        records, _ = self._read(split)
+        return list(records)
 
     def quarantine(self, split: str) -> list[dict[str, str]]:
         """The listed clips that records() leaves out: {"id", "cause"}."""
-        return self._read(split)[1]
+        _, bad = self._read(split)
+        return list(bad)
 
     def _read(self, split: str) -> tuple[list[Record], list[dict[str, str]]]:
-        if split not in self._cache:
-            folder, frames = self._frames(split)
-            rows = self._rows(split)
-            labelled = any(label for _, label in rows)
-            records, bad, seen = [], [], set()
-            for clip, label in rows:
-                found = frames[clip]
-                cause = self._label_cause(label) if labelled else ""
-                if isinstance(found, str):
-                    cause = found
-                if clip in seen:
-                    cause = "listed more than once"
-                if os.path.isabs(clip) or ".." in clip.split("/"):
-                    cause = "its name leads out of the frames folder"
-                seen.add(clip)
-                if cause:
-                    bad.append({"id": clip, "cause": cause})
-                else:
-                    path = os.path.join(folder, clip)
-                    records.append(Record(clip, path, len(found[0]), label, *found))
-            self._cache[split] = records, bad
-        records, bad = self._cache[split]
-        return list(records), list(bad)
+        """Records and quarantine of a split, which are read once."""
+        if split in self._read_splits:
+            return self._read_splits[split]
+        rows = self._rows(split)
+        frames = self._frames(split, rows)
+        # A list without any label is a test split's. In any other, a missing label is a fault.
+        labelled = any(label for _, label in rows)
+        records, bad, earlier_clips = [], [], set()
+        for clip, label in rows:
+            cause = _name_cause(clip, earlier_clips)
+            if not cause and isinstance(frames[clip], str):
+                cause = frames[clip]
+            if not cause and labelled:
+                cause = self._label_cause(label)
+            if cause:
+                bad.append({"id": clip, "cause": cause})
+            else:
+                records.append(Record(clip, label, frames[clip]))
+            earlier_clips.add(clip)
+        self._read_splits[split] = records, bad
+        return records, bad
 
     @cached_property
-    def _cache(self) -> dict[str, tuple[list[Record], list[dict[str, str]]]]:
+    def _read_splits(self) -> dict[str, tuple[list[Record], list[dict[str, str]]]]:
         return {}
 
     def _label_cause(self, label: str) -> str:
+        """Why a label cannot be used; "" where it can."""
         if label in self._class_set:
             return ""
         if not label:
             return "no label in the list"
-        return f"label {label!r} is not among the {len(self.classes)} classes.{did_you_mean(label, self.classes)}"
+        nearest = did_you_mean(label, self.classes)
+        return f"label {label!r} is not among the {len(self.classes)} classes.{nearest}"
 
     @cached_property
     def _class_set(self) -> frozenset[str]:
         return frozenset(self.classes)
 
     @cached_property
+    def _root(self) -> Path:
+        return Path(self.root).expanduser().resolve()
+
+    @cached_property
     def _lists(self) -> dict[str, str]:
-        """Paths of the lists, by "labels", "train", "validation", "test" and "test-answers"."""
-        root = Path(self.root).expanduser().resolve()
+        """Paths of the lists by LIST_NAMES, from the first folder that has the list of a split."""
+        root = self._root
         if not self.root or not root.is_dir():
-            what = f"There is no folder {root}" if self.root else "data.root is empty"
+            what = f"There is no folder {root}"
+            if not self.root:
+                what = "data.root is empty"
             raise MissingData(
                 f"{what}: a folder with Jester's frames and lists was looked for.\n{HOW_TO_GET}"
             )
-        around = [
-            root,
-            *_named(root, "labels", "annotations"),
-            *_named(root.parent, "labels", "annotations"),
-        ]
-        # the folder above is searched only where root is the frames folder: it may hold somebody else's lists
+        folders = [root, *_subfolders(root, LIST_FOLDERS), *_subfolders(root.parent, LIST_FOLDERS)]
+        # The folder above may hold lists of something else: it counts only where the root is the
+        # frames folder itself.
         if root.name.lower() in FRAME_FOLDERS:
-            around.append(root.parent)
-        for folder in around:
-            found = {}
-            for path in sorted(folder.iterdir()):
-                name = re.sub(r"^(20bn-?)?(jester-)?(v1-)?", "", path.name.lower())
-                name = {"val.csv": "validation.csv"}.get(name, name)
-                if name in (
-                    "labels.csv",
-                    "test-answers.csv",
-                    *(f"{split}.csv" for split in SPLITS),
-                ):
-                    found[name.removesuffix(".csv")] = str(path)
-            if any(split in found for split in SPLITS):
-                return found
-        self._refuse_parts(root)
+            folders.append(root.parent)
+        for folder in folders:
+            lists = _lists_in(folder)
+            if any(split in lists for split in SPLITS):
+                return lists
+        self._refuse_parts()
         raise MissingData(
-            f"There are no lists in {root}: jester-v1-train.csv, train.csv or Train.csv was looked for,\n"
+            f"There are no lists in {root}: jester-v1-train.csv, train.csv or Train.csv "
+            "was looked for,\n"
             f"there, in its folders labels and annotations, and in those beside it.\n{HOW_TO_GET}"
         )
 
     def _rows(self, split: str) -> list[tuple[str, str]]:
-        """(id, label) of each row of a split's list."""
+        """(id, label) of each row in the list of a split; answers of the test split are labels."""
         if split not in self.splits:
             raise DataError(
                 f"There is no split {split!r} in {self.root}.{did_you_mean(split, self.splits)}\n"
                 f"It has {', '.join(self.splits)}."
             )
-        answers = {}
-        if split == "test" and "test-answers" in self._lists:
-            answers = dict(_read_list(self._lists["test-answers"]))
-        return [
-            (clip, label or answers.get(clip, "")) for clip, label in _read_list(self._lists[split])
-        ]
+        rows = read_list(self._lists[split])
+        if split != "test" or "test-answers" not in self._lists:
+            return rows
+        answers = dict(read_list(self._lists["test-answers"]))
+        return [(clip, label or answers.get(clip, "")) for clip, label in rows]
 
-    def _frames(self, split: str) -> tuple[str, dict[str, Frames | str]]:
-        """The frames folder of a split, and what is in each listed clip's folder."""
-        root = Path(self.root).expanduser().resolve()
-        clips = [clip for clip, _ in self._rows(split)]
+    def _frames(self, split: str, rows: list[tuple[str, str]]) -> dict[str, Frames | str]:
+        """The frames of each clip of a split, or why it has none. Raises DataError, MissingData."""
+        list_path = self._lists[split]
+        clips = [clip for clip, _ in rows]
         if not clips:
-            raise DataError(f"The list {self._lists[split]} is empty.")
-        short = "val" if split == "validation" else split
-        names = dict.fromkeys((split, short, *FRAME_FOLDERS))
-        # an archive unpacked into a folder of its own name nests the tree once more
-        folders = [
-            nested
-            for folder in _named(root, *names)
-            for nested in (folder, *_named(folder, *names))
-        ]
-        for folder in [*folders, root]:
+            raise DataError(f"The list {list_path} is empty.")
+        folders = self._frame_folders(split)
+        for folder in [*folders, self._root]:
             if any(os.path.isdir(os.path.join(folder, clip)) for clip in clips):
-                return str(folder), list_frames(
-                    str(folder), clips, (split, self._lists[split]), self.cache_dir
+                index = ""
+                if self.cache_dir:
+                    index = index_path(
+                        self.cache_dir, str(folder), split=split, list_path=list_path
+                    )
+                return list_frames(
+                    str(folder), clips, frames_per_second=FRAMES_PER_SECOND, index=index
                 )
-        self._refuse_parts(root)
-        looked = ", ".join([*(folder.name + "/" for folder in folders), "the root itself"])
+        self._refuse_parts()
+        searched = ", ".join([*(f"{folder.name}/" for folder in folders), "the root itself"])
         raise MissingData(
-            f"There are lists in {root}, but no frames: of the {len(clips)} clips of {Path(self._lists[split]).name},\n"
-            f"such as {clips[0]}, none has a folder in {looked}.\n{HOW_TO_GET}"
+            f"There are lists in {self._root}, but no frames: "
+            f"of the {len(clips)} clips of {Path(list_path).name},\n"
+            f"such as {clips[0]}, none has a folder in {searched}.\n{HOW_TO_GET}"
         )
 
-    def _refuse_parts(self, root: Path) -> None:
-        """Raises MissingData where the root holds the archive's parts, not yet unpacked."""
-        for path in sorted(root.iterdir()):
+    def _frame_folders(self, split: str) -> list[Path]:
+        """The folders below the root that may hold the clips of a split, the likeliest first."""
+        short = "val" if split == "validation" else split
+        names = tuple(dict.fromkeys((split, short, *FRAME_FOLDERS)))
+        folders = []
+        for folder in _subfolders(self._root, names):
+            # An archive that was unpacked into a folder of its name has the same folder once more.
+            folders += [folder, *_subfolders(folder, names)]
+        return folders
+
+    def _refuse_parts(self) -> None:
+        """Raises MissingData where the root holds the parts of the archive, not yet unpacked."""
+        for path in sorted(self._root.iterdir()):
             match = PART.match(path.name)
             if match and path.is_file():
                 raise MissingData(
-                    f"{root} holds Jester as it is shipped, in parts ({path.name}, ...). Unpack it:\n"
-                    f"cd '{root}' && cat {match[1]}-?? | tar zx"
+                    f"{self._root} holds Jester as it is shipped, "
+                    f"in parts ({path.name}, ...). Unpack it:\n"
+                    f"cd '{self._root}' && cat {match[1]}-?? | tar zx"
                 )
 
 
-def _named(folder: Path, *names: str) -> list[Path]:
-    """The folders of these names in `folder`, in the order of the names, any case."""
+def _name_cause(clip: str, earlier_clips: set[str]) -> str:
+    """Why a row of a list cannot be used, by its name alone; "" where it can."""
+    # A list comes from elsewhere: it must not make us open files outside the frames folder.
+    if os.path.isabs(clip) or ".." in clip.split("/"):
+        return "its name leads out of the frames folder"
+    if clip in earlier_clips:
+        return "listed more than once"
+    return ""
+
+
+def _read_labels(path: str) -> list[str]:
+    """The first cell of each row of a labels file. Raises DataError where one comes twice."""
+    names = []
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        for row in csv.reader(file, delimiter=";"):
+            if row and row[0].strip():
+                names.append(row[0].strip())
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise DataError(f"{path} names {name!r} more than once.")
+    return names
+
+
+def _lists_in(folder: Path) -> dict[str, str]:
+    """The lists in a folder by LIST_NAMES: 20bn-jester-v1-val.csv is that of "validation"."""
+    lists = {}
+    for path in sorted(folder.iterdir()):
+        name = re.sub(r"^(20bn-?)?(jester-)?(v1-)?", "", path.name.lower())
+        if name == "val.csv":
+            name = "validation.csv"
+        stem = name.removesuffix(".csv")
+        if stem in LIST_NAMES and stem != name:
+            lists[stem] = str(path)
+    return lists
+
+
+def _subfolders(folder: Path, names: tuple[str, ...]) -> list[Path]:
+    """The folders in `folder` with these names in any case, in the order of the names."""
     try:
         entries = list(os.scandir(folder))
-    except OSError:  # the folder above the root may be closed to us
+    except OSError:
+        # The folder above the root may be closed to us.
         return []
-    there = {
-        entry.name.lower(): Path(entry.path) for entry in entries if entry.name.lower() in names
-    }
-    return [there[name] for name in names if name in there and there[name].is_dir()]
-
-
-def _read_list(path: str) -> list[tuple[str, str]]:
-    """(id, label) of each row: `id;label`, or `id` alone, or comma-separated columns under a header."""
-    rows = _rows_of(path)
-    first = next(rows, None)
-    if first is None:
-        return []
-    header = [cell.lower() for cell in first]
-    if header[0] in ("video_id", "id"):
-        id_column, label_column = 0, header.index("label") if "label" in header else None
-    else:
-        id_column, label_column = 0, 1
-        rows = iter([first, *rows])
-    return [
-        (
-            row[id_column],
-            row[label_column] if label_column is not None and len(row) > label_column else "",
-        )
-        for row in rows
-    ]
-
-
-def _rows_of(path: str) -> Iterator[list[str]]:
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        delimiter = ";" if ";" in file.readline() else ","
-        file.seek(0)
-        for row in csv.reader(file, delimiter=delimiter):
-            if row and row[0].strip():
-                yield [cell.strip() for cell in row]
+    paths_by_name = {entry.name.lower(): Path(entry.path) for entry in entries}
+    paths = [paths_by_name[name] for name in names if name in paths_by_name]
+    return [path for path in paths if path.is_dir()]

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vidjax.data import decode
+from vidjax.data import readers
+from vidjax.data.lazy_tensorflow import import_tensorflow
+from vidjax.data.media import Frames
+from vidjax.data.readers import frames
+from vidjax.data.records import Record
 
 
 def picture(height, width, seed):
@@ -23,18 +27,35 @@ def write_clip(folder, images, suffix=".jpg"):
     return paths
 
 
-def decode_clip(paths, box, size):
-    tf = decode.import_tensorflow()
-    return decode.decode_clip(
-        tf.constant(paths), len(paths), lambda height, width: tf.constant(box), size
-    ).numpy()
+def read(paths, box, size):
+    """The video of the frames at `paths`; the reader has to hand back the box that it was given."""
+    tf = import_tensorflow()
+    video, used_box = frames.read(
+        tf.constant(paths),
+        num_frames=len(paths),
+        choose_box=lambda height, width: tf.constant(box),
+        size=size,
+    )
+    assert used_box.numpy().tolist() == list(box)
+    return video.numpy()
+
+
+class Files(Frames):
+    """Frames whose files are named one by one, so that a clip may hold any files."""
+
+    def path(self, position):
+        return self.numbers[position]
+
+
+def explain(paths):
+    return frames.explain(Files("", paths, 0, "", 12.0), np.arange(len(paths)))
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".PNG"])
 @pytest.mark.parametrize("box", [(0, 38, 100, 100), (13, 21, 70, 91), (5, 100, 40, 33)])
 def test_against_pillow(tmp_path, suffix, box):
     paths = write_clip(tmp_path, [picture(100, 176, seed) for seed in range(3)], suffix)
-    video = decode_clip(paths, box, 60)
+    video = read(paths, box, 60)
     assert video.shape == (3, 60, 60, 3) and video.dtype == np.uint8
     top, left, h, w = box
     for frame, path in zip(video, paths, strict=True):
@@ -48,7 +69,7 @@ def test_against_pillow(tmp_path, suffix, box):
 def test_without_resize_pixels_are_those_of_the_whole_frame(tmp_path, top, left, subsampling):
     path = str(tmp_path / "1.jpg")
     picture(100, 176, 1).save(path, subsampling=subsampling)
-    video = decode_clip([path], (top, left, 64, 64), 64)
+    video = read([path], (top, left, 64, 64), 64)
     np.testing.assert_array_equal(
         video[0], np.asarray(Image.open(path))[top : top + 64, left : left + 64]
     )
@@ -62,7 +83,7 @@ def test_crop_geometry_on_a_gradient(tmp_path, box, size):
     rows, columns = np.mgrid[:100, :120]
     ramp = np.stack([rows * 2, columns * 2, np.full_like(rows, 7)], -1).astype(np.uint8)
     paths = write_clip(tmp_path, [Image.fromarray(ramp)], ".png")
-    video = decode_clip(paths, box, size)[0].astype(float)
+    video = read(paths, box, size)[0].astype(float)
     top, left, h, w = box
     centres = np.arange(size) + 0.5
     inside = slice(2, -2)  # at the edge the kernel is cut off
@@ -75,7 +96,7 @@ def test_crop_geometry_on_a_gradient(tmp_path, box, size):
 
 def test_grey_frames_come_out_as_rgb(tmp_path):
     paths = write_clip(tmp_path, [Image.new("L", (20, 16), 90)])
-    assert (decode_clip(paths, (0, 0, 16, 16), 8) == 90).all()
+    assert (read(paths, (0, 0, 16, 16), 8) == 90).all()
 
 
 def silly_jpeg(tmp_path):
@@ -92,12 +113,13 @@ def silly_jpeg(tmp_path):
 def bad_clips(tmp_path):
     good = write_clip(tmp_path / "good", [picture(32, 40, seed) for seed in range(3)])
     other = write_clip(tmp_path / "other", [picture(32, 44, 1)])
-    empty, truncated, text = (
-        tmp_path / name for name in ("empty.jpg", "truncated.jpg", "text.png")
+    empty, truncated, text, header = (
+        tmp_path / name for name in ("empty.jpg", "truncated.jpg", "text.png", "header.png")
     )
     empty.touch()
     truncated.write_bytes(open(good[0], "rb").read()[:300])
     text.write_text("no picture")
+    header.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x10")  # ends behind the width
     return {
         "silly": ([good[0], silly_jpeg(tmp_path)], "12288 x 12288"),
         "first": ([silly_jpeg(tmp_path), good[0]], "12288 x 12288"),
@@ -108,17 +130,37 @@ def bad_clips(tmp_path):
         "empty": ([good[0], good[1], str(empty)], "empty.jpg .* is no readable JPEG"),
         "truncated": ([good[0], str(truncated)], "truncated.jpg .* is no readable JPEG"),
         "text": ([str(text)], "text.png .* is no readable PNG"),
+        "header": ([str(header)], "header.png .* is no readable PNG"),
         "gone": ([good[0], str(tmp_path / "gone.jpg")], "there is no file gone.jpg"),
     }
 
 
-@pytest.mark.parametrize("kind", ["silly", "first", "size", "empty", "truncated", "text", "gone"])
+@pytest.mark.parametrize(
+    "kind", ["silly", "first", "size", "empty", "truncated", "text", "header", "gone"]
+)
 def test_bad_frames_fail_and_are_named(tmp_path, kind):
     paths, reason = bad_clips(tmp_path)[kind]
-    with pytest.raises(decode.import_tensorflow().errors.OpError):
-        decode_clip(paths, (0, 0, 16, 16), 8)
-    assert re.search(reason, decode.explain(paths))
+    with pytest.raises(import_tensorflow().errors.OpError):
+        read(paths, (0, 0, 16, 16), 8)
+    assert re.search(reason, explain(paths))
 
 
 def test_good_frames_need_no_explanation(tmp_path):
-    assert decode.explain(write_clip(tmp_path, [picture(32, 40, 0)] * 2)) == ""
+    assert explain(write_clip(tmp_path, [picture(32, 40, 0)] * 2)) == ""
+
+
+def test_request_names_the_files():
+    media = Frames("/clips/7", (3, 7, 20), 3, ".png", 12.0)
+    assert frames.request(media, np.array([2, 0, 0])) == [
+        b"/clips/7/020.png",
+        b"/clips/7/003.png",
+        b"/clips/7/003.png",
+    ]
+
+
+def test_the_reader_is_found_by_the_kind_of_media():
+    media = Frames("/clips/7", range(3), 1, ".jpg", 12.0)
+    assert readers.reader_for([Record("7", "", media), Record("8", "", media)]) is frames
+    other = Record("9", "", Files("", (), 0, "", 12.0))
+    with pytest.raises(TypeError, match="one kind of media"):
+        readers.reader_for([Record("7", "", media), other])

@@ -1,0 +1,43 @@
+"""What a clip is on disk: a frozen dataclass for each kind of media.
+
+The file of `readers/` that is named like the class, in lower case, turns the media into pixels.
+Each kind has these members:
+
+    num_frames: int           frames of the source; a position is one of 0 .. num_frames - 1
+    frames_per_second: float  rate of the source
+    location: str             the file or folder that an error message names
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A folder that holds one image for each frame.
+
+    Args:
+        folder: path of the folder.
+        numbers: the numbers of the frames in order, a range where they have no gaps.
+        digits: the least number of digits in a file name; zeros fill up shorter numbers.
+        suffix: the end of each file name, with its dot.
+        frames_per_second: the rate at which the frames were taken.
+    """
+
+    folder: str
+    numbers: Sequence[int]
+    digits: int
+    suffix: str
+    frames_per_second: float
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def location(self) -> str:
+        return self.folder
+
+    def path(self, position: int) -> str:
+        """The file of the frame at a position from 0 to num_frames - 1."""
+        return f"{self.folder}/{self.numbers[position]:0{self.digits}d}{self.suffix}"
