@@ -135,13 +135,13 @@ def of_config(config: ConfigDict) -> Target:
     """The network, batch, clip and precision of a config. Raises UserError."""
     parts.check_network(config)
     family, variant, data = config.model.name, config.model.variant, config.data
-    plain = models.build(family, variant=variant, num_classes=1).backbone
+    usual = models.settings(models.build(family, variant=variant, num_classes=1))
     chosen = {
         key: value
         for key, value in config.model.items()
         if key not in ("name", "variant") and value != ""
     }
-    fields = tuple((key, value) for key, value in chosen.items() if value != getattr(plain, key))
+    fields = tuple((key, value) for key, value in chosen.items() if value != usual[key])
     clip = (config.batch_size, data.num_frames, data.size, data.size, 3)
     return Target(family, variant, clip, config.precision, fields)
 

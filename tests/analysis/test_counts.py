@@ -121,7 +121,7 @@ def test_endpoints_own_what_no_endpoint_before_them_needed():
 
     class Head(nn.Module):
         @nn.compact
-        def __call__(self, endpoints, *, train):
+        def __call__(self, endpoints, *, clip_shape, train):
             return nn.Dense(5, name="logits")(endpoints["features"].mean((1, 2, 3)))
 
     module = models.Classifier(Two(), Head())

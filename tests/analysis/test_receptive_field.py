@@ -10,11 +10,13 @@ from jax import lax
 from vidjax import models
 from vidjax.analysis import counts, receptive_field
 from vidjax.layers.residual import Bottleneck
+from vidjax.layers.style import Style
 from vidjax.ops.conv import conv
 from vidjax.ops.pool import avg_pool, global_avg_pool, max_pool
 from vidjax.ops.shift import temporal_shift
 
 T, H, W, C = SHAPE = (9, 12, 10, 4)
+NATIVE = Style(lowering="native")
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
 
 
@@ -203,7 +205,7 @@ class ResNet50(nn.Module):
                 stride = (1, 2, 2) if stage and not block else (1, 1, 1)
                 if self.strided == 1 and stride != (1, 1, 1):
                     x, stride = x[:, :, ::2, ::2], (1, 1, 1)
-                x = Bottleneck(4, 4, stride=stride, lowering="native")(x, train=train)
+                x = Bottleneck(4, 4, stride=stride, style=NATIVE)(x, train=train)
         return {"features": x}
 
 

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from vidjax import convert
+from vidjax import convert, models
 from vidjax.convert import peers
 from vidjax.ops.conv.rule import LOWERINGS
 
@@ -48,8 +48,8 @@ def video(inputs):
 
 def forward(module, video):
     """The outputs as the golden files name them."""
-    endpoints = module.backbone(video, train=False)
-    out = {"logits": module.head(endpoints, train=False), "features": endpoints["features"]}
+    endpoints, logits = module.endpoints_and_logits(video)
+    out = {"logits": logits, "features": endpoints["features"]}
     means = {
         f"endpoint_{theirs}_mean": endpoints[ours].mean((1, 2, 3))
         for theirs, ours in STAGES.items()
@@ -73,7 +73,7 @@ def check(path, lowering="auto"):
     source = golden.state_dict(about["state_dict"])
     assert len([name for name in peers.names() if peers.peer(name).recognises(source)]) == 1
     module, variables = convert.load(source)
-    module = module.clone(backbone=module.backbone.clone(lowering=lowering))
+    module = models.with_style(module, lowering=lowering)
     program = jax.jit(lambda *args: module.apply(*args, method=forward), compiler_options=QUICK)
     got = program(variables, video(about["inputs"]))
     for name, value in expected.items():

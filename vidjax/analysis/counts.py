@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
+from vidjax import models
 from vidjax.analysis import receptive_field
 from vidjax.analysis.receptive_field import Reach
 
@@ -40,8 +41,8 @@ def endpoints(module: nn.Module, variables: Any, video: jax.ShapeDtypeStruct) ->
     operations and parameters that its value needs and that none before it needed.
     """
     # Natively every convolution is in the program as such; other forms leave taps out, or compute a border.
-    if getattr(module.backbone, "lowering", "native") != "native":
-        module = module.clone(backbone=module.backbone.clone(lowering="native"))
+    if hasattr(module.backbone, "style"):
+        module = models.with_style(module, lowering="native")
     names = []
 
     def outputs(variables, video):
@@ -85,8 +86,8 @@ def num_parameters(variables: Any) -> int:
 
 
 def _forward(module, video):
-    found = module.backbone(video, train=False)
-    return {**found, "logits": module.head(found, train=False)}
+    endpoints, logits = module.endpoints_and_logits(video)
+    return {**endpoints, "logits": logits}
 
 
 def _parameter_sizes(variables: Any) -> list[int]:

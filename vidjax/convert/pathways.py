@@ -122,10 +122,8 @@ def extent(source: Source, conv: str) -> int:
 
 def _row(row) -> dict:
     """A variant's fields, those that it leaves to the defaults included."""
-    module = models.family("slowfast").Model
-    return {
-        field: row.get(field, getattr(module, field)) for field in models.field_names("slowfast")
-    }
+    fields = models.fields("slowfast")
+    return {field: row.get(field, info.default) for field, info in fields.items()}
 
 
 def _depths(source, names, pathway) -> tuple[int, ...]:

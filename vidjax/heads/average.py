@@ -1,4 +1,4 @@
-"""One answer for the whole clip: average over time and space, dropout, a linear layer."""
+"""One answer for the whole clip: the average over time and space, dropout, a linear layer."""
 
 from collections.abc import Mapping
 
@@ -6,17 +6,31 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from vidjax.layers import checks
+
 
 class Head(nn.Module):
     """endpoints["features"] [N, T, H, W, C] -> logits [N, num_classes], float32."""
 
     num_classes: int
-    dropout: float = 0.0
+    dropout: float = 0.0  # of the averaged features, in training
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.at_least("num_classes", self.num_classes, 1, room="head")
+        checks.share("dropout", self.dropout, room="head")
 
     @nn.compact
-    def __call__(self, endpoints: Mapping[str, jax.Array], *, train: bool) -> jax.Array:
-        x = endpoints["features"].astype(jnp.float32).mean(axis=(1, 2, 3))  # [N, C]
+    def __call__(
+        self,
+        endpoints: Mapping[str, jax.Array],
+        *,
+        clip_shape: tuple[int, int, int],
+        train: bool,
+    ) -> jax.Array:
+        """Does not read `clip_shape`, the T, H and W of the input clip."""
+        x = endpoints["features"].astype(jnp.float32)
+        x = x.mean(axis=(1, 2, 3))  # [N, C]
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return nn.Dense(self.num_classes, kernel_init=nn.initializers.normal(0.01), name="logits")(
-            x
-        )
+        init = nn.initializers.normal(0.01)
+        return nn.Dense(self.num_classes, kernel_init=init, name="logits")(x)

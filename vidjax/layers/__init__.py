@@ -1,0 +1,1 @@
+"""What families of networks share: the style, normalisation, and blocks of layers."""

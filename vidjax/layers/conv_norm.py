@@ -1,35 +1,82 @@
-"""A convolution and its normalisation, the brick of nearly every family."""
+"""A convolution in a network's style, and a convolution with its normalisation."""
 
 import flax.linen as nn
 import jax
 
+from vidjax.layers.norm import Norm
+from vidjax.layers.style import Style
 from vidjax.ops.conv import Conv
-from vidjax.ops.norm import BatchNorm
 from vidjax.ops.padding import Padding
+
+Size = tuple[int, int, int]  # time, height, width
+
+
+def resolve_padding(padding: Padding, kernel_size: Size) -> Padding:
+    """Half the kernel on each side for "half", which keeps the size at stride 1 for odd kernels."""
+    if padding == "half":
+        return tuple(k // 2 for k in kernel_size)
+    return padding
+
+
+def styled_conv(
+    features: int,
+    kernel_size: Size,
+    *,
+    style: Style,
+    name: str,
+    stride: Size = (1, 1, 1),
+    padding: Padding = "half",
+    groups: int = 1,
+    use_bias: bool = False,
+) -> Conv:
+    """A convolution in the type and lowering of a style.
+
+    It maps [N, T, H, W, C] to [N, T', H', W', features].
+
+    Args:
+        features: output channels.
+        kernel_size: extent in time, height and width.
+        style: of which `dtype` and `lowering` are read.
+        name: of the submodule, in the compact method that calls this.
+        stride: step in time, height and width.
+        padding: "half", or what `ops.conv` takes.
+        groups: groups of channels that do not see each other.
+        use_bias: adds a bias per channel.
+    """
+    return Conv(
+        features,
+        kernel_size,
+        stride=stride,
+        padding=resolve_padding(padding, kernel_size),
+        groups=groups,
+        use_bias=use_bias,
+        dtype=style.dtype,
+        lowering=style.lowering,
+        name=name,
+    )
 
 
 class ConvNorm(nn.Module):
-    """`conv`, then `norm`: [N, T, H, W, C] -> [N, T', H', W', features]. No activation.
-
-    `padding` "" is half the kernel on each side, which keeps the size at stride 1 for odd kernels.
-    """
+    """`conv`, then `norm`: [N, T, H, W, C] -> [N, T', H', W', features]. No activation."""
 
     features: int
-    kernel_size: tuple[int, int, int] = (1, 1, 1)
-    stride: tuple[int, int, int] = (1, 1, 1)
-    padding: Padding = ""
+    kernel_size: Size = (1, 1, 1)
+    stride: Size = (1, 1, 1)
+    padding: Padding = "half"
     groups: int = 1
-    epsilon: float = 1e-5
-    momentum: float = 0.9
-    dtype: str = "float32"
-    lowering: str = "auto"
+    zero_scale: bool = False  # starts the scale of the normalisation at zero
+    style: Style = Style()
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        padding = self.padding or tuple(k // 2 for k in self.kernel_size)
-        common = {"groups": self.groups, "dtype": self.dtype, "lowering": self.lowering}
-        x = Conv(self.features, self.kernel_size, self.stride, padding, name="conv", **common)(x)
-        norm = BatchNorm(
-            epsilon=self.epsilon, momentum=self.momentum, dtype=self.dtype, name="norm"
+        conv = styled_conv(
+            self.features,
+            self.kernel_size,
+            stride=self.stride,
+            padding=self.padding,
+            groups=self.groups,
+            style=self.style,
+            name="conv",
         )
-        return norm(x, train=train)
+        norm = Norm(style=self.style, zero_scale=self.zero_scale, name="norm")
+        return norm(conv(x), train=train)

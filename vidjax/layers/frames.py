@@ -1,8 +1,10 @@
-"""What networks for single images need to take clips."""
+"""What networks for single images need in order to take clips."""
 
 import jax
 
 
 def as_clip(video: jax.Array) -> jax.Array:
-    """Images [N, H, W, C] as clips of one frame, [N, 1, H, W, C]; clips as they are."""
-    return video[:, None] if video.ndim == 4 else video
+    """Turns images [N, H, W, C] into clips of one frame; returns clips [N, T, H, W, C] as they are."""
+    if video.ndim == 4:
+        return video[:, None]  # [N, 1, H, W, C]
+    return video

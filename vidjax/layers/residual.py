@@ -1,8 +1,8 @@
-"""Residual units over clips: the basic block of two convolutions and the bottleneck of three.
+"""Residual blocks over clips: the basic block of two convolutions and the bottleneck of three.
 
-He et al., Deep Residual Learning for Image Recognition, CVPR 2016, figure 5; a bottleneck has its stride at the middle
-convolution, as in torchvision and everything that came after it. Kernels of extent one in time make the 2D block of
-every frame, and their parameters have the same names as those of any 3D block: 2D weights inflate by path.
+He et al., Deep Residual Learning for Image Recognition, CVPR 2016, figure 5. A bottleneck strides
+in its middle convolution, as in torchvision. With kernels of one frame these are 2D blocks on every
+frame, and their parameters have the same names as those of a 3D block: 2D weights inflate by path.
 """
 
 from collections.abc import Callable
@@ -10,58 +10,67 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 
-from vidjax.layers.conv_norm import ConvNorm
+from vidjax.layers.conv_norm import ConvNorm, Size
+from vidjax.layers.style import Style
 
-Size = tuple[int, int, int]
 
-
-def fork(
-    x: jax.Array, mix: Callable[[jax.Array], jax.Array] | None, mix_shortcut: bool
+def branch_and_shortcut(
+    x: jax.Array, mix: Callable[[jax.Array], jax.Array] | None, *, mix_shortcut: bool
 ) -> tuple[jax.Array, jax.Array]:
-    """What enters the branch and what enters the shortcut."""
+    """(input of the residual branch, input of the shortcut) of a block that may mix frames."""
     if mix is None:
         return x, x
     mixed = mix(x)
-    return mixed, mixed if mix_shortcut else x
+    if mix_shortcut:
+        return mixed, mixed
+    return mixed, x
+
+
+def shortcut(x: jax.Array, features: int, *, stride: Size, style: Style, train: bool) -> jax.Array:
+    """The input itself where it has the output's shape, else a 1x1x1 convolution, `shortcut`.
+
+    To be called in the compact method of a block, whose submodule the convolution becomes.
+    """
+    if stride == (1, 1, 1) and x.shape[-1] == features:
+        return x
+    return ConvNorm(features, (1, 1, 1), stride, style=style, name="shortcut")(x, train=train)
 
 
 class BasicBlock(nn.Module):
     """Two convolutions and a shortcut: [N, T, H, W, C] -> [N, T/st, H/sh, W/sw, features].
 
-    `mix` moves information along time before the first convolution (the temporal shift): in the branch alone, or with
-    `mix_shortcut` ahead of the fork, so that the shortcut has it too.
+    `mix` moves information along time ahead of the first convolution (the temporal shift): in the
+    residual branch alone, or with `mix_shortcut` in the shortcut, too.
     """
 
     features: int
     kernels: tuple[Size, Size] = ((3, 3, 3), (3, 3, 3))
     stride: Size = (1, 1, 1)
     mix: nn.Module | None = None
-    dtype: str = "float32"
-    lowering: str = "auto"
     mix_shortcut: bool = False
+    style: Style = Style()
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        common = {"dtype": self.dtype, "lowering": self.lowering}
-        y, x = fork(x, self.mix, self.mix_shortcut)
-        y = ConvNorm(self.features, self.kernels[0], self.stride, name="conv1", **common)(
-            y, train=train
+        style = self.style
+        first, second = self.kernels
+        y, x = branch_and_shortcut(x, self.mix, mix_shortcut=self.mix_shortcut)
+        y = ConvNorm(self.features, first, self.stride, style=style, name="conv1")(y, train=train)
+        y = style.activate(y)
+        last = ConvNorm(
+            self.features, second, zero_scale=style.zero_init_last, style=style, name="conv2"
         )
-        y = ConvNorm(self.features, self.kernels[1], name="conv2", **common)(
-            nn.relu(y), train=train
-        )
-        if self.stride != (1, 1, 1) or x.shape[-1] != self.features:
-            x = ConvNorm(self.features, (1, 1, 1), self.stride, name="shortcut", **common)(
-                x, train=train
-            )
-        return nn.relu(x + y)
+        y = last(y, train=train)
+        x = shortcut(x, self.features, stride=self.stride, style=style, train=train)
+        return style.activate(x + y)
 
 
 class Bottleneck(nn.Module):
     """Three convolutions and a shortcut: [N, T, H, W, C] -> [N, T/st, H/sh, W/sw, features].
 
-    The first narrows to `inner` channels, the second has the stride and the groups, the third widens to `features`.
-    A convolution of the kernel `lead` may go before the second; it takes the stride of the axes that it reaches along.
+    The first narrows to `inner` channels, the second strides and has the groups, the third widens
+    to `features`. With `lead`, a kernel size, one more convolution goes ahead of the second. It
+    takes over the stride along those axes on which it covers more than one position.
     """
 
     features: int
@@ -71,29 +80,37 @@ class Bottleneck(nn.Module):
     groups: int = 1
     lead: Size | None = None
     lead_activation: bool = True
-    mix: nn.Module | None = None
-    dtype: str = "float32"
-    lowering: str = "auto"
+    mix: nn.Module | None = None  # as in BasicBlock
     mix_shortcut: bool = False
+    style: Style = Style()
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        common = {"dtype": self.dtype, "lowering": self.lowering}
+        style = self.style
         first, second, third = self.kernels
-        y, x = fork(x, self.mix, self.mix_shortcut)
-        y = nn.relu(ConvNorm(self.inner, first, name="conv1", **common)(y, train=train))
+        y, x = branch_and_shortcut(x, self.mix, mix_shortcut=self.mix_shortcut)
+        y = ConvNorm(self.inner, first, style=style, name="conv1")(y, train=train)
+        y = style.activate(y)
         stride = self.stride
         if self.lead is not None:
-            taken = tuple(s if k > 1 else 1 for s, k in zip(stride, self.lead, strict=True))
-            y = ConvNorm(self.inner, self.lead, taken, name="lead", **common)(y, train=train)
-            y = nn.relu(y) if self.lead_activation else y
-            stride = tuple(s // t for s, t in zip(stride, taken, strict=True))
-        y = ConvNorm(self.inner, second, stride, groups=self.groups, name="conv2", **common)(
-            y, train=train
-        )
-        y = ConvNorm(self.features, third, name="conv3", **common)(nn.relu(y), train=train)
-        if self.stride != (1, 1, 1) or x.shape[-1] != self.features:
-            x = ConvNorm(self.features, (1, 1, 1), self.stride, name="shortcut", **common)(
-                x, train=train
+            lead_stride, stride = split_stride(self.stride, self.lead)
+            y = ConvNorm(self.inner, self.lead, lead_stride, style=style, name="lead")(
+                y, train=train
             )
-        return nn.relu(x + y)
+            if self.lead_activation:
+                y = style.activate(y)
+        middle = ConvNorm(self.inner, second, stride, groups=self.groups, style=style, name="conv2")
+        y = style.activate(middle(y, train=train))
+        last = ConvNorm(
+            self.features, third, zero_scale=style.zero_init_last, style=style, name="conv3"
+        )
+        y = last(y, train=train)
+        x = shortcut(x, self.features, stride=self.stride, style=style, train=train)
+        return style.activate(x + y)
+
+
+def split_stride(stride: Size, kernel_size: Size) -> tuple[Size, Size]:
+    """(stride of a leading convolution of this kernel, what is left for the one behind it)."""
+    lead = tuple(s if k > 1 else 1 for s, k in zip(stride, kernel_size, strict=True))
+    rest = tuple(s // taken for s, taken in zip(stride, lead, strict=True))
+    return lead, rest

@@ -1,25 +1,29 @@
-"""The trunk of 2D residual networks, on every frame: stem, pooling and four stages of residual blocks.
+"""The trunk of 2D residual networks, applied to every frame: stem, pooling, four stages of blocks.
 
-He et al., Deep Residual Learning for Image Recognition, CVPR 2016, table 1, as in torchvision: a bottleneck's stride is
-at its 3x3 convolution. With a `mix` along time it is the trunk of shift networks.
+He et al., Deep Residual Learning for Image Recognition, CVPR 2016, table 1, as in torchvision: a
+bottleneck strides in its 3x3 convolution. With a `mix` along time it is the trunk of TSM.
 """
 
 import flax.linen as nn
 import jax
 
-from vidjax.layers.conv_norm import ConvNorm
+from vidjax.layers.conv_norm import ConvNorm, Size
 from vidjax.layers.frames import as_clip
 from vidjax.layers.residual import BasicBlock, Bottleneck
+from vidjax.layers.style import Style
+from vidjax.layers.widths import scaled
 from vidjax.ops.pool import max_pool
 
-EXPANSION = 4  # a bottleneck's output over its inner width
+EXPANSION = 4  # output channels of a bottleneck over its inner ones
+NUM_STAGES = 4
 
 
 class ResNet2D(nn.Module):
-    """[N, T, H, W, C] or [N, H, W, C] -> endpoints `stem`, `stage1` to `stage4`, and `features`, the last of them.
+    """[N, T, H, W, C] or [N, H, W, C] -> endpoints `stem`, `stage1` to `stage4`, and `features`.
 
-    `mix`, a module without parameters, enters the first of each `mix_every` blocks of a stage, ahead of the fork with
-    `mix_shortcut`. Use it with `nn.share_scope`, so that parameters have no name of this module in their paths.
+    `features` is the last stage. `mix`, a module without parameters, enters the first of each
+    `mix_every` blocks of a stage. Use it with `nn.share_scope`, so that parameter paths do not
+    name this module.
     """
 
     depths: tuple[int, ...]
@@ -28,30 +32,44 @@ class ResNet2D(nn.Module):
     mix_shortcut: bool = False
     mix_every: int = 1
     width: float = 1.0
-    dtype: str = "float32"
-    lowering: str = "auto"
+    style: Style = Style()
 
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-        common = {"dtype": self.dtype, "lowering": self.lowering}
-        x = as_clip(video)
-        x = ConvNorm(self._scaled(64), (1, 7, 7), (1, 2, 2), name="stem", **common)(x, train=train)
-        endpoints = {"stem": (x := max_pool(nn.relu(x), (1, 3, 3), (1, 2, 2), (0, 1, 1)))}
+        style = self.style
+        x = as_clip(video)  # [N, T, H, W, C]
+        stem = ConvNorm(scaled(64, self.width), (1, 7, 7), (1, 2, 2), style=style, name="stem")
+        x = style.activate(stem(x, train=train))
+        x = max_pool(x, (1, 3, 3), (1, 2, 2), (0, 1, 1))
+        endpoints = {"stem": x}
         for stage, depth in enumerate(self.depths, start=1):
             for block in range(1, depth + 1):
                 stride = (1, 2, 2) if stage > 1 and block == 1 else (1, 1, 1)
-                mix = self.mix if (block - 1) % self.mix_every == 0 else None
-                own = {"stride": stride, "mix": mix, "mix_shortcut": self.mix_shortcut}
-                x = self._block(32 * 2**stage, name=f"stage{stage}_block{block}", **own, **common)(
-                    x, train=train
-                )
+                mixes = (block - 1) % self.mix_every == 0
+                x = self._block(stage, block, stride=stride, mixes=mixes)(x, train=train)
             endpoints[f"stage{stage}"] = x
-        return endpoints | {"features": x}
+        endpoints["features"] = x
+        return endpoints
 
-    def _block(self, channels, **fields):
+    def _block(self, stage: int, block: int, *, stride: Size, mixes: bool) -> nn.Module:
+        channels = 32 * 2**stage
+        mix = self.mix if mixes else None
         if self.bottleneck:
-            return Bottleneck(self._scaled(EXPANSION * channels), self._scaled(channels), **fields)
-        return BasicBlock(self._scaled(channels), ((1, 3, 3), (1, 3, 3)), **fields)
-
-    def _scaled(self, channels: int) -> int:
-        return max(1, round(channels * self.width))
+            return Bottleneck(
+                scaled(EXPANSION * channels, self.width),
+                scaled(channels, self.width),
+                stride=stride,
+                mix=mix,
+                mix_shortcut=self.mix_shortcut,
+                style=self.style,
+                name=f"stage{stage}_block{block}",
+            )
+        return BasicBlock(
+            scaled(channels, self.width),
+            ((1, 3, 3), (1, 3, 3)),
+            stride=stride,
+            mix=mix,
+            mix_shortcut=self.mix_shortcut,
+            style=self.style,
+            name=f"stage{stage}_block{block}",
+        )

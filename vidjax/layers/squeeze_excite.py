@@ -1,23 +1,29 @@
-"""Squeeze and excitation over clips: every channel is scaled by a gate that the mean over the whole clip decides.
+"""Squeeze and excitation over clips: a gate scales each channel, decided by the whole clip's mean.
 
-Hu et al., Squeeze-and-Excitation Networks, CVPR 2018, with the mean over time as well as over space.
+Hu et al., Squeeze-and-Excitation Networks, CVPR 2018, with the mean over time as well as space.
 """
 
 import flax.linen as nn
 import jax
 
+from vidjax.layers.style import Style
 from vidjax.ops.pool import global_avg_pool
 
 
 class SqueezeExcite(nn.Module):
-    """Mean, a linear layer to `reduced` channels, ReLU, a linear layer back, sigmoid: [N, T, H, W, C] -> the same."""
+    """Multiplies each channel by a gate in (0, 1): [N, T, H, W, C] -> the same shape.
+
+    The gate is the mean, a dense layer to `reduced` channels, ReLU, a dense layer back and a
+    sigmoid. These two activations belong to the gate and are no choice of the style.
+    """
 
     reduced: int
-    dtype: str = "float32"
+    style: Style = Style()
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        dtype = self.style.dtype
         gate = global_avg_pool(x)  # [N, 1, 1, 1, C]
-        gate = nn.relu(nn.Dense(self.reduced, dtype=self.dtype, name="reduce")(gate))
-        gate = nn.sigmoid(nn.Dense(x.shape[-1], dtype=self.dtype, name="expand")(gate))
+        gate = nn.relu(nn.Dense(self.reduced, dtype=dtype, name="reduce")(gate))
+        gate = nn.sigmoid(nn.Dense(x.shape[-1], dtype=dtype, name="expand")(gate))
         return x * gate

@@ -1,61 +1,102 @@
-"""The networks by name: a file of this folder is a family, its VARIANTS are rows of field values for its `Model`.
+"""The networks by name: a file of this folder is a family, its VARIANTS are rows of field values.
 
-The one file here that knows heads: `build` puts one on a backbone. Nothing is registered; file names are the registry.
+A family has a `Model`, which is a backbone, VARIANTS with values for fields of the model and of its
+style, and MAP, the name of its last endpoint that still has time and space. Nothing is registered:
+file names are the registry. This is the one file here that knows heads.
 """
 
 import dataclasses
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+import flax
 import flax.linen as nn
 import jax
 
 from vidjax import heads
+from vidjax.core import fields as core_fields
+from vidjax.core.errors import UserError
+from vidjax.core.fields import FieldInfo
 from vidjax.core.names import no_such
+from vidjax.layers.style import Style
+
+HIDDEN = ("parent", "name", "style")  # fields of a Model that are no settings; two are flax's
+COMPUTING = ("dtype", "lowering")  # how a network computes; what it is does not depend on them
 
 
 class Classifier(nn.Module):
-    """A head on a backbone: video [N, T, H, W, C], float -> logits [N, num_classes], float32."""
+    """A head on a backbone: video [N, T, H, W, C], float -> logits [N, num_classes], float32.
+
+    The video is whatever the backbone takes: networks for images also take [N, H, W, C], SlowFast
+    also takes a pair.
+    """
 
     backbone: nn.Module
     head: nn.Module
 
     def __call__(self, video: jax.Array, *, train: bool = False) -> jax.Array:
-        return self.head(self.backbone(video, train=train), train=train)
+        """Raises UserError for a clip that the network or its parameters do not fit."""
+        _, logits = self.endpoints_and_logits(video, train=train)
+        return logits
+
+    def endpoints_and_logits(
+        self, video: jax.Array, *, train: bool = False
+    ) -> tuple[dict[str, jax.Array], jax.Array]:
+        """The endpoints of the backbone as well, for those who look inside."""
+        try:
+            endpoints = self.backbone(video, train=train)
+            logits = self.head(endpoints, clip_shape=clip_shape(video), train=train)
+        except flax.errors.ScopeParamShapeError as error:
+            size = "x".join(str(length) for length in clip_shape(video))
+            raise UserError(
+                f"These parameters do not fit this network on clips of {size}. Some networks take "
+                f"clips of the size only for which their parameters were made.\n{error}"
+            ) from error
+        return endpoints, logits
+
+
+def clip_shape(video: jax.Array | tuple[jax.Array, jax.Array]) -> tuple[int, int, int]:
+    """(T, H, W) of a clip; of two pathways the fast one's; an image has one frame."""
+    if isinstance(video, tuple | list):
+        video = video[-1]
+    if video.ndim == 4:
+        return (1, *video.shape[1:3])
+    return video.shape[1:4]
 
 
 def names() -> list[str]:
     """Every family that `build` takes, sorted."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def family(name: str) -> ModuleType:
-    """The module of a family, with `Model` and `VARIANTS`. Raises ValueError, naming the nearest, for no such."""
+    """The module of a family. Raises UserError where it does not exist, with the nearest one."""
     if name not in names():
-        raise ValueError(no_such("model", name, names()))
+        raise UserError(no_such("model", name, names()))
     return importlib.import_module(f"{__name__}.{name}")
 
 
+def fields(name: str) -> dict[str, FieldInfo]:
+    """The settings of a family by name: the fields of its Model, then those of its style.
+
+    `dtype` is not among them; it is an argument of `build`.
+    """
+    of_model = core_fields.fields_of(family(name).Model, hidden=HIDDEN)
+    of_style = core_fields.fields_of(Style, hidden=("dtype",))
+    return {**of_model, **of_style}
+
+
 def field_names(name: str) -> list[str]:
-    """The fields that `build` takes for a family."""
-    hidden = ("parent", "name")  # linen's own
-    return [f.name for f in dataclasses.fields(family(name).Model) if f.name not in hidden]
+    """The names of the settings of a family."""
+    return list(fields(name))
 
 
-def identify(module: Classifier, *, prefer: str = "") -> tuple[str, str, dict[str, Any]]:
-    """(family, variant, fields that are not the variant's) of a classifier: the nearest variant, of equals `prefer`."""
-    name = type(module.backbone).__module__.rpartition(".")[2]
-    rows = family(name).VARIANTS
-    values = {key: getattr(module.backbone, key) for key in field_names(name)}
-
-    def other(row):
-        plain = family(name).Model(**row)
-        return {key: value for key, value in values.items() if value != getattr(plain, key)}
-
-    variant = min(rows, key=lambda v: (len(other(rows[v])), v != prefer))
-    return name, variant, other(rows[variant])
+def parse_field(name: str, field: str, text: str) -> Any:
+    """The value of a setting from the text of a flag. Raises UserError for a wrong name or type."""
+    return core_fields.parse(_field(name, field), text, room="model")
 
 
 def build(
@@ -63,27 +104,133 @@ def build(
     *,
     variant: str,
     num_classes: int,
-    head: str = "average",
-    dropout: float = 0.0,
-    **fields,
+    head: str | Mapping[str, Any] = "average",
+    dtype: str = "float32",
+    lowering: str = "auto",
+    dropout: float | None = None,
+    **fields: Any,
 ) -> Classifier:
-    """A classifier of `num_classes` from a family, one of its variants and fields that override the variant's.
+    """A classifier: a variant of a family with a head.
 
-    A field that is "" stays the variant's, so that a config can name it for flags without choosing.
+    `init(key, video, train=False)` and `apply(variables, video, train=False) -> logits` take a
+    video [N, T, H, W, C].
 
-    `init(key, video, train=False)` and `apply(variables, video, train=False) -> logits` with video [N, T, H, W, C].
-    Raises ValueError for a name, variant, head or field that does not exist, with the nearest one that does.
+    Args:
+        name: the family.
+        variant: a key of its VARIANTS.
+        num_classes: number of logits.
+        head: the name of a head, or a mapping with its "name" and values for its fields.
+        dtype: the type that the network computes in; parameters are float32 in any case.
+        lowering: how convolutions are lowered.
+        dropout: the head's field of that name.
+        **fields: values for fields of the family's Model or its style, in place of the variant's.
+            A field that is "" keeps the variant's value, so that a config can list it.
+
+    Raises UserError for a name that does not exist, with the nearest one, and for a value of a
+    wrong type or out of range.
     """
-    module = family(name)
-    if variant not in module.VARIANTS:
-        raise ValueError(no_such(f"variant of {name}", variant, list(module.VARIANTS)))
-    for field in fields:
-        if field not in field_names(name):
-            raise ValueError(no_such(f"field of {name}", field, field_names(name)))
-    row = {
-        **module.VARIANTS[variant],
-        **{key: value for key, value in fields.items() if value != ""},
+    row = _row(name, variant)
+    for field, value in fields.items():
+        info = _field(name, field)
+        if value != "":
+            row[field] = core_fields.check(info, value, room="model")
+    of_style = {f.name: row.pop(f.name) for f in dataclasses.fields(Style) if f.name in row}
+    style = Style(dtype=dtype, lowering=lowering, **of_style)
+    backbone = family(name).Model(style=style, **row)
+    return Classifier(backbone, _build_head(head, num_classes=num_classes, dropout=dropout))
+
+
+def with_style(module: Classifier, **changes: Any) -> Classifier:
+    """The same classifier with other values in its style, such as lowering="native"."""
+    style = dataclasses.replace(module.backbone.style, **changes)
+    return module.clone(backbone=module.backbone.clone(style=style))
+
+
+def settings(module: Classifier) -> dict[str, Any]:
+    """The values of all settings of a backbone, those of its style included."""
+    of_model = core_fields.fields_of(type(module.backbone), hidden=HIDDEN)
+    values = {field: getattr(module.backbone, field) for field in of_model}
+    return {**values, **dataclasses.asdict(module.backbone.style)}
+
+
+def identify(module: Classifier, *, prefer: str = "") -> tuple[str, str, dict[str, Any]]:
+    """(family, variant, settings that are not the variant's) of a classifier.
+
+    The variant is the one that the fewest settings differ from; of equals it is `prefer`, or else
+    the first.
+    """
+    name = type(module.backbone).__module__.rpartition(".")[2]
+    values = settings(module)
+    best = None
+    for variant in family(name).VARIANTS:
+        usual = settings(build(name, variant=variant, num_classes=1))
+        changes = {key: value for key, value in values.items() if value != usual[key]}
+        rank = (len(changes), variant != prefer)
+        if best is None or rank < best[0]:
+            best = (rank, variant, changes)
+    _, variant, changes = best
+    return name, variant, changes
+
+
+def describe(module: Classifier, *, prefer: str = "") -> dict[str, Any]:
+    """What a classifier is, ready for JSON: `from_description` builds it again.
+
+    The keys are "name", "variant", "fields" (settings that are not the variant's), "num_classes"
+    and "head" (its "name" and its settings). How the network computes, `dtype` and `lowering`, is
+    left out.
+    """
+    name, variant, changes = identify(module, prefer=prefer)
+    return {
+        "name": name,
+        "variant": variant,
+        "fields": {key: value for key, value in changes.items() if key not in COMPUTING},
+        "num_classes": module.head.num_classes,
+        "head": heads.describe(module.head),
     }
-    return Classifier(
-        module.Model(**row), heads.build(head, num_classes=num_classes, dropout=dropout)
+
+
+def from_description(
+    description: Mapping[str, Any], *, dtype: str = "float32", lowering: str = "auto"
+) -> Classifier:
+    """The classifier of a description, which may have been JSON in between.
+
+    Raises UserError for one that lacks a part, or that `build` refuses.
+    """
+    for key in ("name", "variant", "fields", "num_classes", "head"):
+        if key not in description:
+            raise UserError(f"The description of a network has no {key!r}.")
+    return build(
+        description["name"],
+        variant=description["variant"],
+        num_classes=description["num_classes"],
+        head=description["head"],
+        dtype=dtype,
+        lowering=lowering,
+        **description["fields"],
     )
+
+
+def _row(name: str, variant: str) -> dict[str, Any]:
+    variants = family(name).VARIANTS
+    if variant not in variants:
+        raise UserError(no_such(f"variant of {name}", variant, list(variants)))
+    return dict(variants[variant])
+
+
+def _field(name: str, field: str) -> FieldInfo:
+    known = fields(name)
+    if field not in known:
+        raise UserError(no_such(f"field of {name}", field, list(known), show=30))
+    return known[field]
+
+
+def _build_head(
+    head: str | Mapping[str, Any], *, num_classes: int, dropout: float | None
+) -> nn.Module:
+    settings = {"name": head} if isinstance(head, str) else dict(head)
+    if "name" not in settings:
+        raise UserError(f"A head has a name: {', '.join(heads.names())}.")
+    name = settings.pop("name")
+    if dropout is not None:
+        settings["dropout"] = dropout
+    return heads.build(name, num_classes=num_classes, **settings)

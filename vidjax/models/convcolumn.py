@@ -1,15 +1,20 @@
-"""ConvColumn: the small gesture networks of a tutorial on 3D convolutions, four columns of two 2x3x3 kernels each.
+"""ConvColumn: small gesture networks of 2x3x3 kernels, from a tutorial on 3D convolutions.
 
-github.com/OValery16/Tutorial-about-3D-convolutional-network, model.py, ConvColumn5 and ConvColumn6; 18 frames of 84x84.
-Departs from it for larger clips, where the tutorial's fails: the map behind the last convolution is averaged over time
-and space. At the tutorial's own sizes (16 to 31 frames, 78 to 93 pixels) that map is a single position.
+github.com/OValery16/Tutorial-about-3D-convolutional-network, model.py, ConvColumn5 and ConvColumn6;
+made for clips of 18x84x84. Departs from it for larger clips, on which the tutorial's code fails:
+the map behind the last convolution is averaged over time and space. At the tutorial's own sizes (16
+to 31 frames, 78 to 93 pixels) that map is a single position.
 """
 
 import flax.linen as nn
 import jax
 
-from vidjax.layers.plain import ConvAct, WideLayer
-from vidjax.ops.conv import Conv
+from vidjax.core.errors import UserError
+from vidjax.layers import checks
+from vidjax.layers.conv_norm import styled_conv
+from vidjax.layers.sequential import ConvAct, DenseAct
+from vidjax.layers.style import Style, refuse_zero_init_last
+from vidjax.layers.widths import scaled
 from vidjax.ops.pool import global_avg_pool, max_pool
 
 # name: fields of Model
@@ -17,79 +22,96 @@ VARIANTS = {
     "conv_column_5": {},
     "conv_column_6": {"use_norm": True, "hidden": (512, 512, 256)},
 }
+MAP = "stage4"  # the last endpoint with time and space
 
-CHANNELS = (32, 64, 124, 256)  # of the columns
-MIN_CLIP = (16, 78, 78)  # T, H, W: time halves four times, and the last kernel needs 3x3 positions
+CHANNELS = (32, 64, 124, 256)  # of the four columns
+# T, H, W: time halves four times, and the last kernel, without padding, needs 3x3 positions
+MIN_CLIP = (16, 78, 78)
 
 
 class Column(nn.Module):
     """Two convolutions and a pooling: [N, T, H, W, C] -> [N, T/2, H/2 - 1, W/2 - 1, features].
 
-    The first kernel, of two frames and without padding, drops a frame; the second, padded by one, adds it again.
+    The first kernel covers two frames without padding, so it loses a frame; the second is padded by
+    one and gains it back.
     """
 
     features: int
     use_norm: bool = False
-    dtype: str = "float32"
-    lowering: str = "auto"
+    style: Style = Style()
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        common = {
-            "use_norm": self.use_norm,
-            "activation": "leaky_relu",
-            "dtype": self.dtype,
-            "lowering": self.lowering,
-        }
-        x = ConvAct(self.features, (2, 3, 3), padding=(0, 0, 0), name="conv1", **common)(
-            x, train=train
-        )
-        x = ConvAct(self.features, (2, 3, 3), padding=(1, 1, 1), name="conv2", **common)(
-            x, train=train
-        )
+        for number, padding in ((1, (0, 0, 0)), (2, (1, 1, 1))):
+            conv = ConvAct(
+                self.features,
+                (2, 3, 3),
+                padding=padding,
+                use_norm=self.use_norm,
+                style=self.style.with_defaults(activation="leaky_relu"),
+                name=f"conv{number}",
+            )
+            x = conv(x, train=train)
         return max_pool(x, (2, 2, 2))
 
 
 class Model(nn.Module):
-    """Backbone: [N, T, H, W, C] -> endpoints `stem`, `stage1` to `stage4`, and `features` [N, 1, 1, 1, 124 or 256].
+    """Backbone: [N, T, H, W, C] -> endpoints `stem`, `stage1` to `stage4`, and `features`.
 
-    The stem and three stages are columns, the fourth a 1x3x3 convolution without activation; behind it are two wide
-    layers with activation, normalisation and dropout, in that order. Raises ValueError for clips below MIN_CLIP.
+    The stem and three stages are columns, the fourth stage is a 1x3x3 convolution without
+    activation. Behind its average are two dense layers, each with activation, normalisation and
+    dropout in this order; `features` is [N, 1, 1, 1, 124 or 256]. Raises UserError for clips below
+    MIN_CLIP.
     """
 
-    use_norm: bool = False  # in the columns
-    hidden: tuple[int, int, int] = (
-        256,
-        256,
-        124,
-    )  # of the last convolution and the two wide layers
-    hidden_dropout: float = 0.15  # behind each wide layer, in training
+    use_norm: bool = False  # in the columns; the dense layers always have it
+    hidden: tuple[int, int, int] = (256, 256, 124)  # of the last convolution and two dense layers
+    hidden_dropout: float = 0.15  # behind each dense layer, in training
     width: float = 1.0
-    dtype: str = "float32"
-    lowering: str = "auto"
+    style: Style = Style()
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.above_zero("width", self.width)
+        checks.share("hidden_dropout", self.hidden_dropout)
+        refuse_zero_init_last(self.style, "ConvColumn")
 
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-        if any(size < least for size, least in zip(video.shape[1:4], MIN_CLIP, strict=True)):
-            sizes, least = ("x".join(map(str, shape)) for shape in (video.shape[1:4], MIN_CLIP))
-            raise ValueError(
-                f"convcolumn takes clips of {least} (frames, height, width) or more, not {sizes}"
-            )
-        common = {"dtype": self.dtype, "lowering": self.lowering}
-        x, endpoints = video, {}
+        check_clip(video.shape[1:4])
+        style = self.style.with_defaults(activation="leaky_relu")
+        x = video
+        endpoints = {}
         for stage, channels in enumerate(CHANNELS):
-            name = f"stage{stage}" if stage else "stem"
-            x = Column(self._scaled(channels), self.use_norm, name=name, **common)(x, train=train)
+            name = "stem" if stage == 0 else f"stage{stage}"
+            column = Column(scaled(channels, self.width), self.use_norm, style=style, name=name)
+            x = column(x, train=train)
             endpoints[name] = x
-        last, *wide = map(self._scaled, self.hidden)
-        endpoints["stage4"] = x = Conv(last, (1, 3, 3), use_bias=True, name="stage4", **common)(x)
-        x = global_avg_pool(x)
-        for i, features in enumerate(wide, start=5):  # the tutorial's fc5 and fc6
-            layer = WideLayer(
-                features, True, "leaky_relu", self.hidden_dropout, self.dtype, name=f"fc{i}"
+        last, *dense = [scaled(features, self.width) for features in self.hidden]
+        conv = styled_conv(
+            last, (1, 3, 3), padding=(0, 0, 0), use_bias=True, style=style, name="stage4"
+        )
+        x = conv(x)
+        endpoints["stage4"] = x
+        x = global_avg_pool(x)  # [N, 1, 1, 1, C]
+        for number, features in enumerate(dense, start=5):  # the tutorial's fc5 and fc6
+            layer = DenseAct(
+                features,
+                use_norm=True,
+                dropout=self.hidden_dropout,
+                style=style,
+                name=f"fc{number}",
             )
             x = layer(x, train=train)
-        return endpoints | {"features": x}
+        endpoints["features"] = x
+        return endpoints
 
-    def _scaled(self, channels: int) -> int:
-        return max(1, round(channels * self.width))
+
+def check_clip(size: tuple[int, ...]) -> None:
+    """Raises UserError for a clip of T, H, W that is smaller than MIN_CLIP along any axis."""
+    if any(length < least for length, least in zip(size, MIN_CLIP, strict=True)):
+        given = "x".join(str(length) for length in size)
+        least = "x".join(str(length) for length in MIN_CLIP)
+        raise UserError(
+            f"convcolumn takes clips of {least} (frames, height, width) or more, not {given}."
+        )

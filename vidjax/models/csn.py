@@ -1,17 +1,21 @@
-"""Channel-separated networks: bottlenecks whose 3x3x3 kernel sees one channel, 50, 101 and 152 layers deep.
+"""Channel-separated networks: bottlenecks with a depthwise 3x3x3 kernel, 50 to 152 layers deep.
 
-Tran et al., Video Classification with Channel-Separated Convolutional Networks, ICCV 2019, figure 2 and table 2. The
-interaction-reduced ones (ir) mix channels in the 1x1x1 convolutions that a bottleneck has anyway; the
-interaction-preserved ones (ip) put one more before the depthwise convolution, with a normalisation and no activation
-between the two, as in the authors' code. csn_r101 is pytorchvideo's. Everything is normalised with an epsilon of 1e-5,
-pytorchvideo's; the authors' is 1e-3. csn_r14, one block a stage, is for small machines; it is not in the paper.
+Tran et al., Video Classification with Channel-Separated Convolutional Networks, ICCV 2019, figure 2
+and table 2. The interaction-reduced ones (ir) mix channels only in a bottleneck's two 1x1x1
+convolutions; the interaction-preserved ones (ip) have one more of these ahead of the depthwise
+convolution, with a normalisation and no activation between the two, as in the authors' code.
+csn_r101 is pytorchvideo's. Every epsilon is 1e-5, which is pytorchvideo's; the authors' is 1e-3.
+csn_r14, with one block a stage, is for small machines; it is not in the paper.
 """
 
 import flax.linen as nn
 import jax
 
+from vidjax.layers import checks
 from vidjax.layers.conv_norm import ConvNorm
 from vidjax.layers.residual import Bottleneck
+from vidjax.layers.style import Style
+from vidjax.layers.widths import scaled
 from vidjax.ops.pool import max_pool
 
 _14, _50, _101, _152 = (1, 1, 1, 1), (3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3)
@@ -26,38 +30,49 @@ VARIANTS = {
     "csn_ip_r101": {"depths": _101, "preserved": True},
     "csn_ip_r152": {"depths": _152, "preserved": True},
 }
+MAP = "stage4"  # the last endpoint with time and space
 
 
 class Model(nn.Module):
-    """Backbone: [N, T, H, W, C] -> endpoints `stem` (pooled), `stage1` to `stage4`, and `features`, the last of them.
+    """Backbone: [N, T, H, W, C] -> endpoints `stem` (pooled), `stage1` to `stage4`, and `features`.
 
-    Space halves in the stem, in its pool and in stages 2 to 4, time in those stages. `preserved` is ip, without it ir.
-    `width` scales all channels.
+    `features` is the last stage. Space halves in the stem, in its pooling and in stages 2 to 4,
+    time in those stages. With `preserved` it is an ip network, without it an ir one. `width` scales
+    all channels.
     """
 
     depths: tuple[int, ...] = _50
     preserved: bool = False
     width: float = 1.0
-    dtype: str = "float32"
-    lowering: str = "auto"
+    style: Style = Style()
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.above_zero("width", self.width)
+        checks.depths("depths", self.depths, 4)
 
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-        common = {"dtype": self.dtype, "lowering": self.lowering}
-        x = ConvNorm(self._scaled(64), (3, 7, 7), (1, 2, 2), name="stem", **common)(
-            video, train=train
-        )
-        endpoints = {"stem": (x := max_pool(nn.relu(x), (1, 3, 3), (1, 2, 2), (0, 1, 1)))}
-        lead = {"lead": (1, 1, 1), "lead_activation": False} if self.preserved else {}
-        kernels = ((1, 1, 1), (3, 3, 3), (1, 1, 1))
+        style = self.style
+        stem = ConvNorm(scaled(64, self.width), (3, 7, 7), (1, 2, 2), style=style, name="stem")
+        x = style.activate(stem(video, train=train))
+        x = max_pool(x, (1, 3, 3), (1, 2, 2), (0, 1, 1))
+        endpoints = {"stem": x}
         for stage, depth in enumerate(self.depths, start=1):
-            features, inner = self._scaled(128 * 2**stage), self._scaled(32 * 2**stage)
+            inner = scaled(32 * 2**stage, self.width)
             for block in range(1, depth + 1):
-                stride = (2, 2, 2) if stage > 1 and block == 1 else (1, 1, 1)
-                fields = {"groups": inner, "name": f"stage{stage}_block{block}", **lead, **common}
-                x = Bottleneck(features, inner, kernels, stride, **fields)(x, train=train)
+                bottleneck = Bottleneck(
+                    scaled(128 * 2**stage, self.width),
+                    inner,
+                    kernels=((1, 1, 1), (3, 3, 3), (1, 1, 1)),
+                    stride=(2, 2, 2) if stage > 1 and block == 1 else (1, 1, 1),
+                    groups=inner,  # depthwise
+                    lead=(1, 1, 1) if self.preserved else None,
+                    lead_activation=False,
+                    style=style,
+                    name=f"stage{stage}_block{block}",
+                )
+                x = bottleneck(x, train=train)
             endpoints[f"stage{stage}"] = x
-        return endpoints | {"features": x}
-
-    def _scaled(self, channels: int) -> int:
-        return max(1, round(channels * self.width))
+        endpoints["features"] = x
+        return endpoints

@@ -1,20 +1,27 @@
-"""Fusion over time of a 2D network's frames: single frame, early, late and slow fusion, at one or two resolutions.
+"""Fusion over time of a 2D network's frames: single frame, early, late and slow.
 
-Karpathy et al., Large-scale Video Classification with Convolutional Neural Networks, CVPR 2014, figures 1 and 2:
-C(96,11,3)-N-P-C(256,5,1)-N-P-C(384,3,1)-C(384,3,1)-C(256,3,1)-P-FC(4096)-FC(4096), where N is a response norm. The
-paper does not say how it pads; half the kernel on each side gives the 7x7x256 it states. Dropout is that of the network
-it takes as its base (Krizhevsky et al., NIPS 2012).
+Each exists at one and at two resolutions.
 
-Which frames are seen: the middle `num_frames` of the clip, one after the other; where the clip is shorter, its first
-and its last frame are held to make up for what is missing. Late fusion sees the two ends of that window, 15 frames
-apart.
+Karpathy et al., Large-scale Video Classification with Convolutional Neural Networks, CVPR 2014,
+figures 1 and 2: C(96,11,3)-N-P-C(256,5,1)-N-P-C(384,3,1)-C(384,3,1)-C(256,3,1)-P-FC(4096)-FC(4096),
+where N is a response norm. The paper does not say how it pads; half the kernel on each side gives
+the 7x7x256 that it states. Dropout is that of the network it builds on (Krizhevsky et al., NIPS
+2012).
+
+The network reads the middle `num_frames` of the clip in a row. A shorter clip is extended by
+repeating its first and its last frame. Late fusion reads the two ends of that window only, 15
+frames apart.
 """
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from vidjax.layers.plain import ConvAct, WideLayer, flatten
+from vidjax.layers import checks
+from vidjax.layers.sequential import ConvAct, DenseAct, flatten
+from vidjax.layers.style import Style, refuse_norm, refuse_zero_init_last
+from vidjax.layers.widths import scaled
 from vidjax.ops.pool import avg_pool, max_pool
 from vidjax.ops.response_norm import local_response_norm
 
@@ -29,119 +36,139 @@ VARIANTS = {
     "late_fusion_multires": {"fusion": "late", "num_frames": 16, "multires": True},
     "slow_fusion_multires": {"fusion": "slow", "num_frames": 10, "multires": True},
 }
+MAP = "stage4"  # the last endpoint with time and space
 
-# how far the first three kernels reach over time, and their stride; 0 is the whole window
-EXTENTS = {"single": (1, 1, 1), "early": (0, 1, 1), "late": (1, 1, 1), "slow": (4, 2, 2)}
-STRIDES = {"single": (1, 1, 1), "early": (1, 1, 1), "late": (1, 1, 1), "slow": (2, 2, 2)}
-SLOW_FRAMES = 10  # the fewest that leave a frame behind the three kernels of slow fusion
+# temporal kernels of the first three convolutions, and their strides in time; 0 is all frames
+TEMPORAL_KERNELS = {"single": (1, 1, 1), "early": (0, 1, 1), "late": (1, 1, 1), "slow": (4, 2, 2)}
+TEMPORAL_STRIDES = {"single": (1, 1, 1), "early": (1, 1, 1), "late": (1, 1, 1), "slow": (2, 2, 2)}
+MIN_SLOW_FRAMES = 10  # fewer leave no frame behind the three temporal kernels of slow fusion
+
+# of each convolution: channels, kernel and stride in space, whether a response norm follows
+CONVOLUTIONS = (
+    (96, 11, 3, True),
+    (256, 5, 1, True),
+    (384, 3, 1, False),
+    (384, 3, 1, False),
+    (256, 3, 1, False),
+)
+HIDDEN = 4096  # of both dense layers
 
 
-def frames_seen(length: int, num_frames: int, fusion: str) -> tuple[int, ...]:
-    """Indices into a clip of `length` frames of those that the network sees; see the top of this file."""
+def frames_read(length: int, num_frames: int, fusion: str) -> tuple[int, ...]:
+    """The frames of a clip of `length` frames that the network reads, in order."""
     start = (length - num_frames) // 2
     window = tuple(min(max(i, 0), length - 1) for i in range(start, start + num_frames))
-    return (window[0], window[-1]) if fusion == "late" else window
+    if fusion == "late":
+        return window[0], window[-1]
+    return window
 
 
 def context_and_fovea(video: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """[N, T, H, W, C] -> two of [N, T, H/2, W/2, C]: the frame at half its resolution, and its middle as it is."""
-    h, w = (max(size // 2, 1) for size in video.shape[2:4])
-    top, left = (video.shape[2] - h) // 2, (video.shape[3] - w) // 2
-    return avg_pool(video, (1, 2, 2)), video[:, :, top : top + h, left : left + w]
+    """(frames at half resolution, their middle at full resolution), both [N, T, H/2, W/2, C]."""
+    height, width = video.shape[2:4]
+    h, w = max(height // 2, 1), max(width // 2, 1)
+    top, left = (height - h) // 2, (width - w) // 2
+    fovea = video[:, :, top : top + h, left : left + w]
+    return avg_pool(video, (1, 2, 2)), fovea
 
 
 class Column(nn.Module):
-    """Five convolutions: [N, T, H, W, C] -> endpoints `stem`, `stage1` to `stage4`, each with its norm and pooling.
+    """Five convolutions: [N, T, H, W, C] -> endpoints `stem`, `stage1` to `stage4`.
 
-    `extents` and `strides` in time are those of the first three; without `last_pool` the map stays twice as large.
+    Endpoints include response norm and pooling. `temporal_kernels` and `temporal_strides` are those
+    of the first three convolutions. Without `last_pool` the last map stays twice as large.
     """
 
-    extents: tuple[int, int, int]
-    strides: tuple[int, int, int]
+    temporal_kernels: tuple[int, int, int]
+    temporal_strides: tuple[int, int, int]
     last_pool: bool = True
     width: float = 1.0
-    dtype: str = "float32"
-    lowering: str = "auto"
+    style: Style = Style()
 
     @nn.compact
     def __call__(self, x: jax.Array) -> dict[str, jax.Array]:
-        # channels, side of the kernel, stride in space, response norm, pooling
-        table = (
-            (96, 11, 3, True, True),
-            (256, 5, 1, True, True),
-            (384, 3, 1, False, False),
-            (384, 3, 1, False, False),
-            (256, 3, 1, False, self.last_pool),
-        )
-        times = (*zip(self.extents, self.strides, strict=True), (1, 1), (1, 1))
+        kernels = (*self.temporal_kernels, 1, 1)
+        strides = (*self.temporal_strides, 1, 1)
         endpoints = {}
-        for i, ((features, k, stride, norm, pool), (kt, st)) in enumerate(
-            zip(table, times, strict=True)
-        ):
-            name = f"stage{i}" if i else "stem"
-            x = ConvAct(
-                max(1, round(features * self.width)),
-                (kt, k, k),
-                (st, stride, stride),
-                (0, k // 2, k // 2),
-                dtype=self.dtype,
-                lowering=self.lowering,
+        for stage, (channels, k, stride, response_norm) in enumerate(CONVOLUTIONS):
+            name = "stem" if stage == 0 else f"stage{stage}"
+            conv = ConvAct(
+                scaled(channels, self.width),
+                (kernels[stage], k, k),
+                (strides[stage], stride, stride),
+                padding=(0, k // 2, k // 2),
+                style=self.style,
                 name=name,
-            )(x, train=False)  # nothing in it differs in training
-            x = local_response_norm(x, beta=0.5) if norm else x
-            endpoints[name] = x = max_pool(x, (1, 2, 2)) if pool else x
+            )
+            x = conv(x, train=False)  # without a batch norm it is the same in training
+            if response_norm:
+                x = local_response_norm(x, beta=0.5)
+            if stage in (0, 1) or (stage == 4 and self.last_pool):
+                x = max_pool(x, (1, 2, 2))
+            endpoints[name] = x
         return endpoints
 
 
 class Model(nn.Module):
-    """Backbone: [N, T, H, W, C] -> endpoints `stem`, `stage1` to `stage4`, and `features` [N, 1, 1, 1, 4096].
+    """Backbone: [N, T, H, W, C] -> endpoints `stem`, `stage1` to `stage4`, and `features`.
 
-    With `multires` those are of the context column, and the same with `_fovea` of the other. The columns' maps are laid
-    side by side before the first wide layer, which has a row for each position: its parameters fit one size of frames.
-    Raises ValueError for a fusion that does not exist and for slow fusion of fewer than 10 frames.
+    `features` is [N, 1, 1, 1, 4096]. With `multires` there are two columns: these are the endpoints
+    of the one that reads the context, and the same names with `_fovea` are those of the other. Both
+    maps are flattened and concatenated ahead of the first dense layer, which has a row for each
+    position: parameters fit frames of one size. Slow fusion takes 10 frames or more.
     """
 
     fusion: str = "single"
     num_frames: int = 1
     multires: bool = False
-    hidden_dropout: float = 0.5  # behind each wide layer, in training
+    hidden_dropout: float = 0.5  # behind each dense layer, in training
     width: float = 1.0
-    dtype: str = "float32"
-    lowering: str = "auto"
+    style: Style = Style()
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.one_of("fusion", self.fusion, tuple(TEMPORAL_KERNELS))
+        checks.at_least("num_frames", self.num_frames, MIN_SLOW_FRAMES if self._is_slow() else 1)
+        checks.above_zero("width", self.width)
+        checks.share("hidden_dropout", self.hidden_dropout)
+        refuse_norm(self.style, "A fusion network")
+        refuse_zero_init_last(self.style, "A fusion network")
 
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-        self._check()
-        x = video[:, np.array(frames_seen(video.shape[1], self.num_frames, self.fusion))]
-        streams = {"": x}
+        x = video[:, np.array(frames_read(video.shape[1], self.num_frames, self.fusion))]
         if self.multires:
-            streams = dict(zip(("", "_fovea"), context_and_fovea(x), strict=True))
-        extents = tuple(k or self.num_frames for k in EXTENTS[self.fusion])
-        common = {"width": self.width, "dtype": self.dtype, "lowering": self.lowering}
-        endpoints, maps = {}, []
-        for suffix, stream in streams.items():
-            column = Column(
-                extents, STRIDES[self.fusion], not self.multires, name=f"column{suffix}", **common
-            )
-            found = column(stream)
-            endpoints |= {name + suffix: x for name, x in found.items()}
-            maps.append(flatten(found["stage4"]))
-        x = jax.numpy.concatenate(maps, axis=-1)
+            context, fovea = context_and_fovea(x)
+            endpoints = self._column("column")(context)
+            of_fovea = self._column("column_fovea")(fovea)
+            for name, endpoint in of_fovea.items():
+                endpoints[f"{name}_fovea"] = endpoint
+            maps = [flatten(endpoints["stage4"]), flatten(of_fovea["stage4"])]
+        else:
+            endpoints = self._column("column")(x)
+            maps = [flatten(endpoints["stage4"])]
+        x = jnp.concatenate(maps, axis=-1)  # [N, 1, 1, 1, T*H*W*C of all maps]
         for name in ("fc6", "fc7"):
-            wide = WideLayer(
-                max(1, round(4096 * self.width)),
+            dense = DenseAct(
+                scaled(HIDDEN, self.width),
                 dropout=self.hidden_dropout,
-                dtype=self.dtype,
+                style=self.style,
                 name=name,
             )
-            x = wide(x, train=train)
-        return endpoints | {"features": x}
+            x = dense(x, train=train)
+        endpoints["features"] = x
+        return endpoints
 
-    def _check(self) -> None:
-        if self.fusion not in EXTENTS:
-            raise ValueError(f"fusion is {self.fusion!r}; there are {', '.join(EXTENTS)}")
-        least = SLOW_FRAMES if self.fusion == "slow" else 1
-        if self.num_frames < least:
-            raise ValueError(
-                f"num_frames is {self.num_frames}; {self.fusion} fusion takes {least} or more"
-            )
+    def _is_slow(self) -> bool:
+        return self.fusion == "slow"
+
+    def _column(self, name: str) -> Column:
+        kernels = tuple(frames or self.num_frames for frames in TEMPORAL_KERNELS[self.fusion])
+        return Column(
+            kernels,
+            TEMPORAL_STRIDES[self.fusion],
+            last_pool=not self.multires,
+            width=self.width,
+            style=self.style,
+            name=name,
+        )

@@ -1,18 +1,21 @@
-"""MobileNetV2 for images, of any width; a clip goes through frame by frame.
+"""MobileNetV2 for images, of any width; a clip goes through it frame by frame.
 
-Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, CVPR 2018, table 2. `mobilenet_v2` is
-torchvision's network; with a width in its name (0.35 to 1.4) and in `_keras` a variant has the padding and the epsilon
-of Keras. The batch statistics' momentum is 0.9 in all of them, where Keras has 0.999.
+Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, CVPR 2018, table 2.
+`mobilenet_v2` is torchvision's network; variants with a width in their name (0.35 to 1.4) and
+`mobilenet_v2_keras` have the padding and the epsilon of Keras. The momentum of running statistics
+is 0.9 in all of them, where Keras has 0.999.
 """
 
 import flax.linen as nn
 import jax
 
-from vidjax.layers.mobilenet_v2 import MobileNetV2
+from vidjax.layers import checks
+from vidjax.layers.mobilenet_v2 import PADDINGS, MobileNetV2
+from vidjax.layers.style import Style
 
 _KERAS = {"padding": "SAME", "epsilon": 1e-3}
 
-# name: fields of Model
+# name: fields of Model and of its style
 VARIANTS = {
     "mobilenet_v2": {"padding": "half", "epsilon": 1e-5},
     "mobilenet_v2_keras": _KERAS,
@@ -22,25 +25,30 @@ VARIANTS = {
     "mobilenet_v2_130": {"alpha": 1.3, **_KERAS},
     "mobilenet_v2_140": {"alpha": 1.4, **_KERAS},
 }
+MAP = "features"  # the last endpoint with time and space
 
 
 class Model(nn.Module):
-    """Backbone: [N, T, H, W, C] or images [N, H, W, C] -> `stem`, `stage1` to `stage7`, and `features`, the last layer.
+    """Backbone: [N, T, H, W, C] or images [N, H, W, C] -> `stem`, `stage1` to `stage7`, `features`.
 
-    Endpoints are [N, T, H, W, C]; an image has T = 1. Channels are scaled by `alpha`, which is the variant's, times
-    `width`, to multiples of eight; the last layer never has fewer than 1280.
+    Endpoints are [N, T, H, W, C]; an image has T = 1. `features` is the last layer. Channels are
+    scaled by `alpha`, which belongs to the variant, times `width`, to multiples of eight; the last
+    layer never has fewer than 1280.
     """
 
     alpha: float = 1.0
     padding: str = "half"
-    epsilon: float = 1e-5
     width: float = 1.0
-    dtype: str = "float32"
-    lowering: str = "auto"
+    style: Style = Style()
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.one_of("padding", self.padding, PADDINGS)
+        checks.above_zero("alpha", self.alpha)
+        checks.above_zero("width", self.width)
 
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-        common = {"width": self.alpha * self.width, "dtype": self.dtype, "lowering": self.lowering}
-        trunk = MobileNetV2(self.padding, self.epsilon, **common)
+        trunk = MobileNetV2(self.padding, width=self.alpha * self.width, style=self.style)
         nn.share_scope(self, trunk)
         return trunk(video, train=train)

@@ -1,18 +1,26 @@
-"""Pseudo-3D residual networks: a 3x3x3 kernel is a 1x3x3 and a 3x1x1, put together in three ways that take turns.
+"""Pseudo-3D residual networks: a 3x3x3 kernel becomes a 1x3x3 and a 3x1x1, in three arrangements.
 
-Qiu et al., Learning Spatio-Temporal Representation with Pseudo-3D Residual Networks, ICCV 2017, figures 2 and 3. In a
-block of kind A time follows space; in B they stand side by side and add; in C time follows space and adds to it. The
-last stage is a 2D network of every frame. Time halves behind the stem and behind each of the first three stages, so
-that 16 frames become one; a shorter clip arrives at one frame earlier, and stays there.
-The 17-layer variant, a block of each kind and a 2D one, is for small machines; it is not in the paper.
-Departs from the paper as the public PyTorch weights do: the stride is at a block's first convolution, and `features` is
-the last stage as it is, whose mean over a clip of 160x160 is the paper's 5x5 average.
+Qiu et al., Learning Spatio-Temporal Representation with Pseudo-3D Residual Networks, ICCV 2017,
+figures 2 and 3. In a block of kind A the temporal convolution follows the spatial one; in B both
+read the same input and are added; in C the temporal one follows the spatial one and is added to it.
+The last stage is a 2D network on every frame. Time halves behind the stem and behind each of the
+first three stages, so that 16 frames become one; a shorter clip is down to one frame earlier, and
+stays there.
+The 17-layer variant, with one block of each kind and a 2D one, is for small machines; it is not in
+the paper.
+Departs from the paper as the public PyTorch weights do: a block strides in its first convolution,
+and `features` is the last stage as it is, whose mean over a clip of 160x160 is the paper's 5x5
+average.
 """
 
 import flax.linen as nn
 import jax
 
-from vidjax.layers.conv_norm import ConvNorm
+from vidjax.layers import checks
+from vidjax.layers.conv_norm import ConvNorm, Size
+from vidjax.layers.residual import shortcut
+from vidjax.layers.style import Style
+from vidjax.layers.widths import scaled
 from vidjax.ops.pool import max_pool
 
 # name: fields of Model
@@ -22,85 +30,84 @@ VARIANTS = {
     "p3d_131": {"depths": (3, 4, 23, 3)},
     "p3d_199": {"depths": (3, 8, 36, 3)},
 }
+MAP = "stage4"  # the last endpoint with time and space
 
 KINDS = ("A", "B", "C", "2d")
 CHANNELS = (64, 128, 256, 512)  # inside the blocks of a stage; four times as many leave it
-FRAMES_STAGE = 4  # the stage without kernels over time
+STAGE_2D = 4  # the stage without temporal kernels
 
 
 class Block(nn.Module):
-    """A bottleneck of one of KINDS and a shortcut: [N, T, H, W, C] -> [N, T, H/sh, W/sw, features]."""
+    """A bottleneck of a kind and a shortcut: [N, T, H, W, C] -> [N, T, H/sh, W/sw, features]."""
 
     features: int
     inner: int
     kind: str
-    stride: tuple[int, int, int] = (1, 1, 1)
-    epsilon: float = 1e-5
-    dtype: str = "float32"
-    lowering: str = "auto"
+    stride: Size = (1, 1, 1)
+    style: Style = Style()
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        if self.kind not in KINDS:
-            raise ValueError(f"a block is of the kind {self.kind!r}; there are {', '.join(KINDS)}")
-        common = {"epsilon": self.epsilon, "dtype": self.dtype, "lowering": self.lowering}
-        y = nn.relu(
-            ConvNorm(self.inner, stride=self.stride, name="conv1", **common)(x, train=train)
-        )
-        space = nn.relu(ConvNorm(self.inner, (1, 3, 3), name="conv2", **common)(y, train=train))
+        style = self.style
+        y = ConvNorm(self.inner, stride=self.stride, style=style, name="conv1")(x, train=train)
+        y = style.activate(y)
+        space = ConvNorm(self.inner, (1, 3, 3), style=style, name="conv2")(y, train=train)
+        space = style.activate(space)
         if self.kind == "2d":
             y = space
         else:
-            seen = y if self.kind == "B" else space
-            time = nn.relu(
-                ConvNorm(self.inner, (3, 1, 1), name="temporal", **common)(seen, train=train)
-            )
+            temporal = ConvNorm(self.inner, (3, 1, 1), style=style, name="temporal")
+            time = temporal(y if self.kind == "B" else space, train=train)
+            time = style.activate(time)
             y = time if self.kind == "A" else space + time
-        y = ConvNorm(self.features, name="conv3", **common)(y, train=train)
-        if self.stride != (1, 1, 1) or x.shape[-1] != self.features:
-            x = ConvNorm(self.features, (1, 1, 1), self.stride, name="shortcut", **common)(
-                x, train=train
-            )
-        return nn.relu(x + y)
+        last = ConvNorm(self.features, zero_scale=style.zero_init_last, style=style, name="conv3")
+        y = last(y, train=train)
+        x = shortcut(x, self.features, stride=self.stride, style=style, train=train)
+        return style.activate(x + y)
 
 
 class Model(nn.Module):
-    """Backbone: [N, T, H, W, C] -> endpoints `stem`, `stage1` to `stage4`, and `features`, which is the last of them.
+    """Backbone: [N, T, H, W, C] -> endpoints `stem`, `stage1` to `stage4`, and `features`.
 
-    The stages are given as they are before time halves. `kinds` take turns, counted through the stages; `width` scales
-    all channels.
+    Endpoints are taken before time halves; `features` is the last stage. `kinds` is a cycle over
+    the blocks of the first three stages. `width` scales all channels.
     """
 
     depths: tuple[int, ...] = (3, 4, 6, 3)
     kinds: tuple[str, ...] = ("A", "B", "C")
-    epsilon: float = 1e-5
     width: float = 1.0
-    dtype: str = "float32"
-    lowering: str = "auto"
+    style: Style = Style()
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.above_zero("width", self.width)
+        checks.depths("depths", self.depths, len(CHANNELS))
+        checks.not_empty("kinds", self.kinds)
+        for kind in self.kinds:
+            checks.one_of("kinds", kind, KINDS)
 
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-        common = {"epsilon": self.epsilon, "dtype": self.dtype, "lowering": self.lowering}
-        x = ConvNorm(self._scaled(64), (1, 7, 7), (1, 2, 2), name="stem", **common)(
-            video, train=train
-        )
-        endpoints = {"stem": (x := nn.relu(x))}
+        style = self.style
+        stem = ConvNorm(scaled(64, self.width), (1, 7, 7), (1, 2, 2), style=style, name="stem")
+        x = style.activate(stem(video, train=train))
+        endpoints = {"stem": x}
         x = max_pool(x, (min(2, x.shape[1]), 3, 3), (2, 2, 2), (0, 1, 1))
-        count = 0  # blocks so far
+        num_blocks = 0  # so far: the cycle of kinds goes on from stage to stage
         for stage, depth in enumerate(self.depths, start=1):
-            inner = CHANNELS[stage - 1]
             for block in range(1, depth + 1):
-                kind = "2d" if stage == FRAMES_STAGE else self.kinds[count % len(self.kinds)]
-                stride = (1, 2, 2) if stage > 1 and block == 1 else (1, 1, 1)
-                features, name = self._scaled(4 * inner), f"stage{stage}_block{block}"
-                x = Block(features, self._scaled(inner), kind, stride, name=name, **common)(
-                    x, train=train
-                )
-                count += 1
+                kind = self.kinds[num_blocks % len(self.kinds)]
+                x = Block(
+                    scaled(4 * CHANNELS[stage - 1], self.width),
+                    scaled(CHANNELS[stage - 1], self.width),
+                    kind="2d" if stage == STAGE_2D else kind,
+                    stride=(1, 2, 2) if stage > 1 and block == 1 else (1, 1, 1),
+                    style=style,
+                    name=f"stage{stage}_block{block}",
+                )(x, train=train)
+                num_blocks += 1
             endpoints[f"stage{stage}"] = x
-            if stage < FRAMES_STAGE and x.shape[1] > 1:
+            if stage < STAGE_2D and x.shape[1] > 1:
                 x = max_pool(x, (2, 1, 1))
-        return endpoints | {"features": x}
-
-    def _scaled(self, channels: int) -> int:
-        return max(1, round(channels * self.width))
+        endpoints["features"] = x
+        return endpoints

@@ -1,13 +1,16 @@
-"""ResNets for images, 18 to 101 layers deep; a clip goes through frame by frame.
+"""ResNets for images, 18 to 101 layers deep; a clip goes through them frame by frame.
 
-He et al., Deep Residual Learning for Image Recognition, CVPR 2016, table 1, as in torchvision. Under the clip head a
-clip's logits are the mean of its frames': a temporal segment network (Wang et al., ECCV 2016), blind to their order.
+He et al., Deep Residual Learning for Image Recognition, CVPR 2016, table 1, as in torchvision. With
+the head `average` a clip's logits are the mean of its frames': a temporal segment network (Wang et
+al., ECCV 2016), which ignores their order.
 """
 
 import flax.linen as nn
 import jax
 
-from vidjax.layers.resnet2d import ResNet2D
+from vidjax.layers import checks
+from vidjax.layers.resnet2d import NUM_STAGES, ResNet2D
+from vidjax.layers.style import Style
 
 # name: fields of Model
 VARIANTS = {
@@ -16,23 +19,28 @@ VARIANTS = {
     "resnet50": {"depths": (3, 4, 6, 3), "bottleneck": True},
     "resnet101": {"depths": (3, 4, 23, 3), "bottleneck": True},
 }
+MAP = "stage4"  # the last endpoint with time and space
 
 
 class Model(nn.Module):
-    """Backbone: [N, T, H, W, C] or images [N, H, W, C] -> `stem`, `stage1` to `stage4`, and `features`, their last.
+    """Backbone: [N, T, H, W, C] or images [N, H, W, C] -> `stem`, `stage1` to `stage4`, `features`.
 
-    Endpoints are [N, T, H, W, C]; an image has T = 1. `stem` is what comes out of the pooling. `width` scales channels.
+    Endpoints are [N, T, H, W, C]; an image has T = 1. `stem` includes its pooling, `features` is
+    the last stage. `width` scales all channels.
     """
 
     depths: tuple[int, ...] = (3, 4, 6, 3)
     bottleneck: bool = True
     width: float = 1.0
-    dtype: str = "float32"
-    lowering: str = "auto"
+    style: Style = Style()
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.above_zero("width", self.width)
+        checks.depths("depths", self.depths, NUM_STAGES)
 
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-        common = {"width": self.width, "dtype": self.dtype, "lowering": self.lowering}
-        trunk = ResNet2D(self.depths, self.bottleneck, **common)
+        trunk = ResNet2D(self.depths, self.bottleneck, width=self.width, style=self.style)
         nn.share_scope(self, trunk)
         return trunk(video, train=train)

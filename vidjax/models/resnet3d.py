@@ -1,17 +1,20 @@
-"""Residual networks over clips: R2D, fR2D, mixed 3D/2D both ways round, R3D and R(2+1)D, 18 and 34 layers deep.
+"""Residual networks over clips: R2D, fR2D, mixed 3D and 2D, R3D and R(2+1)D, 18 and 34 layers deep.
 
-Tran et al., A Closer Look at Spatiotemporal Convolutions for Action Recognition, CVPR 2018, table 1 and figure 1.
-Departs from it where `midplanes="torchvision"`: one inner width per block, so the second convolution of a block that
-changes its width is thinner than the paper's, where each factored pair has the parameters of the kernel it replaces.
-The 10-layer variants, one block a stage, are for small machines; they are not in the paper.
+Tran et al., A Closer Look at Spatiotemporal Convolutions for Action Recognition, CVPR 2018, table 1
+and figure 1. Departs from it where `midplanes="torchvision"`: both convolutions of a block have the
+same mid-channels, so the second one of a block that changes its width is thinner than the paper's,
+where each factored pair has as many parameters as the kernel that it replaces.
+The 10-layer variants, with one block a stage, are for small machines; they are not in the paper.
 """
 
 import flax.linen as nn
 import jax
 
-from vidjax.layers import conv_norm as blocks
-from vidjax.ops.conv import Conv
-from vidjax.ops.norm import BatchNorm
+from vidjax.layers import checks
+from vidjax.layers.conv_norm import ConvNorm, Size, styled_conv
+from vidjax.layers.norm import Norm
+from vidjax.layers.style import Style
+from vidjax.layers.widths import scaled
 
 _10, _18, _34 = (1, 1, 1, 1), (2, 2, 2, 2), (3, 4, 6, 3)
 
@@ -37,64 +40,72 @@ VARIANTS = {
     "r2plus1d_18": {"depths": _18, "kinds": ("2plus1d",) * 5, "midplanes": "torchvision"},
     "r2plus1d_34": {"depths": _34, "kinds": ("2plus1d",) * 5},
 }
+MAP = "stage4"  # the last endpoint with time and space
 
+KINDS = ("2d", "3d", "2plus1d")
 MIDPLANES = ("paper", "torchvision")
-STEM_MIDPLANES = 45  # the paper's and torchvision's; more than the rule below gives
+STEM_MIDPLANES = 45  # the paper's and torchvision's; more than `num_midplanes` gives
 
 
 def num_midplanes(features_in: int, features_out: int) -> int:
-    """Inner width at which a 1x3x3 and a 3x1x1 kernel hold as many numbers as the 3x3x3 they replace (section 3.5)."""
+    """Mid-channels at which a 1x3x3 and a 3x1x1 have the parameters of a 3x3x3 (section 3.5)."""
     return 27 * features_in * features_out // (9 * features_in + 3 * features_out)
 
 
 class FactoredConv(nn.Module):
-    """A convolution in space, then one in time: [N, T, H, W, C] -> [N, T/st, H/sh, W/sw, features]."""
+    """A convolution in space, then in time: [N, T, H, W, C] -> [N, T/st, H/sh, W/sw, features]."""
 
     features: int
     midplanes: int
-    size: int = 3
-    stride: tuple[int, int, int] = (1, 1, 1)
-    dtype: str = "float32"
-    lowering: str = "auto"
+    size: int = 3  # of the spatial kernel; the temporal one covers three frames
+    stride: Size = (1, 1, 1)
+    style: Style = Style()
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        k, (st, sh, sw) = self.size, self.stride
-        common = {"dtype": self.dtype, "lowering": self.lowering}
-        x = Conv(
-            self.midplanes, (1, k, k), (1, sh, sw), (0, k // 2, k // 2), name="spatial", **common
-        )(x)
-        x = nn.relu(BatchNorm(dtype=self.dtype, name="norm")(x, train=train))
-        return Conv(self.features, (3, 1, 1), (st, 1, 1), (1, 0, 0), name="temporal", **common)(x)
+        style = self.style
+        st, sh, sw = self.stride
+        kernel = (1, self.size, self.size)
+        spatial = styled_conv(
+            self.midplanes, kernel, stride=(1, sh, sw), style=style, name="spatial"
+        )
+        x = Norm(style=style, name="norm")(spatial(x), train=train)
+        x = style.activate(x)
+        temporal = styled_conv(
+            self.features, (3, 1, 1), stride=(st, 1, 1), style=style, name="temporal"
+        )
+        return temporal(x)
 
 
-class ConvNorm(nn.Module):
-    """A convolution of one of the three kinds and its normalisation; `stride` is that of a 3D kernel.
+class ConvOfKind(nn.Module):
+    """A convolution of a kind and its norm: [N, T, H, W, C] -> [N, T', H', W', features].
 
-    A kernel without extent in time keeps the frames: "2d" ignores the stride in time.
+    `stride` is that of a 3D kernel: "2d", which has no extent in time, ignores its first number.
+    With `midplanes` 0 a factored convolution counts its mid-channels from its input and output.
     """
 
     features: int
     kind: str
     size: int = 3
-    stride: tuple[int, int, int] = (1, 1, 1)
+    stride: Size = (1, 1, 1)
     midplanes: int = 0
-    dtype: str = "float32"
-    lowering: str = "auto"
+    zero_scale: bool = False
+    style: Style = Style()
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        k, common = self.size, {"dtype": self.dtype, "lowering": self.lowering, "name": "conv"}
+        k, style = self.size, self.style
         if self.kind == "2plus1d":
             midplanes = self.midplanes or num_midplanes(x.shape[-1], self.features)
-            x = FactoredConv(self.features, midplanes, k, self.stride, **common)(x, train=train)
+            conv = FactoredConv(self.features, midplanes, k, self.stride, style=style, name="conv")
+            x = conv(x, train=train)
         elif self.kind == "3d":
-            x = Conv(self.features, (3, k, k), self.stride, (1, k // 2, k // 2), **common)(x)
+            kernel = (3, k, k)
+            x = styled_conv(self.features, kernel, stride=self.stride, style=style, name="conv")(x)
         else:
-            x = Conv(
-                self.features, (1, k, k), (1, *self.stride[1:]), (0, k // 2, k // 2), **common
-            )(x)
-        return BatchNorm(dtype=self.dtype, name="norm")(x, train=train)
+            kernel, stride = (1, k, k), _without_time(self.stride)
+            x = styled_conv(self.features, kernel, stride=stride, style=style, name="conv")(x)
+        return Norm(style=style, zero_scale=self.zero_scale, name="norm")(x, train=train)
 
 
 class BasicBlock(nn.Module):
@@ -102,35 +113,48 @@ class BasicBlock(nn.Module):
 
     features: int
     kind: str
-    stride: tuple[int, int, int] = (1, 1, 1)
+    stride: Size = (1, 1, 1)
     midplanes: str = "paper"
-    dtype: str = "float32"
-    lowering: str = "auto"
+    style: Style = Style()
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        common = {"dtype": self.dtype, "lowering": self.lowering}
-        # torchvision counts the inner width once, from the block's input; 0 leaves it to each convolution
-        inner = num_midplanes(x.shape[-1], self.features) if self.midplanes == "torchvision" else 0
-        y = ConvNorm(self.features, self.kind, 3, self.stride, inner, name="conv1", **common)(
-            x, train=train
+        style = self.style
+        midplanes = 0
+        if self.midplanes == "torchvision":  # one number for both convolutions
+            midplanes = num_midplanes(x.shape[-1], self.features)
+        first = ConvOfKind(
+            self.features,
+            self.kind,
+            stride=self.stride,
+            midplanes=midplanes,
+            style=style,
+            name="conv1",
         )
-        y = ConvNorm(self.features, self.kind, 3, midplanes=inner, name="conv2", **common)(
-            nn.relu(y), train=train
+        y = style.activate(first(x, train=train))
+        second = ConvOfKind(
+            self.features,
+            self.kind,
+            midplanes=midplanes,
+            zero_scale=style.zero_init_last,
+            style=style,
+            name="conv2",
         )
+        y = second(y, train=train)
         if self.stride != (1, 1, 1) or x.shape[-1] != self.features:
-            stride = (1, *self.stride[1:]) if self.kind == "2d" else self.stride
-            x = blocks.ConvNorm(self.features, (1, 1, 1), stride, name="shortcut", **common)(
-                x, train=train
-            )
-        return nn.relu(x + y)
+            stride = _without_time(self.stride) if self.kind == "2d" else self.stride
+            shortcut = ConvNorm(self.features, (1, 1, 1), stride, style=style, name="shortcut")
+            x = shortcut(x, train=train)
+        return style.activate(x + y)
 
 
 class Model(nn.Module):
-    """Backbone: [N, T, H, W, C] -> endpoints `stem`, `stage1` to `stage4`, and `features`, which is the last of them.
+    """Backbone: [N, T, H, W, C] -> endpoints `stem`, `stage1` to `stage4`, and `features`.
 
-    Space halves in the stem and in stages 2 to 4; time halves in those stages where the convolutions reach over time.
-    `width` scales all channels. With `fold_time` the frames become channels of one image (R2D), T is 1 from there on.
+    `features` is the last stage. Space halves in the stem and in stages 2 to 4; time halves in
+    those of these stages whose kind has temporal kernels. `width` scales all channels. With
+    `fold_time` the frames become channels of one image (R2D), so that T is 1 in every endpoint, and
+    the parameters fit clips of one length.
     """
 
     depths: tuple[int, ...] = _18
@@ -138,34 +162,50 @@ class Model(nn.Module):
     midplanes: str = "paper"
     fold_time: bool = False
     width: float = 1.0
-    dtype: str = "float32"
-    lowering: str = "auto"
+    style: Style = Style()
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.above_zero("width", self.width)
+        checks.depths("depths", self.depths, 4)
+        checks.stages("kinds", self.kinds, 5)
+        for kind in self.kinds:
+            checks.one_of("kinds", kind, KINDS)
+        checks.one_of("midplanes", self.midplanes, MIDPLANES)
 
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-        if self.midplanes not in MIDPLANES:
-            raise ValueError(f"midplanes is {self.midplanes!r}; there are {', '.join(MIDPLANES)}")
-        common = {"dtype": self.dtype, "lowering": self.lowering}
+        style = self.style
         x = video
         if self.fold_time:
             n, t, h, w, c = x.shape
-            x = x.transpose(0, 2, 3, 1, 4).reshape(n, 1, h, w, t * c)  # [N, 1, H, W, T*C]
-        inner = self._scaled(STEM_MIDPLANES)
-        x = ConvNorm(self._scaled(64), self.kinds[0], 7, (1, 2, 2), inner, name="stem", **common)(
-            x, train=train
+            x = x.transpose(0, 2, 3, 1, 4)  # [N, H, W, T, C]
+            x = x.reshape(n, 1, h, w, t * c)  # [N, 1, H, W, T*C]
+        stem = ConvOfKind(
+            scaled(64, self.width),
+            self.kinds[0],
+            size=7,
+            stride=(1, 2, 2),
+            midplanes=scaled(STEM_MIDPLANES, self.width),
+            style=style,
+            name="stem",
         )
-        endpoints = {"stem": (x := nn.relu(x))}
-        for stage, (depth, kind) in enumerate(
-            zip(self.depths, self.kinds[1:], strict=True), start=1
-        ):
+        x = style.activate(stem(x, train=train))
+        endpoints = {"stem": x}
+        for stage, depth in enumerate(self.depths, start=1):
             for block in range(1, depth + 1):
-                stride = (2, 2, 2) if stage > 1 and block == 1 else (1, 1, 1)
-                features, name = self._scaled(32 * 2**stage), f"stage{stage}_block{block}"
-                x = BasicBlock(features, kind, stride, self.midplanes, name=name, **common)(
-                    x, train=train
-                )
+                x = BasicBlock(
+                    scaled(32 * 2**stage, self.width),
+                    self.kinds[stage],  # the stem's is number 0
+                    stride=(2, 2, 2) if stage > 1 and block == 1 else (1, 1, 1),
+                    midplanes=self.midplanes,
+                    style=style,
+                    name=f"stage{stage}_block{block}",
+                )(x, train=train)
             endpoints[f"stage{stage}"] = x
-        return endpoints | {"features": x}
+        endpoints["features"] = x
+        return endpoints
 
-    def _scaled(self, channels: int) -> int:
-        return max(1, round(channels * self.width))
+
+def _without_time(stride: Size) -> Size:
+    return (1, *stride[1:])

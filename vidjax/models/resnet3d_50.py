@@ -1,16 +1,21 @@
-"""Residual networks over clips with a pooled stem or bottlenecks: C2D, I3D, Slow, R(2+1)D and Hara's R3D.
+"""Residual networks with a pooled stem or bottlenecks: C2D, I3D, Slow, R(2+1)D, Hara's R3D.
 
-C2D and I3D of Wang et al., Non-local Neural Networks, CVPR 2018, tables 1 and 2; Slow, the slow pathway alone, of
-Feichtenhofer et al., SlowFast Networks for Video Recognition, ICCV 2019, table 1 (4x16 and 8x8 are one network and
-differ in how clips are sampled); R(2+1)D with bottlenecks; all four as in pytorchvideo 0.1.5. `*_hara` are those of
-Hara et al., Can Spatiotemporal 3D CNNs Retrace the History of 2D CNNs and ImageNet?, CVPR 2018, with shortcut B.
+C2D and I3D of Wang et al., Non-local Neural Networks, CVPR 2018, tables 1 and 2; Slow, the slow
+pathway alone, of Feichtenhofer et al., SlowFast Networks for Video Recognition, ICCV 2019, table 1
+(4x16 and 8x8 are one network and differ in how clips are sampled); R(2+1)D with bottlenecks; all
+four as in pytorchvideo 0.1.5. `*_hara` are those of Hara et al., Can Spatiotemporal 3D CNNs Retrace
+the History of 2D CNNs and ImageNet?, CVPR 2018, with shortcut B.
 """
 
 import flax.linen as nn
 import jax
 
-from vidjax.layers.conv_norm import ConvNorm
-from vidjax.layers.residual import BasicBlock, Bottleneck, Size
+from vidjax.core.errors import UserError
+from vidjax.layers import checks
+from vidjax.layers.conv_norm import ConvNorm, Size
+from vidjax.layers.residual import BasicBlock, Bottleneck
+from vidjax.layers.style import Style
+from vidjax.layers.widths import scaled
 from vidjax.ops.pool import max_pool
 
 _10, _18, _34 = (1, 1, 1, 1), (2, 2, 2, 2), (3, 4, 6, 3)
@@ -49,47 +54,74 @@ VARIANTS = {
     "slow_r50": {"depths": _50, **_SLOW},
     "slow_r101": {"depths": _101, **_SLOW},
 }
+MAP = "stage4"  # the last endpoint with time and space
 
 KINDS = ("2d", "3d", "2plus1d")
+# kind: (kernel of a bottleneck's second convolution, kernel of one more ahead of it)
+MIDDLE_KERNELS = {
+    "2d": ((1, 3, 3), None),
+    "3d": ((3, 3, 3), None),
+    "2plus1d": ((1, 3, 3), (3, 1, 1)),
+}
 
 
 class Model(nn.Module):
-    """Backbone: [N, T, H, W, C] -> endpoints `stem` (pooled), `stage1` to `stage4`, and `features`, the last of them.
+    """Backbone: [N, T, H, W, C] -> endpoints `stem` (pooled), `stage1` to `stage4`, and `features`.
 
-    `kind` is that of a block's wide convolution: "2d" 1x3x3, "3d" 3x3x3, "2plus1d" 3x1x1 and then 1x3x3. `times` are
-    the extents in time of a bottleneck's first convolution, for each stage a cycle over its blocks. A pool with
-    `stem_pool` moves by two where it reaches over more than one value, () leaves it out; `halve_time` takes the larger
-    of two frames behind stage 1. `width` scales all channels.
+    `features` is the last stage.
+
+    Fields:
+        depths: blocks in each stage.
+        basic: blocks of two 3x3x3 convolutions in place of bottlenecks.
+        kind: of a bottleneck's wide convolution: "2d" is 1x3x3, "3d" is 3x3x3, "2plus1d" is 3x1x1
+            and then 1x3x3.
+        times: temporal extents of a bottleneck's first convolution, a cycle over the blocks of each
+            stage.
+        strides: of the first block of each stage.
+        stem_kernel: kernel of the first convolution.
+        stem_pool: window of the pooling behind it, which moves by two along the axes on which it
+            covers more than one position; () leaves it out.
+        halve_time: takes the maximum of each two frames behind stage 1.
+        width: scales all channels.
     """
 
     depths: tuple[int, ...] = _50
-    basic: bool = False  # blocks of two 3x3x3 convolutions
+    basic: bool = False
     kind: str = "2d"
     times: tuple[tuple[int, ...], ...] = ((1,), (1,), (1,), (1,))
-    strides: tuple[Size, ...] = (
-        (1, 1, 1),
-        (1, 2, 2),
-        (1, 2, 2),
-        (1, 2, 2),
-    )  # of a stage's first block
+    strides: tuple[Size, ...] = ((1, 1, 1), (1, 2, 2), (1, 2, 2), (1, 2, 2))
     stem_kernel: Size = (1, 7, 7)
     stem_pool: tuple[int, ...] = (1, 3, 3)
     halve_time: bool = False
     width: float = 1.0
-    dtype: str = "float32"
-    lowering: str = "auto"
+    style: Style = Style()
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.above_zero("width", self.width)
+        checks.one_of("kind", self.kind, KINDS)
+        checks.depths("depths", self.depths, 4)
+        checks.stages("times", self.times, 4)
+        checks.stages("strides", self.strides, 4)
+        checks.sizes("stem_kernel", self.stem_kernel)
+        checks.sizes("stem_pool", self.stem_pool)
+        for stage_times in self.times:
+            checks.not_empty("times", stage_times)
+            checks.sizes("times", stage_times)
+        for stride in self.strides:
+            checks.sizes("strides", stride)
+        if len(self.stem_pool) not in (0, 3):
+            raise UserError(f"model.stem_pool is {self.stem_pool}; it has three numbers or none.")
 
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-        if self.kind not in KINDS:
-            raise ValueError(f"kind is {self.kind!r}; there are {', '.join(KINDS)}")
-        common = {"dtype": self.dtype, "lowering": self.lowering}
-        x = ConvNorm(self._scaled(64), self.stem_kernel, (1, 2, 2), name="stem", **common)(
-            video, train=train
+        stem = ConvNorm(
+            scaled(64, self.width), self.stem_kernel, (1, 2, 2), style=self.style, name="stem"
         )
-        x = nn.relu(x)
+        x = self.style.activate(stem(video, train=train))
         if self.stem_pool:
-            stride, padding = zip(*((min(k, 2), k // 2) for k in self.stem_pool), strict=True)
+            stride = tuple(min(k, 2) for k in self.stem_pool)
+            padding = tuple(k // 2 for k in self.stem_pool)
             x = max_pool(x, self.stem_pool, stride, padding)
         endpoints = {"stem": x}
         for stage, depth in enumerate(self.depths, start=1):
@@ -98,25 +130,24 @@ class Model(nn.Module):
             if stage == 1 and self.halve_time:
                 x = max_pool(x, (min(2, x.shape[1]), 1, 1))  # a single frame stays
             endpoints[f"stage{stage}"] = x
-        return endpoints | {"features": x}
+        endpoints["features"] = x
+        return endpoints
 
     def _block(self, stage: int, block: int) -> nn.Module:
         stride = self.strides[stage - 1] if block == 1 else (1, 1, 1)
-        common = {
-            "stride": stride,
-            "dtype": self.dtype,
-            "lowering": self.lowering,
-            "name": f"stage{stage}_block{block}",
-        }
-        inner = self._scaled(32 * 2**stage)
+        inner = scaled(32 * 2**stage, self.width)
+        name = f"stage{stage}_block{block}"
         if self.basic:
-            return BasicBlock(inner, **common)
+            return BasicBlock(inner, stride=stride, style=self.style, name=name)
         times = self.times[stage - 1]
         first = (times[(block - 1) % len(times)], 1, 1)
-        middle = (3, 3, 3) if self.kind == "3d" else (1, 3, 3)
-        lead = (3, 1, 1) if self.kind == "2plus1d" else None
-        features = self._scaled(128 * 2**stage)
-        return Bottleneck(features, inner, (first, middle, (1, 1, 1)), lead=lead, **common)
-
-    def _scaled(self, channels: int) -> int:
-        return max(1, round(channels * self.width))
+        middle, lead = MIDDLE_KERNELS[self.kind]
+        return Bottleneck(
+            scaled(128 * 2**stage, self.width),
+            inner,
+            kernels=(first, middle, (1, 1, 1)),
+            stride=stride,
+            lead=lead,
+            style=self.style,
+            name=name,
+        )

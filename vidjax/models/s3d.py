@@ -1,42 +1,48 @@
 """S3D: Inception-v1 over clips whose larger kernels are a convolution in space, then one in time.
 
-Xie et al., Rethinking Spatiotemporal Feature Learning: Speed-Accuracy Trade-offs in Video Classification, ECCV 2018.
-The network of torchvision: it has no feature gating (the paper's S3D-G), and pads as PyTorch does.
-Departs from it in `momentum`, the share of the old running statistics a step keeps: theirs forget a thousandth.
+Xie et al., Rethinking Spatiotemporal Feature Learning: Speed-Accuracy Trade-offs in Video
+Classification, ECCV 2018. This is torchvision's network: it has no feature gating (the paper's
+S3D-G), and pads as PyTorch does. Departs from it in the momentum of running statistics, 0.9 here
+and 0.999 there.
 """
-
-import functools
 
 import flax.linen as nn
 import jax
 
-from vidjax.layers import inception
+from vidjax.layers import checks
+from vidjax.layers.inception import Inception
+from vidjax.layers.style import Style, refuse_zero_init_last
 
 # name: fields of Model
 VARIANTS = {"s3d": {}}
+MAP = "stage4"  # the last endpoint with time and space
+
+EPSILON = 1e-3
 
 
 class Model(nn.Module):
     """Backbone: [N, T, H, W, C] -> endpoints `stem`, `stage1` to `stage4`, and `features`.
 
-    Time halves in the stem and before stages 3 and 4, space before stages 1 and 2, too. `features` are means over two
-    steps in time and 7x7 in space, [N, T/8 - 1, H/32 - 6, W/32 - 6, C]. `width` scales all channels.
+    Time halves in the stem and ahead of stages 3 and 4, space in all these places and ahead of
+    stages 1 and 2. `features` are means over 2x7x7 positions, [N, T/8 - 1, H/32 - 6, W/32 - 6, C].
+    `width` scales all channels.
     """
 
     width: float = 1.0
-    epsilon: float = 1e-3
-    momentum: float = 0.9
-    dtype: str = "float32"
-    lowering: str = "auto"
+    style: Style = Style()
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.above_zero("width", self.width)
+        refuse_zero_init_last(self.style, "S3D")
 
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-        unit = functools.partial(
-            inception.Unit,
+        trunk = Inception(
             separable=True,
-            epsilon=self.epsilon,
-            momentum=self.momentum,
-            dtype=self.dtype,
-            lowering=self.lowering,
+            padding="half",
+            width=self.width,
+            style=self.style.with_defaults(epsilon=EPSILON),
         )
-        return inception.trunk(video, unit, padding="", width=self.width, train=train)
+        nn.share_scope(self, trunk)
+        return trunk(video, train=train)

@@ -1,23 +1,29 @@
-"""SlowFast: a pathway that sees few frames with many channels, and one that sees all frames with few.
+"""SlowFast: a pathway that sees few frames with many channels, and one that sees all with few.
 
-Feichtenhofer et al., SlowFast Networks for Video Recognition, ICCV 2019, table 1 and section 3. After the stem and the
-first three stages the fast pathway is joined to the slow one: a convolution over time with a stride of alpha, twice
-the fast channels, normalised, rectified, and concatenated (section 3.3, "time-strided convolution").
-Departs from the paper in what its published code does, too: the lateral convolutions of slowfast_r50_8x8 cover seven
-frames, not five. The variant of 14 layers, one block a stage, is for small machines; it is in neither.
+Feichtenhofer et al., SlowFast Networks for Video Recognition, ICCV 2019, table 1 and section 3.
+After the stem and after each of the first three stages a lateral connection joins the fast pathway
+to the slow one: a temporal convolution with a stride of alpha and twice the fast channels,
+normalisation, activation, concatenation (section 3.3, "time-strided convolution").
+Departs from the paper as its published code does: the lateral convolutions of slowfast_r50_8x8
+cover seven frames, not five. The variant of 14 layers, with one block a stage, is for small
+machines; it is not in the paper.
 """
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from vidjax.core.errors import UserError
+from vidjax.layers import checks
 from vidjax.layers.conv_norm import ConvNorm
 from vidjax.layers.residual import Bottleneck
+from vidjax.layers.style import Style
+from vidjax.layers.widths import scaled
 from vidjax.ops.pool import global_avg_pool, max_pool
 
 _14, _50, _101 = (1, 1, 1, 1), (3, 4, 6, 3), (3, 4, 23, 3)
 
-# name: fields of Model; 4x16 and so on are the frames of the slow pathway and the stride at which the paper takes them
+# name: fields of Model; 4x16 means four slow frames, taken from every 16th of the video
 VARIANTS = {
     "slowfast_r14": {
         "depths": _14,
@@ -33,16 +39,18 @@ VARIANTS = {
         "fast_temporal": _101,
         "fusion_kernel": 5,
     },
-    # "101-50-50": 101 layers, of which those of a network of 50 reach over time
+    # "101-50-50": 101 layers, of which as many blocks have temporal kernels as in one of 50
     "slowfast_r101_16x8": {"depths": _101, "fusion_kernel": 5},
 }
+MAP = "stage4"  # the last endpoint with time and space, of the slow pathway
 
 
 def slow_frames(num_frames: int, alpha: int) -> list[int]:
-    """The frames of a clip that the slow pathway sees: num_frames // alpha of them, at least one, first to last.
+    """The frames of a clip that the slow pathway sees: num_frames // alpha of them, at least one.
 
-    PySlowFast's `pack_pathway_output`: equally spaced positions, rounded down, in whole numbers, so that no position
-    falls just short of the frame it is on (float32 does, for some clips of 95 frames and more).
+    They are PySlowFast's (`pack_pathway_output`): equally spaced from the first to the last, and
+    rounded down. The arithmetic is in whole numbers, because float32 falls just short of some
+    frames in clips of 95 frames and more.
     """
     count = max(1, num_frames // alpha)
     return [i * (num_frames - 1) // max(1, count - 1) for i in range(count)]
@@ -51,38 +59,46 @@ def slow_frames(num_frames: int, alpha: int) -> list[int]:
 def pathways(
     video: jax.Array | tuple[jax.Array, jax.Array], alpha: int
 ) -> tuple[jax.Array, jax.Array]:
-    """(slow, fast) from one clip [N, T, H, W, C], or from the two as they are, checked. Raises ValueError."""
-    if alpha < 1:
-        raise ValueError(f"alpha is {alpha}; it is 1 or more")
+    """(slow, fast) from one clip [N, T, H, W, C], or from a pair that is returned as it is.
+
+    Raises UserError for a pair that does not belong together.
+    """
     if not isinstance(video, tuple | list):
         return video[:, jnp.array(slow_frames(video.shape[1], alpha))], video
     if len(video) != 2:
-        raise ValueError(
-            f"there are {len(video)} pathways; SlowFast takes one clip, or two: slow and fast"
+        raise UserError(
+            f"there are {len(video)} pathways; SlowFast takes one clip, or two: slow and fast."
         )
     slow, fast = video
-    allowed = {max(1, fast.shape[1] // alpha), -(-fast.shape[1] // alpha)}
-    if slow.shape[1] not in allowed or (slow.shape[0], *slow.shape[2:4]) != (
-        fast.shape[0],
-        *fast.shape[2:4],
-    ):
-        told = f"slow {slow.shape} and fast {fast.shape} do not go together"
-        raise ValueError(
-            f"{told}: with alpha {alpha} the slow pathway has {min(allowed)} frames of the same size"
+    # Both roundings are in use for clips that alpha does not divide.
+    allowed = (max(1, fast.shape[1] // alpha), -(-fast.shape[1] // alpha))
+    same_clip = slow.shape[0] == fast.shape[0] and slow.shape[2:4] == fast.shape[2:4]
+    if not same_clip or slow.shape[1] not in allowed:
+        raise UserError(
+            f"slow {slow.shape} and fast {fast.shape} do not go together: with alpha {alpha} "
+            f"the slow pathway has {min(allowed)} frames of the same size."
         )
     return slow, fast
 
 
 class Model(nn.Module):
-    """Backbone: one clip [N, T, H, W, C], T >= 1, or (slow, fast) [N, T / alpha, H, W, C] and [N, T, H, W, C].
+    """Backbone: one clip [N, T, H, W, C], or (slow, fast) with T / alpha and T frames.
 
-    Endpoints: `stem`, `stage1` to `stage4` of the slow pathway before the fast one is joined to it, `stem_fast`,
-    `stage1_fast` to `stage4_fast`; `features` [N, 1, 1, 1, C] is both pathways' means, slow first. The stems include
-    their pooling. Where alpha does not divide T, the lateral connection's last frame has no slow one to go to.
+    Endpoints are `stem` and `stage1` to `stage4` of the slow pathway, without what the lateral
+    connection adds, and the same names with `_fast`. Stems include their pooling. `features`
+    [N, 1, 1, 1, C] are both pathways' means, slow first. Where alpha does not divide T, the lateral
+    connection's last frame has no slow one to go to, and is dropped.
 
-    `beta` is the paper's: fast channels over slow ones. `slow_temporal` and `fast_temporal` count the blocks of each
-    stage, from its first, whose first kernel covers three frames; in the others it covers one. `width` scales all
-    channels of both pathways.
+    Fields:
+        depths: blocks in each stage, of both pathways.
+        slow_temporal: how many blocks of each slow stage, from its first, cover three frames with
+            their first kernel; the others cover one.
+        fast_temporal: the same of the fast pathway.
+        alpha: fast frames over slow ones.
+        beta: fast channels over slow ones.
+        fusion_kernel: frames that a lateral convolution covers.
+        fusion_ratio: channels that it adds, over those of the fast pathway.
+        width: scales all channels of both pathways.
     """
 
     depths: tuple[int, ...] = _50
@@ -93,8 +109,17 @@ class Model(nn.Module):
     fusion_kernel: int = 7
     fusion_ratio: int = 2
     width: float = 1.0
-    dtype: str = "float32"
-    lowering: str = "auto"
+    style: Style = Style()
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.depths("depths", self.depths, 4)
+        checks.stages("slow_temporal", self.slow_temporal, 4)
+        checks.stages("fast_temporal", self.fast_temporal, 4)
+        for field in ("alpha", "fusion_kernel", "fusion_ratio"):
+            checks.at_least(field, getattr(self, field), 1)
+        checks.above_zero("beta", self.beta)
+        checks.above_zero("width", self.width)
 
     @nn.compact
     def __call__(
@@ -105,51 +130,61 @@ class Model(nn.Module):
         fast = self._stem(fast, 5, share=self.beta, name="stem_fast", train=train)
         endpoints = {"stem": slow, "stem_fast": fast}
         name = "stem"
-        for stage, reach in enumerate(
-            zip(self.slow_temporal, self.fast_temporal, strict=True), start=1
-        ):
+        for stage in range(1, len(self.depths) + 1):
             slow = self._fuse(slow, fast, name=f"{name}_fuse", train=train)
             name = f"stage{stage}"
-            slow = self._stage(slow, stage, reach[0], share=1.0, name=name, train=train)
-            fast = self._stage(
-                fast, stage, reach[1], share=self.beta, name=f"{name}_fast", train=train
+            num_temporal = self.slow_temporal[stage - 1]
+            slow = self._stage(
+                slow, stage, num_temporal=num_temporal, share=1.0, name=name, train=train
             )
-            endpoints |= {name: slow, f"{name}_fast": fast}
-        return endpoints | {
-            "features": jnp.concatenate([global_avg_pool(slow), global_avg_pool(fast)], axis=-1)
-        }
+            endpoints[name] = slow
+            num_temporal = self.fast_temporal[stage - 1]
+            fast = self._stage(
+                fast,
+                stage,
+                num_temporal=num_temporal,
+                share=self.beta,
+                name=f"{name}_fast",
+                train=train,
+            )
+            endpoints[f"{name}_fast"] = fast
+        means = [global_avg_pool(slow), global_avg_pool(fast)]  # of [N, 1, 1, 1, C] each
+        endpoints["features"] = jnp.concatenate(means, axis=-1)
+        return endpoints
 
-    def _stem(self, x, frames, *, share, name, train):
-        """[N, T, H, W, C] -> [N, T, H/4, W/4, 64 * share]; the kernel covers `frames`."""
-        features = self._scaled(64, share)
-        x = ConvNorm(features, (frames, 7, 7), (1, 2, 2), name=name, **self._common())(
-            x, train=train
-        )
-        return max_pool(nn.relu(x), (1, 3, 3), (1, 2, 2), (0, 1, 1))
+    def _stem(self, x, num_frames, *, share, name, train):
+        """[N, T, H, W, C] -> [N, T, H/4, W/4, 64 * share]; the kernel covers `num_frames`."""
+        features = scaled(64 * self.width, share)
+        kernel = (num_frames, 7, 7)
+        conv = ConvNorm(features, kernel, (1, 2, 2), style=self.style, name=name)
+        x = self.style.activate(conv(x, train=train))
+        return max_pool(x, (1, 3, 3), (1, 2, 2), (0, 1, 1))
 
     def _fuse(self, slow, fast, *, name, train):
-        """The slow pathway with what the lateral connection adds: [N, T / alpha, H, W, C + fusion_ratio * fast C]."""
-        kernel, stride = (self.fusion_kernel, 1, 1), (self.alpha, 1, 1)
-        features = self.fusion_ratio * fast.shape[-1]
-        lateral = nn.relu(
-            ConvNorm(features, kernel, stride, name=name, **self._common())(fast, train=train)
+        """Concatenates the lateral connection: [N, T / alpha, H, W, C + fusion_ratio * fast C]."""
+        lateral = ConvNorm(
+            self.fusion_ratio * fast.shape[-1],
+            (self.fusion_kernel, 1, 1),
+            (self.alpha, 1, 1),
+            style=self.style,
+            name=name,
         )
-        return jnp.concatenate([slow, lateral[:, : slow.shape[1]]], axis=-1)
+        added = self.style.activate(lateral(fast, train=train))
+        return jnp.concatenate([slow, added[:, : slow.shape[1]]], axis=-1)
 
-    def _stage(self, x, stage, reach, *, share, name, train):
-        """The bottlenecks of one stage of one pathway; space halves in the first of stages 2 to 4."""
-        inner, features = (self._scaled(channels * 2**stage, share) for channels in (32, 128))
+    def _stage(self, x, stage, *, num_temporal, share, name, train):
+        """The bottlenecks of a stage of one pathway; space halves in the first of stages 2 to 4."""
+        inner = scaled(32 * 2**stage * self.width, share)
+        features = scaled(128 * 2**stage * self.width, share)
         for block in range(1, self.depths[stage - 1] + 1):
-            stride = (1, 2, 2) if stage > 1 and block == 1 else (1, 1, 1)
-            kernels = ((3 if block <= reach else 1, 1, 1), (1, 3, 3), (1, 1, 1))
+            first = (3, 1, 1) if block <= num_temporal else (1, 1, 1)
             bottleneck = Bottleneck(
-                features, inner, kernels, stride, name=f"{name}_block{block}", **self._common()
+                features,
+                inner,
+                kernels=(first, (1, 3, 3), (1, 1, 1)),
+                stride=(1, 2, 2) if stage > 1 and block == 1 else (1, 1, 1),
+                style=self.style,
+                name=f"{name}_block{block}",
             )
             x = bottleneck(x, train=train)
         return x
-
-    def _scaled(self, channels: int, share: float) -> int:
-        return max(1, round(channels * self.width * share))
-
-    def _common(self) -> dict[str, str]:
-        return {"dtype": self.dtype, "lowering": self.lowering}

@@ -1,14 +1,17 @@
-"""A small classifier of three residual 3D blocks: enough to see a 3D CNN learn, small enough to read in one sitting.
+"""A small classifier of three residual 3D blocks, to see a 3D CNN learn and to read in one sitting.
 
-Stem 3x7x7 with 32 channels, then blocks of two 3x3x3 convolutions with 64, 128 and 256 channels. No paper; the shape of
-the first networks of most courses on video.
+A 3x7x7 stem with 32 channels, then blocks of two 3x3x3 convolutions with 64, 128 and 256 channels.
+It is of no paper, and has the shape of the first networks of most courses on video.
 """
 
 import flax.linen as nn
 import jax
 
-from vidjax.ops.conv import Conv
-from vidjax.ops.norm import BatchNorm
+from vidjax.layers import checks
+from vidjax.layers.conv_norm import Size, styled_conv
+from vidjax.layers.norm import Norm
+from vidjax.layers.style import Style
+from vidjax.layers.widths import scaled
 
 # name: fields of Model
 VARIANTS = {
@@ -17,45 +20,59 @@ VARIANTS = {
         "strides": ((1, 2, 2), (1, 2, 2), (2, 2, 2), (1, 2, 2)),
     }
 }
+MAP = "stage3"  # the last endpoint with time and space
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3x3 convolutions and a 1x1x1 shortcut: [N, T, H, W, C] -> [N, T/st, H/sh, W/sw, features]."""
+    """Two 3x3x3 convolutions and a shortcut: [N, T, H, W, C] -> [N, T/st, H/sh, W/sw, features]."""
 
     features: int
-    stride: tuple[int, int, int]
-    dtype: str = "float32"
-    lowering: str = "auto"
+    stride: Size
+    style: Style = Style()
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        common = {"dtype": self.dtype, "lowering": self.lowering}
-        y = Conv(self.features, (3, 3, 3), self.stride, (1, 1, 1), name="conv1", **common)(x)
-        y = nn.relu(BatchNorm(dtype=self.dtype, name="norm1")(y, train=train))
-        y = Conv(self.features, (3, 3, 3), padding=(1, 1, 1), name="conv2", **common)(y)
-        y = BatchNorm(dtype=self.dtype, name="norm2")(y, train=train)
-        x = Conv(self.features, (1, 1, 1), self.stride, name="shortcut", **common)(x)
-        x = BatchNorm(dtype=self.dtype, name="shortcut_norm")(x, train=train)
-        return nn.relu(x + y)
+        style, features = self.style, self.features
+        y = styled_conv(features, (3, 3, 3), stride=self.stride, style=style, name="conv1")(x)
+        y = Norm(style=style, name="norm1")(y, train=train)
+        y = style.activate(y)
+        y = styled_conv(features, (3, 3, 3), style=style, name="conv2")(y)
+        y = Norm(style=style, zero_scale=style.zero_init_last, name="norm2")(y, train=train)
+        x = styled_conv(features, (1, 1, 1), stride=self.stride, style=style, name="shortcut")(x)
+        x = Norm(style=style, name="shortcut_norm")(x, train=train)
+        return style.activate(x + y)
 
 
 class Model(nn.Module):
-    """Backbone: [N, T, H, W, C] -> endpoints `stem`, `stage1` to `stage3`, and `features`, the last of them."""
+    """Backbone: [N, T, H, W, C] -> endpoints `stem`, `stage1` to `stage3`, and `features`.
+
+    `features` is the last stage. `channels` and `strides` are those of the stem and the blocks.
+    """
 
     channels: tuple[int, ...] = (32, 64, 128, 256)
-    strides: tuple[tuple[int, int, int], ...] = ((1, 2, 2), (1, 2, 2), (2, 2, 2), (1, 2, 2))
+    strides: tuple[Size, ...] = ((1, 2, 2), (1, 2, 2), (2, 2, 2), (1, 2, 2))
     width: float = 1.0
-    dtype: str = "float32"
-    lowering: str = "auto"
+    style: Style = Style()
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.above_zero("width", self.width)
+        checks.stages("channels", self.channels, 4)
+        checks.sizes("channels", self.channels)
+        checks.stages("strides", self.strides, 4)
+        for stride in self.strides:
+            checks.sizes("strides", stride)
 
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-        common = {"dtype": self.dtype, "lowering": self.lowering}
-        stem, *stages = [max(1, round(c * self.width)) for c in self.channels]
-        x = Conv(stem, (3, 7, 7), self.strides[0], (1, 3, 3), name="stem", **common)(video)
-        x = nn.relu(BatchNorm(dtype=self.dtype, name="stem_norm")(x, train=train))
+        style = self.style
+        stem, *stages = [scaled(count, self.width) for count in self.channels]
+        x = styled_conv(stem, (3, 7, 7), stride=self.strides[0], style=style, name="stem")(video)
+        x = style.activate(Norm(style=style, name="stem_norm")(x, train=train))
         endpoints = {"stem": x}
-        for i, (features, stride) in enumerate(zip(stages, self.strides[1:], strict=True), start=1):
-            x = ResidualBlock(features, stride, name=f"stage{i}", **common)(x, train=train)
-            endpoints[f"stage{i}"] = x
-        return endpoints | {"features": x}
+        for stage, features in enumerate(stages, start=1):
+            block = ResidualBlock(features, self.strides[stage], style=style, name=f"stage{stage}")
+            x = block(x, train=train)
+            endpoints[f"stage{stage}"] = x
+        endpoints["features"] = x
+        return endpoints

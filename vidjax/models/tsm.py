@@ -1,16 +1,20 @@
-"""Shift networks: 2D ResNets and MobileNetV2 whose blocks see the frames beside their own.
+"""TSM: 2D ResNets and MobileNetV2 whose blocks shift some channels to neighbouring frames.
 
-Lin et al., TSM: Temporal Shift Module for Efficient Video Understanding, ICCV 2019, as in the authors' code: the shift
-is in every block of a ResNet (every second one of 101 layers) and in those of MobileNetV2 that have a shortcut. Clips
-have 8 frames there; the networks take any number, and 16 is the paper's other one.
+Lin et al., TSM: Temporal Shift Module for Efficient Video Understanding, ICCV 2019, as in the
+authors' code: the shift is in every block of a ResNet (in every second one of 101 layers) and in
+those blocks of MobileNetV2 that have a shortcut. Clips have 8 frames there; the networks take any
+number, and 16 is the paper's other one.
 """
 
 import flax.linen as nn
 import jax
 
+from vidjax.core.errors import UserError
+from vidjax.layers import checks
 from vidjax.layers.mobilenet_v2 import MobileNetV2
-from vidjax.layers.resnet2d import ResNet2D
-from vidjax.ops.shift import TemporalShift
+from vidjax.layers.resnet2d import NUM_STAGES, ResNet2D
+from vidjax.layers.style import Style
+from vidjax.ops.shift import DIRECTIONS, TemporalShift
 
 # name: fields of Model
 VARIANTS = {
@@ -19,17 +23,27 @@ VARIANTS = {
     "tsm_r101_8f": {"trunk": "resnet", "depths": (3, 4, 23, 3), "bottleneck": True, "every": 2},
     "tsm_mobilenet_v2_8f": {"trunk": "mobilenet_v2"},
 }
+MAP = "features"  # the last endpoint with time and space
 
 TRUNKS = ("resnet", "mobilenet_v2")
 SHIFTS = ("residual", "in-place")
 
 
 class Model(nn.Module):
-    """Backbone: [N, T, H, W, C] -> endpoints `stem`, `stage1` and so on, and `features`, all with T frames.
+    """Backbone: [N, T, H, W, C] -> endpoints `stem`, `stage1` and so on, and `features`.
 
-    `shift` "residual" puts the shift into the branch, "in-place" ahead of the block, so that the shortcut loses what
-    moved; `fraction` of the channels move each way, or with `direction` "one-directional" from the past only.
-    `depths`, `bottleneck` and `every` (the first of so many blocks shifts) are those of a ResNet.
+    All of them have T frames.
+
+    Fields:
+        trunk: the 2D network, one of TRUNKS.
+        depths: blocks in each stage of a ResNet.
+        bottleneck: whether a ResNet has bottlenecks or basic blocks.
+        every: the first of so many blocks of a ResNet shifts.
+        shift: "residual" shifts in the residual branch; "in-place" shifts ahead of the block, so
+            that the shortcut loses what was moved.
+        fraction: share of the channels that moves each way.
+        direction: "bidirectional", or "one-directional", which reads past frames only.
+        width: scales all channels.
     """
 
     trunk: str = "resnet"
@@ -40,26 +54,40 @@ class Model(nn.Module):
     fraction: float = 0.125
     direction: str = "bidirectional"
     width: float = 1.0
-    dtype: str = "float32"
-    lowering: str = "auto"
+    style: Style = Style()
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.one_of("trunk", self.trunk, TRUNKS)
+        checks.depths("depths", self.depths, NUM_STAGES)
+        checks.at_least("every", self.every, 1)
+        checks.one_of("shift", self.shift, SHIFTS)
+        checks.one_of("direction", self.direction, DIRECTIONS)
+        largest = 0.5 if self.direction == "bidirectional" else 1  # of two ways, or of one
+        if not 0 <= self.fraction <= largest:
+            raise UserError(
+                f"model.fraction is {self.fraction}; "
+                f"a {self.direction} shift moves 0 to {largest} of the channels each way."
+            )
+        checks.above_zero("width", self.width)
 
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-        for field, values in (("trunk", TRUNKS), ("shift", SHIFTS)):
-            if getattr(self, field) not in values:
-                raise ValueError(
-                    f"{field} is {getattr(self, field)!r}; there are {', '.join(values)}"
-                )
-        common = {
-            "mix": TemporalShift(self.fraction, self.direction),
-            "mix_shortcut": self.shift == "in-place",
-            "width": self.width,
-            "dtype": self.dtype,
-            "lowering": self.lowering,
-        }
+        mix = TemporalShift(self.fraction, self.direction)
+        mix_shortcut = self.shift == "in-place"
         if self.trunk == "resnet":
-            trunk = ResNet2D(self.depths, self.bottleneck, mix_every=self.every, **common)
+            trunk = ResNet2D(
+                self.depths,
+                self.bottleneck,
+                mix=mix,
+                mix_shortcut=mix_shortcut,
+                mix_every=self.every,
+                width=self.width,
+                style=self.style,
+            )
         else:
-            trunk = MobileNetV2(**common)
+            trunk = MobileNetV2(
+                mix=mix, mix_shortcut=mix_shortcut, width=self.width, style=self.style
+            )
         nn.share_scope(self, trunk)
         return trunk(video, train=train)

@@ -56,17 +56,24 @@ class BatchNorm(nn.Module):
     epsilon: float = 1e-5
     momentum: float = 0.9
     dtype: str = "float32"
+    frozen: bool = False  # running statistics in training, too, and no gradient into the variables
+    zero_scale: bool = False  # starts the scale at zero
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         shape = (x.shape[-1],)
-        scale = self.param("scale", nn.initializers.ones_init(), shape)
+        scale_init = nn.initializers.zeros if self.zero_scale else nn.initializers.ones
+        scale = self.param("scale", scale_init, shape)
         bias = self.param("bias", nn.initializers.zeros_init(), shape)
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
         variance = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
-        if not train:
-            factor = lax.rsqrt(variance.value + self.epsilon) * scale
-            return ((x.astype(jnp.float32) - mean.value) * factor + bias).astype(self.dtype)
+        if self.frozen or not train:
+            centre, spread = mean.value, variance.value
+            if self.frozen:
+                frozen = (scale, bias, centre, spread)
+                scale, bias, centre, spread = lax.stop_gradient(frozen)
+            factor = lax.rsqrt(spread + self.epsilon) * scale
+            return ((x.astype(jnp.float32) - centre) * factor + bias).astype(self.dtype)
         y, now, spread = normalise(x.astype(self.dtype), scale, bias, self.epsilon)
         if not self.is_initializing():
             mean.value = self.momentum * mean.value + (1 - self.momentum) * now

@@ -1,0 +1,220 @@
+"""The choices of a style in every family: norm, activation, epsilon, momentum, zero_init_last.
+
+That a choice is taken is read from the traced program of a training step, which costs no compiling.
+The sweep compares numbers.
+"""
+
+import re
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vidjax import models
+from vidjax.core.errors import UserError
+
+QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
+# a variant with normalisation of each family, where that is not the first
+NORMALISED = {"c3d": "c3d_bn", "convcolumn": "conv_column_6"}
+WITHOUT_NORM = ("fusion",)
+WITHOUT_RESIDUAL_BLOCKS = ("c3d", "convcolumn", "fusion", "i3d", "s3d")
+WITH_NORM = [name for name in models.names() if name not in WITHOUT_NORM]
+RESIDUAL = [name for name in models.names() if name not in WITHOUT_RESIDUAL_BLOCKS]
+# activations that belong to a gate and stay: half of X3D-XS's 26 blocks have one
+OF_GATES = {"x3d": 15}
+
+
+def build(name, **fields):
+    variant = NORMALISED.get(name, next(iter(models.family(name).VARIANTS)))
+    return models.build(
+        name, variant=variant, num_classes=3, width=0.1, lowering="native", **fields
+    )
+
+
+def clip(name):
+    """The shape of a small clip that the family takes."""
+    smallest = getattr(models.family(name), "MIN_CLIP", (2, 16, 16))
+    return (2, *smallest, 3)
+
+
+def variables_of(name, **fields):
+    module = build(name, **fields)
+    video = jax.ShapeDtypeStruct(clip(name), jnp.float32)
+    return jax.eval_shape(lambda video: module.init(jax.random.key(0), video), video)
+
+
+def paths(tree):
+    return set(flax.traverse_util.flatten_dict(tree, sep="/"))
+
+
+def training_program(name, **fields):
+    """The text of the traced program: logits in training from parameters, statistics and video."""
+    module = build(name, **fields)
+
+    def step(variables, video):
+        return module.apply(
+            variables,
+            video,
+            train=True,
+            mutable=["batch_stats"],
+            rngs={"dropout": jax.random.key(0)},
+        )
+
+    video = jax.ShapeDtypeStruct(clip(name), jnp.float32)
+    return str(jax.make_jaxpr(step)(variables_of(name, **fields), video))
+
+
+def count_batch_norms(program):
+    return len(re.findall(r"custom_vjp_call\[\s*name=normalise", program))
+
+
+@pytest.mark.parametrize("name", WITH_NORM)
+def test_every_norm_has_the_same_parameters_and_takes_the_place_of_all_batch_norms(name):
+    usual = variables_of(name)
+    assert count_batch_norms(training_program(name)) == len(paths(usual["batch_stats"])) / 2
+    for norm in ("frozen", "group", "layer"):
+        chosen = variables_of(name, norm=norm)
+        assert paths(chosen["params"]) == paths(usual["params"])
+        assert ("batch_stats" in chosen) == (norm == "frozen")
+        assert count_batch_norms(training_program(name, norm=norm)) == 0
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_an_activation_takes_the_place_of_all_others(name):
+    program = training_program(name, activation="elu")
+    assert "name=elu" in program
+    left = re.findall(r"name=(relu|relu6|leaky_relu|silu)\b", program)
+    assert len(left) == OF_GATES.get(name, 0)
+
+
+@pytest.mark.parametrize("name", RESIDUAL)
+def test_zero_init_last_starts_one_scale_a_block_at_zero(name):
+    """Counted in the traced program of the initial values: a scale of zeros is broadcast from 0."""
+    module = build(name, zero_init_last=True)
+    video = jax.ShapeDtypeStruct(clip(name), jnp.float32)
+    closed, shapes = jax.make_jaxpr(
+        lambda video: module.init(jax.random.key(0), video), return_shape=True
+    )(video)
+    zeros = set()
+    made_by = {out: eqn for eqn in closed.jaxpr.eqns for out in eqn.outvars}
+    leaves = jax.tree_util.tree_leaves_with_path(shapes)
+    for (path, _), out in zip(leaves, closed.jaxpr.outvars, strict=True):
+        keys = [key.key for key in path]
+        made = made_by[out]
+        if keys[-1] == "scale" and made.invars[0].val == 0:
+            zeros.add(keys[2])
+    blocks = {key for key in shapes["params"]["backbone"] if "block" in key}
+    blocks = blocks or {"stage1", "stage2", "stage3"}  # tiny3d has one block a stage
+    if name == "mobilenet_v2":  # blocks that stride or widen have no shortcut
+        blocks = {f"stage{s}_block{b}" for s, n in ((2, 2), (3, 3), (4, 4), (5, 3), (6, 3)) for b in range(2, n + 1)}
+    assert zeros == blocks
+
+
+@pytest.mark.parametrize("name", WITHOUT_RESIDUAL_BLOCKS)
+def test_zero_init_last_is_refused_without_residual_blocks(name):
+    with pytest.raises(UserError, match="has no residual blocks, so model.zero_init_last"):
+        build(name, zero_init_last=True)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"norm": "group"}, {"epsilon": 1e-3}, {"momentum": 0.99}], ids=str
+)
+@pytest.mark.parametrize("name, variant", [("c3d", "c3d"), ("fusion", "early_fusion")])
+def test_what_concerns_a_norm_is_refused_without_one(name, variant, fields):
+    (field,) = fields
+    with pytest.raises(UserError, match=f"has no normalisation, so model.{field} cannot"):
+        models.build(name, variant=variant, num_classes=3, **fields)
+
+
+@pytest.mark.parametrize(
+    "fields, sentence",
+    [
+        ({"norm": "bach"}, "model.norm is 'bach'; it is one of .*Did you mean 'batch'"),
+        ({"activation": "rely"}, "model.activation is 'rely'.*Did you mean 'relu'"),
+        ({"lowering": "fold"}, "model.lowering is 'fold'; it is one of auto, "),
+        ({"dtype": "float31"}, "model.dtype is 'float31'.*Did you mean 'float32'"),
+        ({"epsilon": -1.0}, "model.epsilon is -1.0; it is 0 or more"),
+        ({"momentum": 1.0}, "model.momentum is 1.0; it is at least 0 and less than 1"),
+        ({"momentum": 0.99, "norm": "layer"}, "the norm 'layer' has none"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_a_choice_that_does_not_exist_is_refused(fields, sentence):
+    with pytest.raises(UserError, match=sentence):
+        models.build("tiny3d", variant="tiny3d", num_classes=3, **fields)
+
+
+def trained(name, variables, video, **fields):
+    """Logits in training mode."""
+    module = build(name, **fields)
+
+    def forward(variables, video):
+        return module.apply(
+            variables,
+            video,
+            train=True,
+            mutable=["batch_stats"],
+            rngs={"dropout": jax.random.key(0)},
+        )[0]
+
+    return np.asarray(jax.jit(forward, compiler_options=QUICK)(variables, video))
+
+
+CHOICES = [
+    {"norm": "frozen"},
+    {"norm": "group"},
+    {"norm": "layer"},
+    {"epsilon": 0.5},
+    {"activation": "elu"},
+]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "tiny3d" else pytest.param(name, marks=pytest.mark.sweep) for name in WITH_NORM],
+)
+def test_every_choice_changes_the_logits_of_training(name):
+    rng = np.random.default_rng(0)
+    video = rng.standard_normal(clip(name), np.float32)
+    shapes = variables_of(name)
+    variables = jax.tree.map(lambda leaf: 0.1 + 0.1 * np.abs(rng.standard_normal(leaf.shape, np.float32)), shapes)
+    logits = [trained(name, variables, video)]
+    for choice in CHOICES:
+        logits.append(trained(name, variables, video, **choice))
+    for i, one in enumerate(logits):
+        assert np.isfinite(one).all()
+        for other in logits[:i]:
+            assert np.abs(one - other).max() > 1e-4
+
+
+def test_momentum_is_what_the_statistics_keep():
+    video = np.random.default_rng(0).standard_normal(clip("tiny3d"), np.float32)
+    means = []
+    for momentum in (0.9, 0.5):
+        module = build("tiny3d", momentum=momentum)
+        variables = jax.jit(module.init, compiler_options=QUICK)(jax.random.key(0), video)
+        _, changed = jax.jit(
+            lambda v, x, module=module: module.apply(v, x, train=True, mutable=["batch_stats"]),
+            compiler_options=QUICK,
+        )(variables, video)
+        means.append(changed["batch_stats"]["backbone"]["stem_norm"]["mean"])
+    np.testing.assert_allclose(means[1], 5 * means[0], rtol=1e-4)
+
+
+def test_zero_init_last_makes_each_block_its_shortcut():
+    """ResNet-18's first stage has no convolution in its shortcuts, so it leaves the stem as it is."""
+    module = models.build(
+        "resnet2d", variant="resnet18", num_classes=3, width=0.1, zero_init_last=True
+    )
+    video = np.random.default_rng(0).standard_normal((1, 16, 16, 3), np.float32)
+
+    def run(video):
+        variables = module.init(jax.random.key(0), video)
+        endpoints, _ = module.apply(variables, video, method="endpoints_and_logits")
+        return endpoints["stem"], endpoints["stage1"]
+
+    stem, stage1 = jax.jit(run, compiler_options=QUICK)(video)
+    assert np.abs(stem).max() > 0
+    np.testing.assert_array_equal(stem, stage1)

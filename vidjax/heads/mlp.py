@@ -1,0 +1,61 @@
+"""One answer for the whole clip: the average over time and space, hidden layers, a linear layer."""
+
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vidjax.layers import checks
+from vidjax.layers.norm import Norm
+from vidjax.layers.style import ACTIVATIONS, Style
+
+NORMS = ("", "batch", "layer")
+
+
+class Head(nn.Module):
+    """endpoints["features"] [N, T, H, W, C] -> logits [N, num_classes], float32.
+
+    Fields:
+        num_classes: number of logits.
+        hidden: width of each hidden layer.
+        norm: behind each hidden layer: "batch", "layer", or "" for none.
+        dropout: behind the activation of each hidden layer, in training.
+        activation: a name in `layers.style.ACTIVATIONS`.
+    """
+
+    num_classes: int
+    hidden: tuple[int, ...] = (256,)
+    norm: str = ""
+    dropout: float = 0.0
+    activation: str = "relu"
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.at_least("num_classes", self.num_classes, 1, room="head")
+        checks.not_empty("hidden", self.hidden, room="head")
+        checks.sizes("hidden", self.hidden, room="head")
+        checks.one_of("norm", self.norm, NORMS, room="head")
+        checks.share("dropout", self.dropout, room="head")
+        checks.one_of("activation", self.activation, tuple(ACTIVATIONS), room="head")
+
+    @nn.compact
+    def __call__(
+        self,
+        endpoints: Mapping[str, jax.Array],
+        *,
+        clip_shape: tuple[int, int, int],
+        train: bool,
+    ) -> jax.Array:
+        """Does not read `clip_shape`, the T, H and W of the input clip."""
+        x = endpoints["features"].astype(jnp.float32)
+        x = x.mean(axis=(1, 2, 3))  # [N, C]
+        he = nn.initializers.he_normal()
+        for number, width in enumerate(self.hidden, start=1):
+            x = nn.Dense(width, kernel_init=he, name=f"hidden{number}")(x)
+            if self.norm:
+                x = Norm(style=Style(norm=self.norm), name=f"norm{number}")(x, train=train)
+            x = ACTIVATIONS[self.activation](x)
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        init = nn.initializers.normal(0.01)
+        return nn.Dense(self.num_classes, kernel_init=init, name="logits")(x)
