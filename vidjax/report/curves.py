@@ -1,126 +1,199 @@
-"""Training curves: loss, top-1 and learning rate over steps, each line named where it ends."""
+"""Training curves: loss, the task's scalars and learning rate over steps.
 
-from __future__ import annotations
+Each line is named where it ends. Grey is training, blue is validation.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from vidjax.report.read import Run, number
-from vidjax.report.theme import LIGHT, Theme, make_figure, points, put_heading, to_png
+from vidjax.report.png import to_png
+from vidjax.report.read import Run, Scalar
+from vidjax.report.theme import LIGHT, Theme, make_figure, points, put_heading
+from vidjax.report.values import PERCENT, short_count
 
-WIDTH, HEIGHT = 1040, 340
-# left edge and width of the panels in CSS pixels; the room to the right of a panel holds the names of its lines
-PANELS = {"loss": (52, 290), "top1": (488, 280), "rate": (918, 100)}
-TOP, BOTTOM = 96, 46
-KEYS = ("train/loss", "train/top1", "train/learning_rate", "val/loss", "val/top1")
+WIDTH = 1040  # of the picture; this and all lengths below are in CSS pixels
+TOP, BOTTOM = 96, 46  # room above the first row of panels, and below each
+PANEL_HEIGHT = 198
+ROW_HEIGHT = 290  # from one row of panels to the next
+# Left edge and width of the panels of a row. The gap between two holds the names of the lines.
+COLUMNS = ((52, 290), (488, 280))
+RATE_COLUMN = (918, 100)
+END_GAP = 32  # between the names of two lines, which have two lines of text each
+
+# Every loss is a cross-entropy with natural logarithms, so far.
+LOSS = Scalar("loss", "loss (nats)")
+RATE = "train/learning_rate"
+# With more points than this, a marker at each would hide the line.
+MAX_MARKED = 40
+
+
+@dataclass(frozen=True)
+class End:
+    """The end of a line, where its name is written."""
+
+    value: float
+    name: str
+    color: str
 
 
 def draw_curves(run: Run, *, theme: Theme = LIGHT) -> bytes | None:
-    """PNG of the curves, None where metrics.jsonl has no finite value of any."""
-    if not any(run.series(key)[0].size for key in KEYS):
+    """The PNG of the curves; None where metrics.jsonl has no finite value of any."""
+    panels = (LOSS, *run.curves)
+    if not is_logged(run, panels):
         return None
-    figure = make_figure(WIDTH, HEIGHT, theme=theme)
-    title = "Training curves"
-    steps = [line["step"] for line in run.metrics]
-    put_heading(
-        figure, title, f"{run.name}, to step {max(steps):,}", theme=theme, synthetic=run.synthetic
+    num_rows = -(-len(panels) // len(COLUMNS))
+    figure = make_figure(
+        WIDTH, TOP + PANEL_HEIGHT + BOTTOM + (num_rows - 1) * ROW_HEIGHT, theme=theme
     )
-    axes = {}
-    for name, (left, width) in PANELS.items():
-        box = (left / WIDTH, BOTTOM / HEIGHT, width / WIDTH, (HEIGHT - TOP - BOTTOM) / HEIGHT)
-        axes[name] = figure.add_axes(box, facecolor=theme.paper)
-        set_axes(
-            axes[name],
-            (min(0, *steps), max(1, *steps)),
-            theme=theme,
-            num_ticks=2 if name == "rate" else 5,
-        )
-    draw_panel(axes["loss"], run, "loss", theme=theme)
-    draw_panel(axes["top1"], run, "top1", theme=theme)
-    draw_rate(axes["rate"], run, theme=theme)
-    return to_png(figure, title=title + (" (synthetic data)" if run.synthetic else ""))
+    steps = [line["step"] for line in run.metrics]
+    title = "Training curves"
+    subtitle = f"{run.name}, to step {max(steps):,}"
+    put_heading(figure, title, subtitle, theme=theme, synthetic=run.synthetic)
+
+    for position, scalar in enumerate(panels):
+        row, column = divmod(position, len(COLUMNS))
+        axes = add_axes(figure, row, COLUMNS[column], theme=theme)
+        set_steps(axes, steps, num_ticks=5)
+        draw_panel(axes, run, scalar, theme=theme)
+
+    # Without any curve of the task, the learning rate gets the place of the first.
+    rate_column = RATE_COLUMN
+    if not run.curves:
+        rate_column = COLUMNS[1]
+    axes = add_axes(figure, 0, rate_column, theme=theme)
+    set_steps(axes, steps, num_ticks=2)
+    draw_rate(axes, run, theme=theme)
+    return to_png(figure, title=title, synthetic=run.synthetic)
 
 
-def set_axes(axes: Axes, limits: tuple[int, int], *, theme: Theme, num_ticks: int) -> None:
-    axes.set_xlim(*limits)
+def is_logged(run: Run, panels: tuple[Scalar, ...]) -> bool:
+    """Whether metrics.jsonl has a finite value of anything that is drawn."""
+    keys = [RATE]
+    for scalar in panels:
+        keys += [f"train/{scalar.name}", f"val/{scalar.name}"]
+    return any(run.series(key)[0].size for key in keys)
+
+
+def add_axes(figure: Figure, row: int, column: tuple[int, int], *, theme: Theme) -> Axes:
+    """Empty axes in a row of panels; `column` is the left edge and the width."""
+    left, width = column
+    height = figure.get_size_inches()[1] / figure.get_size_inches()[0] * WIDTH
+    bottom = height - TOP - row * ROW_HEIGHT - PANEL_HEIGHT
+    box = (left / WIDTH, bottom / height, width / WIDTH, PANEL_HEIGHT / height)
+    axes = figure.add_axes(box, facecolor=theme.paper)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(theme.muted)
     axes.tick_params(colors=theme.muted, labelsize=points(11), length=0, pad=4)
     axes.grid(axis="y", color=theme.rule, linewidth=points(1))
     axes.set_axisbelow(True)
-    axes.xaxis.set_major_locator(MaxNLocator(num_ticks, integer=True, steps=(1, 2, 5, 10)))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: short_count(step)))
     axes.set_xlabel("step", color=theme.muted, fontsize=points(11), labelpad=3)
+    return axes
 
 
-def draw_panel(axes: Axes, run: Run, name: str, *, theme: Theme) -> None:
-    """Training as logged (pale) and smoothed, validation with its points, both named with their last value."""
-    title, unit, scale = {
-        "loss": ("loss (nats)", "", 1),
-        "top1": ("top-1 (% of clips)", " %", 100),
-    }[name]
-    set_title(axes, title, theme=theme)
+def set_steps(axes: Axes, steps: list[int], *, num_ticks: int) -> None:
+    """The horizontal axis: from step 0 to the last one, with short round numbers."""
+    axes.set_xlim(min(0, *steps), max(1, *steps))
+    axes.xaxis.set_major_locator(MaxNLocator(num_ticks, integer=True, steps=(1, 2, 5, 10)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: short_count(step)))
+
+
+def draw_panel(axes: Axes, run: Run, scalar: Scalar, *, theme: Theme) -> None:
+    """One scalar: training and validation, each named with its last value."""
+    scale = 1
+    if scalar.unit == PERCENT:
+        scale = 100
+    set_title(axes, panel_title(scalar), theme=theme)
     ends = []
-    steps, values = run.series(f"train/{name}")
+    steps, values = run.series(f"train/{scalar.name}")
     if steps.size:
-        smooth = smoothed(values * scale)
-        axes.plot(steps, values * scale, color=theme.training, linewidth=points(1), alpha=0.35)
-        axes.plot(
-            steps, smooth, color=theme.training, linewidth=points(2), marker=lone_marker(steps)
-        )
-        ends.append((smooth[-1], "training", theme.training))
-    steps, values = run.series(f"val/{name}")
-    if steps.size:  # not clipped: the last point lies on the edge
-        marker = "o" if steps.size <= 40 else lone_marker(steps)
-        axes.plot(
-            steps,
-            values * scale,
-            color=theme.right,
-            linewidth=points(2.2),
-            marker=marker,
-            markersize=points(5),
-            clip_on=False,
-        )
-        ends.append((values[-1] * scale, "validation", theme.right))
+        ends.append(plot_training(axes, steps, values * scale, theme=theme))
+    steps, values = run.series(f"val/{scalar.name}")
+    if steps.size:
+        ends.append(plot_validation(axes, steps, values * scale, theme=theme))
     if not ends:
         put_nothing(axes, theme=theme)
         return
     axes.set_ylim(*padded_limits(axes))
-    if unit:
-        set_percent_axis(axes, run, theme=theme)
-    name_ends(axes, ends, unit=unit, theme=theme)  # last: the names stand by the limits
+    if scalar.unit == PERCENT:
+        set_percent_axis(axes, 100 * scalar.chance, theme=theme)
+    # The names come last, since they stand by the limits of the axis.
+    name_ends(axes, ends, unit=scalar.unit)
+
+
+def panel_title(scalar: Scalar) -> str:
+    """The title of a panel with its unit in brackets."""
+    if not scalar.unit:
+        return scalar.title
+    if scalar.of_clips:
+        return f"{scalar.title} ({scalar.unit} of clips)"
+    return f"{scalar.title} ({scalar.unit})"
+
+
+def plot_training(axes: Axes, steps: np.ndarray, values: np.ndarray, *, theme: Theme) -> End:
+    """The training as it was logged, pale, and smoothed: steps [S], values [S]."""
+    smooth = smoothed(values)
+    axes.plot(steps, values, color=theme.training, linewidth=points(1), alpha=0.35)
+    axes.plot(
+        steps,
+        smooth,
+        color=theme.training,
+        linewidth=points(2),
+        marker=lone_marker(steps),
+    )
+    return End(smooth[-1], "training", theme.training)
+
+
+def plot_validation(axes: Axes, steps: np.ndarray, values: np.ndarray, *, theme: Theme) -> End:
+    """The validation with a marker at each point: steps [S], values [S]."""
+    marker = "o"
+    if steps.size > MAX_MARKED:
+        marker = None
+    axes.plot(
+        steps,
+        values,
+        color=theme.right,
+        linewidth=points(2.2),
+        marker=marker,
+        markersize=points(5),
+        clip_on=False,  # the last point lies on the edge
+    )
+    return End(values[-1], "validation", theme.right)
 
 
 def padded_limits(axes: Axes) -> tuple[float, float]:
-    """From zero, which both loss and accuracy have as their natural end, to a little above the highest point."""
-    top = max(float(np.max(line.get_ydata())) for line in axes.lines)
-    bottom = min(0.0, *(float(np.min(line.get_ydata())) for line in axes.lines))
-    return bottom, top * 1.06 if top > 0 else 1.0
+    """From zero, where both losses and shares end, to a little above the highest point."""
+    lowest = highest = 0.0
+    for line in axes.lines:
+        lowest = min(lowest, float(np.min(line.get_ydata())))
+        highest = max(highest, float(np.max(line.get_ydata())))
+    if highest == 0:
+        return lowest, 1.0
+    return lowest, 1.06 * highest
 
 
-def name_ends(axes: Axes, ends: list[tuple[float, str, str]], *, unit: str, theme: Theme) -> None:
-    """Names to the right of the panel, at the height of each line's end but never closer than two lines of text."""
+def name_ends(axes: Axes, ends: list[End], *, unit: str) -> None:
+    """Writes names to the right of the panel, at the height of each line's end."""
     low, high = axes.get_ylim()
-    height = axes.get_position().height * HEIGHT
-    gap = 32 / height
-    places = sorted(
-        ((value - low) / (high - low), value, name, color) for value, name, color in ends
-    )
-    heights = [place[0] for place in places]
+    ends = sorted(ends, key=lambda end: end.value)
+    heights = [(end.value - low) / (high - low) for end in ends]  # as shares of the panel
+    gap = END_GAP / PANEL_HEIGHT
     if len(heights) == 2 and heights[1] - heights[0] < gap:
+        # Two names that would overlap move apart, and stay within the panel.
         middle = float(np.clip(sum(heights) / 2, gap / 2, 1 - gap / 2))
         heights = [middle - gap / 2, middle + gap / 2]
-    for y, (_, value, name, color) in zip(heights, places, strict=True):
-        text = f"{name}\n{value:.1f}{unit}" if unit else f"{name}\n{value:.3g}"
+    for height, end in zip(heights, ends, strict=True):
         axes.annotate(
-            text,
-            (1, y),
+            f"{end.name}\n{end_text(end.value, unit)}",
+            (1, height),
             xycoords="axes fraction",
             xytext=(points(10), 0),
             textcoords="offset points",
-            color=color,
+            color=end.color,
             fontsize=points(12),
             fontweight="bold",
             va="center",
@@ -128,39 +201,56 @@ def name_ends(axes: Axes, ends: list[tuple[float, str, str]], *, unit: str, them
         )
 
 
-def set_percent_axis(axes: Axes, run: Run, *, theme: Theme) -> None:
-    """No more than 100 %, and a dotted line where a uniform guess would be."""
-    num_classes = number(run.data.get("num_classes"))
-    chance = 100 / num_classes if num_classes > 1 else 0.0
-    axes.set_ylim(0, min(max(axes.get_ylim()[1], 1.25 * chance), 101))
+def end_text(value: float, unit: str) -> str:
+    """The last value of a line; a share comes in per cent already."""
+    if unit == PERCENT:
+        return f"{value:.1f} %"
+    return f"{value:.3g} {unit}".strip()
+
+
+def set_percent_axis(axes: Axes, chance: float, *, theme: Theme) -> None:
+    """Ends at 100 % at most, with a dotted line where a uniform guess would be, unless NaN."""
+    top = axes.get_ylim()[1]
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10)))
-    if not chance:
+    if not 0 < chance < 100:
+        axes.set_ylim(0, min(top, 101))
         return
+    axes.set_ylim(0, min(max(top, 1.25 * chance), 101))
     axes.axhline(chance, color=theme.muted, linewidth=points(1), linestyle=(0, (1, 2)))
-    text = f"chance {chance:.3g} %"
-    look = {"color": theme.muted, "fontsize": points(10.5), "va": "bottom", "ha": "right"}
     axes.annotate(
-        text, (axes.get_xlim()[1], chance), xytext=(0, 2), textcoords="offset points", **look
+        f"chance {chance:.3g} %",
+        (axes.get_xlim()[1], chance),
+        xytext=(0, 2),
+        textcoords="offset points",
+        color=theme.muted,
+        fontsize=points(10.5),
+        va="bottom",
+        ha="right",
     )
 
 
 def draw_rate(axes: Axes, run: Run, *, theme: Theme) -> None:
+    """The learning rate, with its highest value as the one number of the axis."""
     set_title(axes, "learning rate", theme=theme)
-    steps, values = run.series("train/learning_rate")
+    steps, values = run.series(RATE)
     if not steps.size:
         put_nothing(axes, theme=theme)
         return
     axes.plot(steps, values, color=theme.ink, linewidth=points(1.6), marker=lone_marker(steps))
     axes.set_ylim(*padded_limits(axes))
-    axes.set_yticks([0, max(values)] if max(values) > 0 else [0])
+    axes.set_yticks(sorted({0, max(values)}))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
 
 
 def set_title(axes: Axes, title: str, *, theme: Theme) -> None:
-    axes.set_title(title, loc="left", color=theme.ink, fontsize=points(12.5), pad=7)
+    """The name of a panel, above its left edge."""
+    axes.set_title(
+        title, loc="left", color=theme.ink, fontsize=points(12.5), pad=7, parse_math=False
+    )
 
 
 def put_nothing(axes: Axes, *, theme: Theme) -> None:
+    """Says in an empty panel that nothing was logged."""
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_locator(MaxNLocator(1))
     axes.tick_params(labelleft=False)
@@ -176,21 +266,17 @@ def put_nothing(axes: Axes, *, theme: Theme) -> None:
 
 
 def smoothed(values: np.ndarray) -> np.ndarray:
-    """Mean over a window of about a twentieth of the points, cut short at the ends: float [S] -> [S]."""
+    """Mean over a window of about a twentieth of the points, cut at the ends: [S] -> [S]."""
     half = values.size // 40
-    sums = np.concatenate([[0.0], np.cumsum(values)])
+    sums = np.concatenate([[0.0], np.cumsum(values)])  # [S + 1]
     index = np.arange(values.size)
-    first, last = np.maximum(index - half, 0), np.minimum(index + half + 1, values.size)
+    first = np.maximum(index - half, 0)
+    last = np.minimum(index + half + 1, values.size)
     return (sums[last] - sums[first]) / (last - first)
 
 
 def lone_marker(steps: np.ndarray) -> str | None:
-    return "o" if steps.size == 1 else None
-
-
-def short_count(step: float) -> str:
-    """1500 -> 1.5k, 20000 -> 20k."""
-    for unit, name in ((1e6, "M"), (1e3, "k")):
-        if abs(step) >= unit:
-            return f"{step / unit:g}{name}"
-    return f"{step:g}"
+    """A marker for a single point, which has no line."""
+    if steps.size == 1:
+        return "o"
+    return None

@@ -1,75 +1,64 @@
-"""Small pieces of HTML: tables, pictures as data URIs, numbers as text; whatever comes from a file is escaped here."""
+"""HTML by Jinja2: every text is escaped, and macros draw what several sections share.
 
-from __future__ import annotations
+The templates lie in templates/. A kind of section holds its own as text, so that it is one file.
+The macros `badge`, `heading` and `picture` of templates/macros.html are known in every template.
+"""
 
 import base64
-import math
-from html import escape
+import functools
 from typing import Any
 
-from vidjax.report.read import Run, number
+import jinja2
+from markupsafe import Markup
+
+from vidjax.report import values
+from vidjax.report.png import png_size
 from vidjax.report.theme import SCALE
 
-BADGE = '<span class="badge">synthetic data</span>'
+MACROS = "macros.html"
 
 
-def table(heads: tuple[str, ...], rows: list[tuple[str, ...]], *, first_num: int = 1) -> str:
-    """Cells as text; columns from `first_num` on are numbers, set right."""
-    top = "".join(
-        f'<th scope="col"{" class=num" if at >= first_num else ""}>{escape(h)}</th>'
-        for at, h in enumerate(heads)
+@functools.cache
+def environment() -> jinja2.Environment:
+    """The environment of all templates."""
+    env = jinja2.Environment(
+        loader=jinja2.PackageLoader("vidjax.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    body = ""
-    for row in rows:
-        cells = "".join(
-            f"<td{' class=num' if at >= first_num else ''}>{escape(c)}</td>"
-            for at, c in enumerate(row)
-        )
-        body += f"<tr>{cells}</tr>"
-    return (
-        f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    env.filters["bar_width"] = values.bar_width
+    env.filters["count"] = values.count
+    env.filters["percent"] = values.percent
+    env.filters["rough_percent"] = values.rough_percent
+    env.filters["data_uri"] = data_uri
+    env.filters["page_size"] = page_size
+    macros = env.get_template(MACROS).module
+    for name in ("badge", "heading", "picture"):
+        env.globals[name] = getattr(macros, name)
+    return env
 
 
-def picture(
-    name: str, pictures: dict[str, bytes], dark: dict[str, bytes], alt: str, run: Run
-) -> str:
-    """An image with its dark twin; width and height from the PNG's header, so that the page does not jump."""
-    width, height = (int.from_bytes(pictures[name][at : at + 4], "big") // SCALE for at in (16, 20))
-    alt += " (synthetic data)" if run.synthetic else ""
-    source = (
-        f'<source media="(prefers-color-scheme: dark)" srcset="{data_uri(dark[name])}">'
-        if name in dark
-        else ""
-    )
-    image = f'<img src="{data_uri(pictures[name])}" width="{width}" height="{height}" alt="{escape(alt)}">'
-    return f'<div class="wide drawn"><picture>{source}{image}</picture></div>'
+def render_file(name: str, **content: Any) -> str:
+    """A template of templates/ with its variables filled in."""
+    return environment().get_template(name).render(**content)
 
 
-def data_uri(content: bytes) -> str:
-    kind = "png" if content.startswith(b"\x89PNG") else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+def render(template: str, **content: Any) -> Markup:
+    """A template given as text, filled in; the result is HTML and is not escaped again."""
+    return Markup(environment().from_string(template).render(**content))
 
 
-def percent(fraction: float) -> str:
-    return "–" if math.isnan(fraction) else f"{100 * fraction:.1f} %"
+def data_uri(picture: bytes) -> str:
+    """A PNG or a JPEG as an address that holds the whole picture."""
+    kind = "jpeg"
+    if picture.startswith(b"\x89PNG"):
+        kind = "png"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
 
 
-def count(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:,.0f}"
-
-
-def count_text(value: Any) -> str:
-    return count(number(value)) if not math.isnan(number(value)) else unknown()
-
-
-def text(value: Any) -> str:
-    return escape(str(value)) if value else unknown()
-
-
-def code(value: Any) -> str:
-    return f"<code>{escape(str(value))}</code>" if value else unknown()
-
-
-def unknown() -> str:
-    return '<span class="quiet">not recorded</span>'
+def page_size(png: bytes) -> tuple[int, int]:
+    """Width and height of a PNG in CSS pixels, so that the page doesn't jump while it loads."""
+    width, height = png_size(png)
+    return width // SCALE, height // SCALE

@@ -1,96 +1,134 @@
-"""Work folder -> Run, a plain dataclass: whatever can be read, and a sentence for whatever cannot."""
-
-from __future__ import annotations
+"""A work folder's files become a Run: what can be read, and a sentence about what cannot."""
 
 import json
 import math
-from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vidjax.core.errors import ReportError
+from vidjax.report.values import as_dict, as_list, count, number
 
+# A folder with one of these is a work folder.
 MARKS = ("config.json", "env.json", "metrics.jsonl", "evaluation")
 
 
 @dataclass(frozen=True)
-class Clip:
-    """One evaluated clip: its class index, the best classes with their probabilities, its frames if they were saved."""
+class Scalar:
+    """A number that a task measures, and how it is shown."""
 
-    id: str
-    label: int
-    top5: tuple[int, ...]
-    probabilities: tuple[float, ...]
-    loss: float
-    strip: Path | None
+    name: str  # as in metrics.jsonl, behind "train/" or "val/"
+    title: str  # for people
+    unit: str = ""  # "%" for a share in 0..1, "" for a number that has no unit
+    of_clips: bool = False  # whether it is a share of all clips, which then has a known error
+    chance: float = math.nan  # what a uniform guess would reach; NaN where nobody says
+    value: float = math.nan  # in an evaluation
 
-    @property
-    def is_mistake(self) -> bool:
-        return self.top5[0] != self.label
+
+LOSS = Scalar("loss", "loss")  # what every task measures
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """evaluation/<split>.json; `confusion` is int64 [num_classes, num_classes], row = true, column = predicted."""
+    """The content of evaluation/<split>.json."""
 
     split: str
     step: int | None
-    num_clips: int
-    scores: dict[str, float]  # loss, top1, top5, mean_class; NaN where the file has none
+    num_clips: float  # NaN where the file does not say
     classes: tuple[str, ...]
-    confusion: np.ndarray
-    clips: tuple[Clip, ...]
+    scalars: tuple[Scalar, ...]  # in the order in which they are shown
+    sections: tuple[dict[str, Any], ...]  # as they are in the file; see sections/
+
+    def values(self) -> dict[str, float]:
+        """The value of each scalar by its name."""
+        return {scalar.name: scalar.value for scalar in self.scalars}
 
 
 @dataclass(frozen=True)
 class Run:
-    """All that a report shows. `metrics`: one dict a step, sorted; `problems`: sentences for the reader."""
+    """All that a report shows of a work folder."""
 
     workdir: Path
     split: str
     config: dict[str, Any]
     env: dict[str, Any]
-    metrics: tuple[dict[str, Any], ...]
+    metrics: tuple[dict[str, Any], ...]  # one entry a step, in the order of the steps
     evaluation: Evaluation | None
-    problems: tuple[str, ...]
+    problems: tuple[str, ...]  # sentences for the reader
 
     @property
     def name(self) -> str:
+        """The name of the folder."""
         return self.workdir.resolve().name
 
     @property
     def data(self) -> dict[str, Any]:
+        """What env.json says about the data."""
         return as_dict(self.env.get("data"))
 
     @property
+    def task(self) -> dict[str, Any]:
+        """What env.json says about the task."""
+        return as_dict(self.env.get("task"))
+
+    @property
     def synthetic(self) -> bool:
-        """Whether the data set says it is synthetic, by its flag or, in an env.json without one, by its sentence."""
+        """Whether the clips are synthetic, so that every picture has to say so."""
         flag = self.data.get("synthetic")
-        return (
-            flag
-            if isinstance(flag, bool)
-            else "synthetic" in str(self.data.get("about", "")).lower()
-        )
+        if isinstance(flag, bool):
+            return flag
+        # A data set without the flag may still say it in its sentence.
+        return "synthetic" in str(self.data.get("about", "")).lower()
 
     @property
     def num_frames(self) -> int | None:
+        """How many frames a clip had in this run."""
         value = as_dict(self.config.get("data")).get("num_frames")
-        return value if isinstance(value, int) and value > 0 else None
+        if isinstance(value, int) and value > 0:
+            return value
+        return None
+
+    @property
+    def curves(self) -> tuple[Scalar, ...]:
+        """The scalars that are drawn over the steps, the loss aside."""
+        return read_scalars(self.task.get("curves"))
+
+    @property
+    def scalars(self) -> tuple[Scalar, ...]:
+        """Which scalars the results list, in their order, with the loss at the end."""
+        # An evaluation file lists them. Before there is one, env.json has their names.
+        if self.evaluation:
+            scalars = self.evaluation.scalars
+        else:
+            scalars = read_scalars(self.task.get("scalars")) or self.curves
+        others = tuple(scalar for scalar in scalars if scalar.name != LOSS.name)
+        return (*others, LOSS)
+
+    @property
+    def subtitle(self) -> str:
+        """The quiet line of an evaluation's picture: which run, split and step, how many clips."""
+        if self.evaluation is None:
+            return self.name
+        line = f"{self.name}, {count(self.evaluation.num_clips)} {self.split} clips"
+        if self.evaluation.step is not None:
+            line += f" at step {self.evaluation.step:,}"
+        return line
 
     def series(self, key: str) -> tuple[np.ndarray, np.ndarray]:
         """Steps int64 [S] and finite values float64 [S] of one scalar of metrics.jsonl."""
-        points = [(line["step"], number(line.get(key))) for line in self.metrics]
-        points = [(step, value) for step, value in points if math.isfinite(value)]
-        return np.array([p[0] for p in points], np.int64), np.array(
-            [p[1] for p in points], np.float64
-        )
+        steps, values = [], []
+        for line in self.metrics:
+            value = number(line.get(key))
+            if math.isfinite(value):
+                steps.append(line["step"])
+                values.append(value)
+        return np.array(steps, np.int64), np.array(values, np.float64)
 
 
 def read_run(workdir: str | Path, *, split: str = "validation") -> Run:
-    """Read a work folder. Raises ReportError where there is none; damaged files become `problems`."""
+    """Reads a work folder; damaged files become `problems`. Raises ReportError without a folder."""
     workdir = Path(workdir)
     if not workdir.is_dir():
         raise ReportError(
@@ -98,16 +136,25 @@ def read_run(workdir: str | Path, *, split: str = "validation") -> Run:
         )
     if not any((workdir / mark).exists() for mark in MARKS):
         raise ReportError(f"{workdir} is not a work folder: it has none of {', '.join(MARKS)}.")
+
     problems: list[str] = []
-    config = as_dict(read_json(workdir / "config.json", problems))
-    env = as_dict(read_json(workdir / "env.json", problems))
+    config = read_json(workdir / "config.json", problems)
+    env = read_json(workdir / "env.json", problems)
     metrics = read_metrics(workdir / "metrics.jsonl", problems)
-    evaluation = read_evaluation(workdir / "evaluation", split, problems)
-    return Run(workdir, split, config, env, metrics, evaluation, tuple(problems))
+    evaluation = read_evaluation(workdir / "evaluation" / f"{split}.json", problems)
+    return Run(
+        workdir=workdir,
+        split=split,
+        config=as_dict(config),
+        env=as_dict(env),
+        metrics=metrics,
+        evaluation=evaluation,
+        problems=tuple(problems),
+    )
 
 
 def read_json(path: Path, problems: list[str]) -> Any:
-    """The file's value; None and, if the file is there, a line in `problems` where it cannot be read."""
+    """The file's value; None where it is absent or, with a line in `problems`, is no JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -118,99 +165,81 @@ def read_json(path: Path, problems: list[str]) -> Any:
 
 
 def read_metrics(path: Path, problems: list[str]) -> tuple[dict[str, Any], ...]:
-    """Lines merged by step, the later line winning: a resumed run writes the steps after its checkpoint again."""
+    """The lines of metrics.jsonl, merged by step, in the order of the steps."""
     try:
+        # A line of a killed run can end inside a character.
         lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     except FileNotFoundError:
         return ()
     except OSError as error:
         problems.append(f"{path.name} could not be read: {error}.")
         return ()
-    steps: dict[int, dict[str, Any]] = {}
+
+    # A resumed run writes the steps after its checkpoint again: the later line wins.
+    entries: dict[int, dict[str, Any]] = {}
     bad = []
     for position, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             entry = json.loads(line)
-            steps.setdefault(int(entry["step"]), {}).update(entry)
+            entries.setdefault(int(entry["step"]), {}).update(entry)
         except (ValueError, TypeError, KeyError, OverflowError):
             bad.append(position)
+
     if bad == [len(lines)]:
         problems.append(
-            f"The last line of {path.name} is half-written, as a killed run leaves it; it was left out."
+            f"The last line of {path.name} is half-written, as a killed run leaves it; "
+            "it was left out."
         )
     elif bad:
         problems.append(
             f"{len(bad)} of the lines of {path.name} could not be read, the first is line {bad[0]}."
         )
-    return tuple({**steps[step], "step": step} for step in sorted(steps))
+    return tuple({**entries[step], "step": step} for step in sorted(entries))
 
 
-def read_evaluation(folder: Path, split: str, problems: list[str]) -> Evaluation | None:
-    """evaluation/<split>.json and the paths of its strips; None where there is no usable file."""
-    raw = read_json(folder / f"{split}.json", problems)
+def read_evaluation(path: Path, problems: list[str]) -> Evaluation | None:
+    """The evaluation of one split; None where there is no usable file."""
+    raw = read_json(path, problems)
     if raw is None:
         return None
-    try:
-        classes = tuple(str(name) for name in raw["classes"])
-        confusion = np.array(raw["confusion"], np.int64).reshape(len(classes), len(classes))
-        scores = {key: number(raw.get(key)) for key in ("loss", "top1", "top5", "mean_class")}
-        clips = raw.get("clips") or ()
-        strips = find_strips(folder / split, [str(clip["id"]) for clip in clips])
-        clips = [read_clip(clip, strips, len(classes)) for clip in clips]
-        step = raw.get("step")
-        step = step if isinstance(step, int) else None
-        num_clips = int(raw.get("num_clips", confusion.sum()))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        problems.append(
-            f"evaluation/{split}.json is not an evaluation ({error!r}); run the evaluate job again."
-        )
-        return None
+    content = as_dict(raw)
+    for key in ("scalars", "sections"):
+        if not isinstance(content.get(key), list):
+            problems.append(
+                f"evaluation/{path.name} is not an evaluation: it has no list {key!r}. "
+                "Run the evaluate job again."
+            )
+            return None
+
+    step = content.get("step")
+    if not isinstance(step, int):
+        step = None
     return Evaluation(
-        split, step, num_clips, scores, classes, confusion, tuple(clip for clip in clips if clip)
+        split=path.stem,
+        step=step,
+        num_clips=number(content.get("num_clips")),
+        classes=tuple(map(str, as_list(content.get("classes")))),
+        scalars=read_scalars(content["scalars"]),
+        sections=tuple(map(as_dict, content["sections"])),
     )
 
 
-def find_strips(folder: Path, ids: list[str]) -> dict[str, Path]:
-    """Clip id -> strip, under its whole id or, where no other clip ends so, under the id's last part."""
-    # by what lies there, not by what the ids say: an id with "../" leads nowhere
-    found = {
-        path.relative_to(folder).as_posix().removesuffix(".png"): path
-        for path in folder.rglob("*.png")
-    }
-    last = {name: PurePosixPath(name).name for name in ids}
-    times = Counter(last.values())
-    strips = {
-        name: found.get(name) or (found.get(last[name]) if times[last[name]] == 1 else None)
-        for name in ids
-    }
-    return {name: path for name, path in strips.items() if path}
-
-
-def read_clip(raw: dict[str, Any], strips: dict[str, Path], num_classes: int) -> Clip | None:
-    """One entry of `clips`; None for a clip without label or prediction, which is neither right nor wrong."""
-    label, top5 = int(raw["label"]), tuple(int(index) for index in raw["top5"])
-    if not top5 or not all(0 <= index < num_classes for index in (label, *top5)):
-        return None
-    probabilities = tuple(number(value) for value in raw.get("probabilities") or ())
-    probabilities += (math.nan,) * (len(top5) - len(probabilities))
-    return Clip(
-        id=str(raw["id"]),
-        label=label,
-        top5=top5,
-        probabilities=probabilities[: len(top5)],
-        loss=number(raw.get("loss")),
-        strip=strips.get(str(raw["id"])),
-    )
-
-
-def as_dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def number(value: Any) -> float:
-    """A float, NaN for anything that is not a number."""
-    return (
-        float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    )
+def read_scalars(raw: Any) -> tuple[Scalar, ...]:
+    """A list of scalars as env.json and evaluation files have it; entries without a name go."""
+    scalars = []
+    for entry in map(as_dict, as_list(raw)):
+        name = str(entry.get("name") or "")
+        if not name:
+            continue
+        scalar = Scalar(
+            name=name,
+            title=str(entry.get("title") or name),
+            unit=str(entry.get("unit") or ""),
+            of_clips=entry.get("of_clips") is True,
+            chance=number(entry.get("chance")),
+            value=number(entry.get("value")),
+        )
+        scalars.append(scalar)
+    return tuple(scalars)

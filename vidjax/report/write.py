@@ -1,88 +1,83 @@
-"""write_report: the door of this room; draws the pictures, builds the page and puts both into the work folder."""
-
-from __future__ import annotations
+"""write_report: draws the pictures, builds the page and puts both into the work folder."""
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 from vidjax.core import files
 from vidjax.core.errors import StorageError
-from vidjax.report.confusion import draw_confusion
+from vidjax.report import sections
 from vidjax.report.curves import draw_curves
-from vidjax.report.filmstrip import draw_mistakes, draw_poster, encode_strip
-from vidjax.report.page import build_page
+from vidjax.report.page import Curves, build_page
 from vidjax.report.read import Run, read_run
-from vidjax.report.scores import poster_clip, worst_mistakes
-from vidjax.report.theme import DARK
-
-PICTURES = ("curves.png", "confusion.png", "mistakes.png", "filmstrip.png")
+from vidjax.report.sections import Drawn
+from vidjax.report.theme import DARK, LIGHT
 
 
 def write_report(workdir: str | Path, *, split: str = "validation") -> Path:
-    """Write report.html, complete in itself, and report/*.png of a work folder; returns the path of the page.
+    """Writes report.html, complete in itself, and report/*.png; returns the path of the page.
 
-    Pictures with nothing to show (no metrics, no evaluation of `split`, no saved frames) are left out, and those of an
-    earlier report are taken away. Raises ReportError where there is no work folder, StorageError where it takes no files.
+    Pictures with nothing to show (no metrics, no evaluation of `split`, no saved frames) are left
+    out, and those of an earlier report are removed.
+
+    Raises ReportError where there is no work folder, StorageError where it takes no files.
     """
     run = read_run(workdir, split=split)
     with warnings.catch_warnings():
-        # a class name in a script that the font lacks is drawn as boxes, and is right on the page
+        # A class name in a script that the font lacks becomes boxes here. The page shows it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        pictures, dark = draw_pictures(run), draw_dark(run)
-    page = build_page(run, pictures, dark=dark, strips=encode_strips(run))
-    path = run.workdir / "report.html"
+        curves = draw_both_curves(run)
+        drawn = draw_sections(run)
+    page = build_page(run, curves, drawn)
+
+    pictures = {}
+    if curves:
+        pictures["curves.png"] = curves.light
+    for section in drawn:
+        for name, picture in section.pictures.items():
+            pictures[unused_name(name, pictures)] = picture
     try:
-        folder = run.workdir / "report"
-        folder.mkdir(exist_ok=True)
-        for name in PICTURES:
-            if name in pictures:
-                files.write_bytes(folder / name, pictures[name])
-            else:
-                (folder / name).unlink(missing_ok=True)
-        files.write_text(path, page)
+        write_pictures(run.workdir / "report", pictures)
+        files.write_text(run.workdir / "report.html", page)
     except OSError as error:
         raise StorageError(
             f"the report cannot be written to {run.workdir}: {error.strerror or error}."
         ) from error
-    return path
+    return run.workdir / "report.html"
 
 
-def draw_pictures(run: Run) -> dict[str, bytes]:
-    """File name -> PNG, on light paper, for those that have something to show."""
-    pictures = {"curves.png": draw_curves(run)}
-    evaluation = run.evaluation
-    if evaluation and evaluation.classes:
-        pictures["confusion.png"] = draw_confusion(
-            evaluation, subtitle=subtitle(run), synthetic=run.synthetic
-        )
-        strips = {"num_frames": run.num_frames, "synthetic": run.synthetic}
-        clips = [clip for clip in worst_mistakes(evaluation, limit=8) if clip.strip]
-        if clips:
-            pictures["mistakes.png"] = draw_mistakes(
-                clips, evaluation, subtitle=subtitle(run), **strips
-            )
-        clip = poster_clip(evaluation)
-        if clip:
-            pictures["filmstrip.png"] = draw_poster(clip, evaluation, **strips)
-    return {name: picture for name, picture in pictures.items() if picture}
+def draw_both_curves(run: Run) -> Curves | None:
+    """The training curves on light and on dark paper; None where nothing was logged."""
+    light = draw_curves(run, theme=LIGHT)
+    dark = draw_curves(run, theme=DARK)
+    if light is None or dark is None:
+        return None
+    titles = ", ".join(["Loss", *(scalar.title for scalar in run.curves)])
+    return Curves(light, dark, f"{titles} and learning rate over training steps")
 
 
-def draw_dark(run: Run) -> dict[str, bytes]:
-    """The diagrams again on dark paper, for the page alone."""
-    pictures = {"curves.png": draw_curves(run, theme=DARK)}
-    if run.evaluation and run.evaluation.classes:
-        look = {"subtitle": subtitle(run), "synthetic": run.synthetic, "theme": DARK}
-        pictures["confusion.png"] = draw_confusion(run.evaluation, **look)
-    return {name: picture for name, picture in pictures.items() if picture}
+def draw_sections(run: Run) -> list[Drawn]:
+    """Every section of the evaluation, in the order of its file."""
+    if run.evaluation is None:
+        return []
+    return [sections.draw(section, run) for section in run.evaluation.sections]
 
 
-def encode_strips(run: Run) -> dict[str, bytes]:
-    """Clip id -> JPEG of its frames, for the worst mistakes."""
-    clips = worst_mistakes(run.evaluation) if run.evaluation else []
-    return {clip.id: encode_strip(clip.strip, run.num_frames) for clip in clips if clip.strip}
+def unused_name(name: str, taken: Mapping[str, bytes]) -> str:
+    """The name, or, where two sections of a kind use it, 'mistakes-2.png'."""
+    path = Path(name)
+    number = 1
+    while name in taken:
+        number += 1
+        name = f"{path.stem}-{number}{path.suffix}"
+    return name
 
 
-def subtitle(run: Run) -> str:
-    """Which run, which split, how many clips, at which step."""
-    step = "" if run.evaluation.step is None else f" at step {run.evaluation.step:,}"
-    return f"{run.name}, {run.evaluation.num_clips:,} {run.split} clips{step}"
+def write_pictures(folder: Path, pictures: Mapping[str, bytes]) -> None:
+    """Writes the pictures into their folder, and removes those of an earlier report."""
+    folder.mkdir(exist_ok=True)
+    for path in folder.glob("*.png"):
+        if path.name not in pictures:
+            path.unlink()
+    for name, picture in pictures.items():
+        files.write_bytes(folder / name, picture)
