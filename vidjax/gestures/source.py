@@ -50,6 +50,7 @@ class Source:
     seed: int = 0
     labels: str = "gesture"
     synthetic = True
+    frames_per_second = jester.FRAMES_PER_SECOND
 
     def __post_init__(self):
         counts = self._clips_per_gesture.values()

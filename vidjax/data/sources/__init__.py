@@ -11,6 +11,7 @@ A source is a frozen dataclass `Source` whose fields are paths and numbers, amon
     flip_swaps: tuple[tuple[str, str], ...]  pairs of labels that a horizontal flip swaps
     about: str                               one sentence that names the data
     synthetic: bool                          whether the data was generated
+    frames_per_second: float                 rate of the clips
 """
 
 import importlib

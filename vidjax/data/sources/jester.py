@@ -61,6 +61,7 @@ class Source:
     root: str
     cache_dir: str = ""
     synthetic = False
+    frames_per_second = FRAMES_PER_SECOND
 
     @cached_property
     def splits(self) -> tuple[str, ...]:
