@@ -18,7 +18,7 @@ import pytest
 
 from configs import presets
 from vidjax import jobs, models
-from vidjax.experiment.build import build
+from vidjax.experiment.assembly import build
 from vidjax.experiment.programs import Programs
 from vidjax.run import devices
 

@@ -108,7 +108,11 @@ def test_zero_init_last_starts_one_scale_a_block_at_zero(name):
     blocks = {key for key in shapes["params"]["backbone"] if "block" in key}
     blocks = blocks or {"stage1", "stage2", "stage3"}  # tiny3d has one block a stage
     if name == "mobilenet_v2":  # blocks that stride or widen have no shortcut
-        blocks = {f"stage{s}_block{b}" for s, n in ((2, 2), (3, 3), (4, 4), (5, 3), (6, 3)) for b in range(2, n + 1)}
+        blocks = {
+            f"stage{s}_block{b}"
+            for s, n in ((2, 2), (3, 3), (4, 4), (5, 3), (6, 3))
+            for b in range(2, n + 1)
+        }
     assert zeros == blocks
 
 
@@ -173,13 +177,18 @@ CHOICES = [
 
 @pytest.mark.parametrize(
     "name",
-    [name if name == "tiny3d" else pytest.param(name, marks=pytest.mark.sweep) for name in WITH_NORM],
+    [
+        name if name == "tiny3d" else pytest.param(name, marks=pytest.mark.sweep)
+        for name in WITH_NORM
+    ],
 )
 def test_every_choice_changes_the_logits_of_training(name):
     rng = np.random.default_rng(0)
     video = rng.standard_normal(clip(name), np.float32)
     shapes = variables_of(name)
-    variables = jax.tree.map(lambda leaf: 0.1 + 0.1 * np.abs(rng.standard_normal(leaf.shape, np.float32)), shapes)
+    variables = jax.tree.map(
+        lambda leaf: 0.1 + 0.1 * np.abs(rng.standard_normal(leaf.shape, np.float32)), shapes
+    )
     logits = [trained(name, variables, video)]
     for choice in CHOICES:
         logits.append(trained(name, variables, video, **choice))

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 from vidjax.report.confusion import cell_colors, lay_out, row_shares
+
 from vidjax.report.theme import DARK, LIGHT, SCALE
 
 

@@ -7,11 +7,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from PIL import Image
+from vidjax.report.confusion import lay_out
+from vidjax.report.scores import poster_clip
 
 from vidjax.report import ReportError, write_report
-from vidjax.report.confusion import lay_out
 from vidjax.report.read import read_run
-from vidjax.report.scores import poster_clip
 from vidjax.report.theme import LIGHT, SCALE
 
 CLASSES = ["Swiping <Left>", 'Thumb "Up" & $x$', "No gesture"]

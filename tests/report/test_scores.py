@@ -5,8 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from vidjax.report.read import Clip, Evaluation
 from vidjax.report.scores import (
     class_scores,
     confused_pairs,
@@ -14,6 +12,8 @@ from vidjax.report.scores import (
     wilson_interval,
     worst_mistakes,
 )
+
+from vidjax.report.read import Clip, Evaluation
 
 
 def make_evaluation(names, confusion, clips=()):

@@ -9,13 +9,13 @@ import sys
 
 import pytest
 
-from configs import common
+from configs import base
 from vidjax.core.errors import Locked, StorageError, UserError
 from vidjax.run import workdir
 
 
 def changed(**settings):
-    config = common.base()
+    config = base.defaults()
     with config.unlocked():
         config.update_from_flattened_dict(settings)
     return config
@@ -73,17 +73,17 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
 
 @pytest.mark.parametrize("key", workdir.FREE_KEYS)
 def test_length_logging_and_places_may_change(key, tmp_path):
-    bind(tmp_path, common.base())
-    old = workdir.flat(common.base())[key]
+    bind(tmp_path, base.defaults())
+    old = workdir.flat(base.defaults())[key]
     new = changed(**{key: {str: "elsewhere", int: 7, float: 7.0, bool: not old}[type(old)]})
     workdir.settle_config(tmp_path, new)
     assert workdir.flat(workdir.read_config(tmp_path / "config.json"))[key] != old
 
 
 def test_every_other_key_is_refused_with_both_values(tmp_path):
-    bind(tmp_path, common.base())
+    bind(tmp_path, base.defaults())
     before = (tmp_path / "config.json").read_bytes()
-    for key, old in workdir.flat(common.base()).items():
+    for key, old in workdir.flat(base.defaults()).items():
         if key in workdir.FREE_KEYS:
             continue
         kinds = {bool: not old, str: "other"}
@@ -96,14 +96,15 @@ def test_every_other_key_is_refused_with_both_values(tmp_path):
 
 
 def test_many_differences_stay_within_five_lines(tmp_path):
-    bind(tmp_path, common.base())
+    bind(tmp_path, base.defaults())
     with pytest.raises(UserError) as refused:
-        workdir.settle_config(tmp_path, common.base("jester"))
+        other = {"seed": 1, "batch_size": 3, "precision": "bfloat16", "remat": True, "inflate": "x"}
+        workdir.settle_config(tmp_path, changed(**other))
     assert len(str(refused.value).splitlines()) <= 5 and "more" in str(refused.value)
 
 
 def test_a_folder_without_a_checkpoint_takes_any_config(tmp_path):
-    workdir.settle_config(tmp_path, common.base())
+    workdir.settle_config(tmp_path, base.defaults())
     workdir.settle_config(tmp_path, changed(seed=3))
     assert json.loads((tmp_path / "config.json").read_text())["seed"] == 3
 

@@ -15,7 +15,7 @@ from typing import Any
 from vidjax.core.errors import DataError, UserError
 from vidjax.core.names import no_such
 from vidjax.data.records import Record
-from vidjax.experiment.build import Experiment
+from vidjax.experiment.assembly import Experiment
 from vidjax.run.workdir import write_json
 
 log = logging.getLogger("vidjax")

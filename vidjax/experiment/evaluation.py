@@ -16,7 +16,7 @@ from PIL import Image
 from vidjax.core import files
 from vidjax.data import pipeline
 from vidjax.data.records import Record
-from vidjax.experiment.build import Experiment
+from vidjax.experiment.assembly import Experiment
 from vidjax.experiment.programs import Programs
 from vidjax.learn import steps
 from vidjax.run import devices

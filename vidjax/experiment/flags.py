@@ -33,4 +33,3 @@ def settle(config: ConfigDict | None, open_flags: Mapping[str, str]) -> ConfigDi
                 value = models.parse_field(config.model.name, field, text)
             config[section][field] = value
     return config.lock()
-

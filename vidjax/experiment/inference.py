@@ -7,7 +7,7 @@ from importlib import metadata
 from typing import Any
 
 from vidjax import models
-from vidjax.experiment.build import Experiment
+from vidjax.experiment.assembly import Experiment
 
 VERSION = 1  # of this contract; a reader refuses a newer one
 

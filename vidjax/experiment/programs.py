@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from vidjax.experiment.build import Experiment
+from vidjax.experiment.assembly import Experiment
 from vidjax.learn import metrics, steps
 from vidjax.run import devices
 

@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 from vidjax import experiment as experiments
 from vidjax.analysis import catalogue, counts, receptive_field
 from vidjax.core.errors import MissingData
-from vidjax.experiment.build import Experiment
+from vidjax.experiment.assembly import Experiment
 from vidjax.experiment.programs import Programs
 from vidjax.run.command import Request, needs_config
 from vidjax.run.config import flat

@@ -5,7 +5,7 @@ import logging
 from vidjax import experiment as experiments
 from vidjax.core.errors import UserError
 from vidjax.experiment import evaluation
-from vidjax.experiment.build import use_compilation_cache
+from vidjax.experiment.assembly import use_compilation_cache
 from vidjax.experiment.data import load_split, require_labels, settle_data
 from vidjax.experiment.programs import Programs
 from vidjax.learn import steps

@@ -17,7 +17,7 @@ from vidjax import convert
 from vidjax import experiment as experiments
 from vidjax.core.errors import UserError
 from vidjax.experiment import inference, weights
-from vidjax.experiment.build import assemble
+from vidjax.experiment.assembly import assemble
 from vidjax.experiment.programs import Programs
 from vidjax.run import devices, workdir
 from vidjax.run.checkpoints import Checkpoints

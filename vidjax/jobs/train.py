@@ -20,7 +20,7 @@ from vidjax.core.errors import NonFiniteLoss, Preempted
 from vidjax.data import pipeline, sampling
 from vidjax.data.records import Record
 from vidjax.experiment import evaluation, inference, weights
-from vidjax.experiment.build import Experiment, Lengths, use_compilation_cache
+from vidjax.experiment.assembly import Experiment, Lengths, use_compilation_cache
 from vidjax.experiment.data import load_split, require_labels, settle_data
 from vidjax.experiment.programs import Programs, make_is_finite
 from vidjax.learn import steps
@@ -122,9 +122,7 @@ class Training:
                 for end in (self.checkpoints.wait, self.clips_log.close, self.metrics.close):
                     stack.callback(end)
 
-    def first_state(
-        self, tx: optax.GradientTransformation
-    ) -> tuple[steps.State, Sums, int]:
+    def first_state(self, tx: optax.GradientTransformation) -> tuple[steps.State, Sums, int]:
         """(state, window, step) that training begins with. The order decides.
 
         First the latest good checkpoint of this folder; then, in a new run, the weights that the

@@ -1,13 +1,13 @@
 """What a config asks for that cannot be, and what a run relies on to stay the same."""
 
 import pytest
-from vidjax.data.media import Frames
-from vidjax.data.records import Record
 
 from configs import base
 from vidjax import models
 from vidjax.core.errors import UserError
-from vidjax.experiment import build, flags
+from vidjax.data.media import Frames
+from vidjax.data.records import Record
+from vidjax.experiment import assembly, flags
 from vidjax.experiment.data import settle_data
 from vidjax.run import config as configs
 
@@ -69,9 +69,9 @@ def test_r2p1d_config_takes_the_variants_own_midplanes(variant):
     config = configs.load_config("configs/r2p1d.py", "jester")
     config, _ = configs.override(config, [f"--config.model.variant={variant}"])
     own = models.build("resnet3d", variant=variant, num_classes=27).backbone.midplanes
-    assert build.make_network(config, 27).backbone.midplanes == own
+    assert assembly.make_network(config, 27).backbone.midplanes == own
     config = flags.settle(*configs.override(config, ["--config.model.midplanes=paper"]))
-    assert build.make_network(config, 27).backbone.midplanes == "paper"
+    assert assembly.make_network(config, 27).backbone.midplanes == "paper"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_r2p1d_config_takes_the_variants_own_midplanes(variant):
 def test_values_out_of_range_are_refused(word):
     config, _ = configs.override(base.defaults(), [f"--config.{word}"])
     with pytest.raises(UserError, match=f"config.{word.partition('=')[0]} is"):
-        build.check(config)
+        assembly.check(config)
 
 
 def settled(*words):
@@ -105,10 +105,10 @@ def test_any_field_of_family_and_head_is_a_flag():
         "head.hidden=64,32",
     )
     assert config.model.alpha == 8 and config.is_locked
-    module = build.make_network(config, 5)
+    module = assembly.make_network(config, 5)
     assert module.backbone.alpha == 8 and module.head.hidden == (64, 32)
     assert module.backbone.style.norm == "group"
-    build.check(config)
+    assembly.check(config)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_field_that_a_config_file_misspells_is_refused():
     config = base.defaults()
     config.model.varient = "r3d_18"
     with pytest.raises(UserError, match="'model.varient'. Did you mean --config.model.variant"):
-        build.check(config)
+        assembly.check(config)
 
 
 def test_a_fault_of_ours_is_not_told_as_the_users(monkeypatch):
@@ -142,4 +142,4 @@ def test_a_fault_of_ours_is_not_told_as_the_users(monkeypatch):
 
     monkeypatch.setattr(models, "build", broken)
     with pytest.raises(TypeError, match="ours"):
-        build.check(base.defaults())
+        assembly.check(base.defaults())
