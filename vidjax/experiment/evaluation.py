@@ -99,7 +99,8 @@ def write(
     worst = experiment.task.worst(answers, NUM_STRIPS)
     for position in worst:
         strips[position] = f"{split}/{records[position].id}.png"
-    write_strips(folder, split, experiment, {strips[p]: records[p] for p in worst})
+    shown = {strips[position]: records[position] for position in worst}
+    write_strips(folder, split, experiment=experiment, records=shown)
     scalars = []
     for scalar in (*experiment.task.shown, LOSS):
         value = json_number(answers.scalars[scalar.name])
@@ -125,7 +126,7 @@ def write_rows(path: Path, answers: Answers, classes: Sequence[str]) -> None:
 
 
 def write_strips(
-    folder: Path, split: str, experiment: Experiment, records: Mapping[str, Record]
+    folder: Path, split: str, *, experiment: Experiment, records: Mapping[str, Record]
 ) -> None:
     """The frames of some clips as the network saw them, in a row: one PNG a clip.
 
