@@ -76,7 +76,7 @@ def devices(run: Run) -> str:
         parts.append(name)
     line = ", ".join(parts)
     processes = number(run.env.get("num_processes"))
-    if processes > 1:
+    if line and processes > 1:
         line += f" in {count(processes)} processes"
     return line
 
