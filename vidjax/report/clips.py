@@ -48,10 +48,13 @@ class Clip:
 
     @property
     def note(self) -> str:
-        """Which clip it is, and its loss."""
-        if math.isnan(self.loss):
-            return f"clip {self.id}"
-        return f"clip {self.id}, loss {self.loss:.2f}"
+        """Which clip it is, its loss, and whether it was recognised."""
+        note = f"clip {self.id}"
+        if not math.isnan(self.loss):
+            note += f", loss {self.loss:.2f}"
+        if self.correct:
+            note += ", recognised"
+        return note
 
     @property
     def verdict(self) -> str:
