@@ -58,4 +58,4 @@ def test_wilson_interval_of_the_textbook():
     # 81 of 263: Newcombe, Statistics in Medicine 1998, table I, method 3
     assert wilson_interval(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
     assert wilson_interval(0.0, 20)[0] == 0.0
-    assert interval(float("nan"), 20) == interval(0.5, float("nan")) == ""
+    assert interval(float("nan"), 20) == interval(0.5, float("inf")) == ""

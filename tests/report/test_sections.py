@@ -58,6 +58,8 @@ def test_unknown_kinds_are_named_and_passed_over(workdir):
         ("confusion", {"counts": [[1, 2], [3, 4]]}, "its counts are not 3 rows of 3 numbers"),
         ("confusion", {"counts": [[1, 2, "x"]] * 3}, "its counts are not 3 rows of 3 numbers"),
         ("confusion", {"counts": [[1, 2, None], 3, 4]}, "its counts are not 3 rows"),
+        ("confusion", {"counts": [[1, 2, math.inf]] * 3}, "its counts are not 3 rows"),
+        ("confusion", {"counts": [[1, 2, -1]] * 3}, "its counts are not 3 rows"),
         ("table", {"columns": None}, "it has no columns"),
         ("table", {"rows": [["a", 1]]}, "a row has 2 cells for 5 columns"),
     ],

@@ -83,6 +83,7 @@ def add_axes(figure: Figure, row: int, column: tuple[int, int], *, theme: Theme)
     """Empty axes in a row of panels; `column` is the left edge and the width."""
     left, width = column
     height = figure.get_size_inches()[1] / figure.get_size_inches()[0] * WIDTH
+    # matplotlib counts from the bottom, rows are counted from the top.
     bottom = height - TOP - row * ROW_HEIGHT - PANEL_HEIGHT
     box = (left / WIDTH, bottom / height, width / WIDTH, PANEL_HEIGHT / height)
     axes = figure.add_axes(box, facecolor=theme.paper)
@@ -172,6 +173,7 @@ def padded_limits(axes: Axes) -> tuple[float, float]:
     for line in axes.lines:
         lowest = min(lowest, float(np.min(line.get_ydata())))
         highest = max(highest, float(np.max(line.get_ydata())))
+    # A line at zero all along still needs an axis of some height.
     if highest == 0:
         return lowest, 1.0
     return lowest, 1.06 * highest
@@ -239,7 +241,7 @@ def draw_rate(axes: Axes, run: Run, *, theme: Theme) -> None:
         return
     axes.plot(steps, values, color=theme.ink, linewidth=points(1.6), marker=lone_marker(steps))
     axes.set_ylim(*padded_limits(axes))
-    axes.set_yticks(sorted({0, max(values)}))
+    axes.set_yticks(sorted({0, max(values)}))  # one tick where the rate is zero throughout
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
 
 

@@ -99,7 +99,9 @@ def system(run: Run) -> str:
 
 def evaluate_command(run: Run) -> str:
     """The command that evaluates this run, with the --config flags of the one that trained it."""
-    flags = config_flags(str(run.env.get("command") or "")) or ["--config", "configs/....py"]
+    flags = config_flags(str(run.env.get("command") or ""))
+    if not flags:
+        flags = ["--config", "configs/....py"]  # for the reader to fill in
     if run.split != "validation":
         flags += ["--split", run.split]
     command = ["python", "launch.py", *flags, "--job", "evaluate", "--workdir", str(run.workdir)]
@@ -117,6 +119,6 @@ def config_flags(command: str) -> list[str]:
         if word.partition("=")[0] != "--config" and not word.startswith("--config."):
             continue
         flags.append(word)
-        if "=" not in word:
+        if "=" not in word:  # the value is a word of its own
             flags += words[position + 1 : position + 2]
     return flags
