@@ -66,9 +66,18 @@ def test_unknown_kinds_are_named_and_passed_over(workdir):
 )
 def test_content_that_is_no_section(workdir, kind, changes, reason):
     change_section(workdir, kind, **changes)
+    run = read_run(workdir)
+    (section,) = [section for section in run.evaluation.sections if section["kind"] == kind]
+    drawn = sections.draw(section, run)
+    assert f"cannot be shown: {reason}" in drawn.html and not drawn.pictures
+
+
+def test_a_bad_section_does_not_hide_the_others(workdir):
+    change_section(workdir, "confusion", counts=[[1]])
     page = page_of(workdir)
-    assert f"cannot be shown: {reason}" in page.text
-    assert "filmstrip.png" in pictures_of(workdir)  # the other sections are there
+    assert "The section “Confusion matrix” cannot be shown" in page.text
+    assert page.row(CLASSES[0])
+    assert pictures_of(workdir) == ["curves.png", "filmstrip.png", "mistakes.png"]
 
 
 def test_a_table_is_shown_by_its_columns(workdir):
