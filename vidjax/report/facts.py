@@ -35,7 +35,7 @@ def facts(run: Run) -> list[Fact]:
         Fact("versions", versions(run)),
         Fact("system", system(run)),
     ]
-    # The speed is not recorded in env.json: before anything is logged, there is none to miss.
+    # env.json has no speed: before anything is logged, its row would only say "not recorded".
     return [fact for fact in rows if fact.value or fact.name != "speed"]
 
 

@@ -43,7 +43,7 @@ class Tile:
 
 
 def results(run: Run) -> list[Result]:
-    """The evaluation, the last validation of the training, and the best; those that there are."""
+    """The evaluation, the last validation of the training, and the best, as far as they exist."""
     rows = []
     if run.evaluation:
         evaluation = run.evaluation
