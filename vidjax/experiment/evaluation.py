@@ -98,14 +98,15 @@ def write(
     strips = {}
     worst = experiment.task.worst(answers, NUM_STRIPS)
     for position in worst:
-        strips[position] = f"{split}/{records[position].id}.png"
+        # An id may look like a path; the number keeps two that differ in slashes apart.
+        name = records[position].id.replace("/", "_")
+        strips[position] = f"{split}/{position}_{name}.png"
     shown = {strips[position]: records[position] for position in worst}
     write_strips(folder, split, experiment=experiment, records=shown)
     scalars = []
     for scalar in (*experiment.task.shown, LOSS):
         value = json_number(answers.scalars[scalar.name])
-        entry = {"name": scalar.name, "title": scalar.title, "unit": scalar.unit, "value": value}
-        scalars.append(entry)
+        scalars.append({**scalar.about(), "value": value})
     summary = {
         "task": experiment.task.name,
         "split": split,
@@ -142,9 +143,8 @@ def write_strips(
     )
     videos = next(batches)["video"]  # [clips, T, H, W, C]
     for path, video in zip(records, videos, strict=True):
-        picture = folder / path
-        picture.parent.mkdir(parents=True, exist_ok=True)  # an id may have folders in it
-        Image.fromarray(np.concatenate(list(video), axis=1)).save(picture)  # [H, T*W, C]
+        frames_in_a_row = np.concatenate(list(video), axis=1)  # [H, T*W, C]
+        Image.fromarray(frames_in_a_row).save(folder / path)
 
 
 def say(experiment: Experiment, answers: Answers, *, split: str, step: int) -> None:

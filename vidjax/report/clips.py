@@ -35,7 +35,7 @@ class Clip:
     """One evaluated clip."""
 
     id: str
-    truth: tuple[str, ...]  # several where a clip can have several labels
+    truth: tuple[str, ...]  # where a clip can have several labels, any number of them
     answers: tuple[Answer, ...]  # the most probable first
     loss: float
     correct: bool
@@ -44,14 +44,17 @@ class Clip:
     @property
     def title(self) -> str:
         """The truth in one line."""
-        return ", ".join(self.truth) or "no label"
+        return ", ".join(self.truth) or "none of the labels"
 
     @property
     def note(self) -> str:
-        """Which clip it is, and its loss."""
-        if math.isnan(self.loss):
-            return f"clip {self.id}"
-        return f"clip {self.id}, loss {self.loss:.2f}"
+        """Which clip it is, its loss, and whether it was recognised."""
+        note = f"clip {self.id}"
+        if not math.isnan(self.loss):
+            note += f", loss {self.loss:.2f}"
+        if self.correct:
+            note += ", recognised"
+        return note
 
     @property
     def verdict(self) -> str:
@@ -67,7 +70,8 @@ def read_clips(raw: Any, run: Run) -> list[Clip]:
     """The clips of a section of evaluation/<split>.json; entries that are no clips are left out."""
     clips = []
     for entry in map(as_dict, as_list(raw)):
-        if "id" not in entry:
+        # A clip without a label is neither right nor wrong. An empty list is a label: none applies.
+        if "id" not in entry or entry.get("truth") in (None, ""):
             continue
         truth = read_truth(entry.get("truth"))
         clip = Clip(
@@ -83,12 +87,10 @@ def read_clips(raw: Any, run: Run) -> list[Clip]:
 
 
 def read_truth(raw: Any) -> tuple[str, ...]:
-    """One label or a list of them, as a tuple; empty for a clip without any."""
+    """One label or a list of them, as a tuple."""
     if isinstance(raw, list):
         return tuple(map(str, raw))
-    if raw:
-        return (str(raw),)
-    return ()
+    return (str(raw),)
 
 
 def read_answers(raw: Any, truth: Sequence[str]) -> tuple[Answer, ...]:

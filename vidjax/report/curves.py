@@ -3,6 +3,7 @@
 Each line is named where it ends. Grey is training, blue is validation.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,7 @@ PANEL_HEIGHT = 198
 ROW_HEIGHT = 290  # from one row of panels to the next
 # Left edge and width of the panels of a row. The gap between two holds the names of the lines.
 COLUMNS = ((52, 290), (488, 280))
-RATE_COLUMN = (918, 100)
+NARROW_COLUMN = (918, 100)
 END_GAP = 32  # between the names of two lines, which have two lines of text each
 
 # Every loss is a cross-entropy with natural logarithms, so far.
@@ -45,10 +46,9 @@ def draw_curves(run: Run, *, theme: Theme = LIGHT) -> bytes | None:
     panels = (LOSS, *run.curves)
     if not is_logged(run, panels):
         return None
-    num_rows = -(-len(panels) // len(COLUMNS))
-    figure = make_figure(
-        WIDTH, TOP + PANEL_HEIGHT + BOTTOM + (num_rows - 1) * ROW_HEIGHT, theme=theme
-    )
+    num_rows = math.ceil(len(panels) / len(COLUMNS))
+    height = TOP + PANEL_HEIGHT + BOTTOM + (num_rows - 1) * ROW_HEIGHT
+    figure = make_figure(WIDTH, height, theme=theme)
     steps = [line["step"] for line in run.metrics]
     title = "Training curves"
     subtitle = f"{run.name}, to step {max(steps):,}"
@@ -60,12 +60,13 @@ def draw_curves(run: Run, *, theme: Theme = LIGHT) -> bytes | None:
         set_steps(axes, steps, num_ticks=5)
         draw_panel(axes, run, scalar, theme=theme)
 
-    # Without any curve of the task, the learning rate gets the place of the first.
-    rate_column = RATE_COLUMN
-    if not run.curves:
-        rate_column = COLUMNS[1]
-    axes = add_axes(figure, 0, rate_column, theme=theme)
-    set_steps(axes, steps, num_ticks=2)
+    # The learning rate takes a free place of the last row. Without one, it is narrow in the first.
+    row, column = divmod(len(panels), len(COLUMNS))
+    place, num_ticks = COLUMNS[column], 5
+    if row == num_rows:
+        row, place, num_ticks = 0, NARROW_COLUMN, 2
+    axes = add_axes(figure, row, place, theme=theme)
+    set_steps(axes, steps, num_ticks=num_ticks)
     draw_rate(axes, run, theme=theme)
     return to_png(figure, title=title, synthetic=run.synthetic)
 
@@ -82,6 +83,7 @@ def add_axes(figure: Figure, row: int, column: tuple[int, int], *, theme: Theme)
     """Empty axes in a row of panels; `column` is the left edge and the width."""
     left, width = column
     height = figure.get_size_inches()[1] / figure.get_size_inches()[0] * WIDTH
+    # matplotlib counts from the bottom, rows are counted from the top.
     bottom = height - TOP - row * ROW_HEIGHT - PANEL_HEIGHT
     box = (left / WIDTH, bottom / height, width / WIDTH, PANEL_HEIGHT / height)
     axes = figure.add_axes(box, facecolor=theme.paper)
@@ -171,6 +173,7 @@ def padded_limits(axes: Axes) -> tuple[float, float]:
     for line in axes.lines:
         lowest = min(lowest, float(np.min(line.get_ydata())))
         highest = max(highest, float(np.max(line.get_ydata())))
+    # A line at zero all along still needs an axis of some height.
     if highest == 0:
         return lowest, 1.0
     return lowest, 1.06 * highest
@@ -238,7 +241,7 @@ def draw_rate(axes: Axes, run: Run, *, theme: Theme) -> None:
         return
     axes.plot(steps, values, color=theme.ink, linewidth=points(1.6), marker=lone_marker(steps))
     axes.set_ylim(*padded_limits(axes))
-    axes.set_yticks(sorted({0, max(values)}))
+    axes.set_yticks(sorted({0, max(values)}))  # one tick where the rate is zero throughout
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
 
 

@@ -35,7 +35,7 @@ def facts(run: Run) -> list[Fact]:
         Fact("versions", versions(run)),
         Fact("system", system(run)),
     ]
-    # The speed is not recorded in env.json: before anything is logged, there is none to miss.
+    # env.json has no speed: before anything is logged, its row would only say "not recorded".
     return [fact for fact in rows if fact.value or fact.name != "speed"]
 
 
@@ -76,7 +76,7 @@ def devices(run: Run) -> str:
         parts.append(name)
     line = ", ".join(parts)
     processes = number(run.env.get("num_processes"))
-    if processes > 1:
+    if line and processes > 1:
         line += f" in {count(processes)} processes"
     return line
 
@@ -99,7 +99,9 @@ def system(run: Run) -> str:
 
 def evaluate_command(run: Run) -> str:
     """The command that evaluates this run, with the --config flags of the one that trained it."""
-    flags = config_flags(str(run.env.get("command") or "")) or ["--config", "configs/....py"]
+    flags = config_flags(str(run.env.get("command") or ""))
+    if not flags:
+        flags = ["--config", "configs/....py"]  # for the reader to fill in
     if run.split != "validation":
         flags += ["--split", run.split]
     command = ["python", "launch.py", *flags, "--job", "evaluate", "--workdir", str(run.workdir)]
@@ -117,6 +119,6 @@ def config_flags(command: str) -> list[str]:
         if word.partition("=")[0] != "--config" and not word.startswith("--config."):
             continue
         flags.append(word)
-        if "=" not in word:
+        if "=" not in word:  # the value is a word of its own
             flags += words[position + 1 : position + 2]
     return flags

@@ -23,8 +23,9 @@ def environment() -> jinja2.Environment:
     """The environment of all templates."""
     env = jinja2.Environment(
         loader=jinja2.PackageLoader("vidjax.report", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
+        autoescape=True,  # every text of a work folder may hold markup
+        undefined=jinja2.StrictUndefined,  # a name that is missing is a fault of ours
+        # A line that holds only a statement leaves no empty line.
         trim_blocks=True,
         lstrip_blocks=True,
     )

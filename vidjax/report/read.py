@@ -227,7 +227,7 @@ def read_evaluation(path: Path, problems: list[str]) -> Evaluation | None:
 
 
 def read_scalars(raw: Any) -> tuple[Scalar, ...]:
-    """A list of scalars as env.json and evaluation files have it; entries without a name go."""
+    """A list of scalars of env.json or an evaluation file; entries without a name are left out."""
     scalars = []
     for entry in map(as_dict, as_list(raw)):
         name = str(entry.get("name") or "")

@@ -17,7 +17,7 @@ class Result:
     """One row of the results: where the numbers come from, at which step, and the numbers."""
 
     name: str
-    step: int | None
+    step: int | None  # None where the evaluation file does not say
     num_clips: float
     values: dict[str, float]  # by the scalar's name; NaN or absent where nothing was measured
 
@@ -43,7 +43,7 @@ class Tile:
 
 
 def results(run: Run) -> list[Result]:
-    """The evaluation, the last validation of the training, and the best; those that there are."""
+    """The evaluation, the last validation of the training, and the best, as far as they exist."""
     rows = []
     if run.evaluation:
         evaluation = run.evaluation
@@ -81,6 +81,7 @@ def best_validation(run: Run) -> dict[str, Any] | None:
     highest = -math.inf
     for line in run.metrics:
         value = number(line.get(key))
+        # Only a higher value counts, so that the first of equal ones stays.
         if math.isfinite(value) and value > highest:
             best, highest = line, value
     return best
@@ -89,8 +90,9 @@ def best_validation(run: Run) -> dict[str, Any] | None:
 def tiles(run: Run, result: Result) -> list[Tile]:
     """The headline numbers of one row: every scalar but the loss, and the number of clips."""
     shown = []
-    for scalar in run.scalars[:-1]:
+    for scalar in run.scalars[:-1]:  # the last is the loss
         note = ""
+        # Clips are independent draws. A mean over classes or of precisions has another error.
         if scalar.of_clips:
             note = interval(result.values.get(scalar.name, math.nan), result.num_clips)
         shown.append(Tile(scalar.title, result.text(scalar), note))
@@ -103,7 +105,7 @@ def tiles(run: Run, result: Result) -> list[Tile]:
 
 def interval(share: float, num_clips: float) -> str:
     """The 95 % interval of a share of clips in words; '' where there is none, as with NaN."""
-    if not (0 <= share <= 1 and num_clips >= 1):
+    if not (0 <= share <= 1 and 1 <= num_clips < math.inf):
         return ""
     low, high = wilson_interval(share, int(num_clips))
     return f"95 % interval {100 * low:.1f} to {100 * high:.1f}"

@@ -30,6 +30,7 @@ def write_report(workdir: str | Path, *, split: str = "validation") -> Path:
         drawn = draw_sections(run)
     page = build_page(run, curves, drawn)
 
+    # The page holds its pictures itself. The files are for slides, notes and other pages.
     pictures = {}
     if curves:
         pictures["curves.png"] = curves.light
@@ -76,6 +77,7 @@ def unused_name(name: str, taken: Mapping[str, bytes]) -> str:
 def write_pictures(folder: Path, pictures: Mapping[str, bytes]) -> None:
     """Writes the pictures into their folder, and removes those of an earlier report."""
     folder.mkdir(exist_ok=True)
+    # An old picture beside a new page would be taken for one of this report.
     for path in folder.glob("*.png"):
         if path.name not in pictures:
             path.unlink()

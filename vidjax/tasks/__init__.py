@@ -29,12 +29,26 @@ class Scalar:
     name: str  # as in metrics.jsonl, behind "train/" or "val/"
     title: str  # for people
     unit: str = ""  # PERCENT for a share, "" for a plain number
+    of_clips: bool = False  # whether it is the share of clips for which something is true
+    chance: float | None = None  # what answering at random comes to, if that is known
 
     def text(self, value: float) -> str:
         """'top-1 93.9 %', or 'loss 2.310' for a plain number."""
         if self.unit == PERCENT:
             return f"{self.title} {100 * value:.1f} %"
         return f"{self.title} {value:.3f}"
+
+    def about(self) -> dict[str, Any]:
+        """What files say of it: JSON-ready."""
+        entry = {
+            "name": self.name,
+            "title": self.title,
+            "unit": self.unit,
+            "of_clips": self.of_clips,
+        }
+        if self.chance is not None:
+            entry["chance"] = self.chance
+        return entry
 
 
 LOSS = Scalar("loss", "loss")
@@ -95,11 +109,12 @@ class Task:
 
     def about(self) -> dict[str, Any]:
         """What a work folder says about the task, so that a report needs no task: JSON-ready."""
-        curves = []
-        for name in self.curves:
-            scalar = self.scalar(name)
-            curves.append({"name": name, "title": scalar.title, "unit": scalar.unit})
-        return {"name": self.name, "curves": curves, "best": self.best}
+        return {
+            "name": self.name,
+            "scalars": [scalar.about() for scalar in self.shown],
+            "curves": [self.scalar(name).about() for name in self.curves],
+            "best": self.best,
+        }
 
 
 def names() -> list[str]:

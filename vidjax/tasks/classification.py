@@ -36,8 +36,8 @@ def build(classes: tuple[str, ...], loss: Callable[[jax.Array, jax.Array], jax.A
         },
         train_metrics=("top1",),
         shown=(
-            Scalar("top1", "top-1", PERCENT),
-            Scalar("top5", "top-5", PERCENT),
+            Scalar("top1", "top-1", PERCENT, of_clips=True, chance=1 / len(classes)),
+            Scalar("top5", "top-5", PERCENT, of_clips=True),
             Scalar("mean_class", "mean of classes", PERCENT),
         ),
         best="top1",
@@ -75,12 +75,15 @@ def flip_label(label: jax.Array, flipped: jax.Array, mirror: np.ndarray) -> jax.
 def worst(answers: Answers, limit: int) -> list[int]:
     """The wrong clips with the highest loss; if none is wrong, the clip with the highest loss."""
     order = most(answers.rows["loss"], len(answers.ids))
+    wrong = is_wrong(answers)
+    return [position for position in order if wrong[position]][:limit] or order[:1]
+
+
+def is_wrong(answers: Answers) -> np.ndarray:
+    """Whether each clip has a label and its most probable class is another one: bool [n]."""
+    labels = answers.rows["label"]
     predicted = best_classes(answers.rows["scores"], 1)[:, 0]
-    wrong = []
-    for position in order:
-        if predicted[position] != answers.rows["label"][position]:
-            wrong.append(position)
-    return wrong[:limit] or order[:1]
+    return (predicted != labels) & (labels >= 0)
 
 
 def best_classes(scores: np.ndarray, count: int) -> np.ndarray:
@@ -117,13 +120,13 @@ def mistakes_section(
             {
                 "id": answers.ids[position],
                 "strip": path,
-                "truth": classes[labels[position]],
+                "truth": classes[labels[position]] if labels[position] >= 0 else "",
                 "answers": listed,
                 "loss": json_number(answers.rows["loss"][position]),
                 "correct": bool(best[position, 0] == labels[position]),
             }
         )
-    num_wrong = int((best[:, 0] != labels).sum())
+    num_wrong = int(is_wrong(answers).sum())
     note = f"{len(clips)} of {num_wrong:,} wrong clips, the highest loss first."
     if num_wrong == 0:
         note = "Every clip was recognised; this is the one with the highest loss."

@@ -36,7 +36,7 @@ def build(classes: tuple[str, ...], loss: Callable[[jax.Array, jax.Array], jax.A
         train_metrics=("subset",),
         shown=(
             Scalar("map", "mean average precision", PERCENT),
-            Scalar("subset", "all attributes right", PERCENT),
+            Scalar("subset", "all attributes right", PERCENT, of_clips=True),
         ),
         best="map",
         curves=("subset", "map"),
@@ -101,7 +101,7 @@ def clips_section(
             {
                 "id": answers.ids[position],
                 "strip": path,
-                "truth": ", ".join(truth),
+                "truth": truth,
                 "answers": listed,
                 "loss": json_number(answers.rows["loss"][position]),
                 "correct": bool((answered == (labels[position] > 0.5)).all()),

@@ -39,6 +39,7 @@ def kinds() -> list[str]:
 
 def draw(section: Mapping[str, Any], run: Run) -> Drawn:
     """Draws one section of an evaluation file; a sentence where that is not possible."""
+    # The name comes from a file: only names of files in this folder are imported.
     kind = str(section.get("kind", ""))
     title = title_of(section)
     if kind not in kinds():

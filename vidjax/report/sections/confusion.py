@@ -17,6 +17,7 @@ from vidjax.report.theme import DARK, LIGHT
 from vidjax.report.values import as_list, is_number
 
 MAX_PAIRS = 5
+MAX_COUNT = 2**53  # a higher number of JSON may have lost its last digits
 
 TEMPLATE = """
 <section>{{ heading(title, synthetic, unseen=True) }}
@@ -75,11 +76,16 @@ def read_counts(raw: Any, num_classes: int) -> np.ndarray:
     rows = as_list(raw)
     is_square = bool(rows) and len(rows) == num_classes
     for row in rows:
-        if len(as_list(row)) != num_classes or not all(map(is_number, row)):
+        if len(as_list(row)) != num_classes or not all(map(is_count, row)):
             is_square = False
     if not is_square:
         raise BadSection(f"its counts are not {num_classes} rows of {num_classes} numbers")
     return np.array(rows, np.int64)
+
+
+def is_count(value: Any) -> bool:
+    """Whether a JSON value is a number of clips."""
+    return is_number(value) and 0 <= value <= MAX_COUNT
 
 
 def confused_pairs(
@@ -90,6 +96,7 @@ def confused_pairs(
     np.fill_diagonal(errors, 0)
     totals = counts.sum(axis=1)
     pairs = []
+    # A stable order lists equal counts by the order of the classes.
     for flat in np.argsort(-errors, axis=None, kind="stable")[:limit]:
         row, column = np.unravel_index(flat, errors.shape)
         if errors[row, column] > 0:

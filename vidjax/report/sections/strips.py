@@ -1,4 +1,4 @@
-"""Clips with their frames and answers: the mistakes as a picture, one of them as a poster.
+"""Clips with their frames and answers: the first as one picture, one clip as a poster.
 
 The section has "clips", a list of {"id", "strip", "truth", "answers", "loss", "correct"}. "strip"
 is a picture of the frames side by side, by its path below evaluation/. "truth" is a label or a list
@@ -44,7 +44,7 @@ TEMPLATE = """
 
 
 def draw(section: Mapping[str, Any], run: Run) -> Drawn:
-    """The clips as HTML, with a picture of the mistakes and one of a single clip."""
+    """The clips as HTML, with a picture of the first ones and one of a single clip."""
     clips = read_clips(section.get("clips"), run)
     title = title_of(section)
     films = []
@@ -59,10 +59,11 @@ def draw(section: Mapping[str, Any], run: Run) -> Drawn:
     )
 
     pictures = {}
-    mistakes = [clip for clip in clips if clip.frames and not clip.correct]
-    if mistakes:
+    drawn = [clip for clip in clips if clip.frames][:MAX_DRAWN]
+    # Where nothing went wrong, a section lists correct clips, which are no picture of mistakes.
+    if not all(clip.correct for clip in drawn):
         pictures["mistakes.png"] = draw_clips(
-            mistakes[:MAX_DRAWN], title=title, subtitle=run.subtitle, synthetic=run.synthetic
+            drawn, title=title, subtitle=run.subtitle, synthetic=run.synthetic
         )
     poster = poster_clip(clips)
     if poster:

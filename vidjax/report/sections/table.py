@@ -79,6 +79,7 @@ def draw(section: Mapping[str, Any], run: Run) -> Drawn:
     raw_rows = [as_list(row) for row in as_list(section.get("rows"))]
     if not raw_columns:
         raise BadSection("it has no columns")
+    # A row that is too short would put numbers under the wrong title.
     for row in raw_rows:
         if len(row) != len(raw_columns):
             raise BadSection(f"a row has {len(row)} cells for {len(raw_columns)} columns")

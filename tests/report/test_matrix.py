@@ -2,8 +2,13 @@
 
 import numpy as np
 import pytest
+<<<<<<< HEAD:tests/report/test_confusion.py
 from vidjax.report.confusion import cell_colors, lay_out, row_shares
 
+=======
+
+from vidjax.report.matrix import cell_colors, lay_out, number_stride, row_shares
+>>>>>>> report:tests/report/test_matrix.py
 from vidjax.report.theme import DARK, LIGHT, SCALE
 
 
@@ -21,3 +26,8 @@ def test_matrix_fits_a_page(num_classes):
     assert bool(place.names) == (num_classes <= 60)
     assert place.side == num_classes * place.cell / SCALE <= 730
     assert place.left + place.side < place.width <= 1040
+
+
+def test_class_numbers_are_round_and_few():
+    expected = {61: 10, 100: 10, 101: 20, 400: 50, 1000: 100, 2001: 500}
+    assert {num: number_stride(num) for num in expected} == expected
