@@ -2,13 +2,8 @@
 
 import numpy as np
 import pytest
-<<<<<<< HEAD:tests/report/test_confusion.py
-from vidjax.report.confusion import cell_colors, lay_out, row_shares
-
-=======
 
 from vidjax.report.matrix import cell_colors, lay_out, number_stride, row_shares
->>>>>>> report:tests/report/test_matrix.py
 from vidjax.report.theme import DARK, LIGHT, SCALE
 
 

@@ -6,8 +6,6 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from vidjax.report.confusion import lay_out
-from vidjax.report.scores import poster_clip
 
 from tests.report.folders import (
     CLASSES,
@@ -23,11 +21,7 @@ from tests.report.folders import (
 )
 from vidjax.core.errors import StorageError
 from vidjax.report import ReportError, write_report
-<<<<<<< HEAD
-from vidjax.report.read import read_run
-=======
 from vidjax.report.matrix import lay_out
->>>>>>> report
 from vidjax.report.theme import LIGHT, SCALE
 
 PICTURES = ["confusion.png", "curves.png", "filmstrip.png", "mistakes.png"]
