@@ -205,9 +205,9 @@ def test_a_typo_is_told_before_anything_heavy_is_imported():
 def test_a_misspelt_key_in_a_file_is_told_with_file_line_and_name(launch, tmp_path):
     text = (ROOT / "configs/slowfast.py").read_text()
     (tmp_path / "mine.py").write_text(
-        text.replace("config.data.num_frames", "config.data.num_frame")
+        text.replace("config.data.num_frames = 32", "config.data.num_frame = 32")
     )
-    number = 1 + text[: text.index("config.data.num_frames")].count("\n")
+    number = 1 + text[: text.index("config.data.num_frames = 32")].count("\n")
     done = launch(["--config", "mine.py"], cwd=tmp_path)
     assert_refused(
         done.returncode, done.stderr, f"mine.py, line {number}", "'num_frame'", "'num_frames'"

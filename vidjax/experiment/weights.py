@@ -102,7 +102,10 @@ def start_from(path: Path, config: ConfigDict, state: State, *, mesh: Mesh) -> S
     if fit.inflated:
         log.info("%d kernels of it are inflated over time (%s)", len(fit.inflated), config.inflate)
     if fit.replaced:
-        log.info("its head of %d classes is replaced by a new one", weights.num_classes)
+        num_classes = target["params"]["head"]["logits"]["bias"].shape[0]
+        log.info(
+            "its head of %d classes is replaced by a new one of %d", weights.num_classes, num_classes
+        )
     return with_variables(state, fit.variables, mesh)
 
 
