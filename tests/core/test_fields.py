@@ -65,8 +65,16 @@ def test_text_becomes_the_value(name, text, value):
         ("beta", "half", "model.beta is a number, such as 0.5, not 'half'."),
         ("wide", "yes", "model.wide is true or false, such as false, not 'yes'."),
         ("depths", "3,x", "model.depths is a tuple of whole numbers, such as (3, 4), not '3,x'."),
-        ("depths", "1.5,2", "model.depths is a tuple of whole numbers, such as (3, 4), not (1.5, 2)."),
-        ("stride", "2,2", "model.stride is a tuple of 3 whole numbers, such as (1, 2, 2), not (2, 2)."),
+        (
+            "depths",
+            "1.5,2",
+            "model.depths is a tuple of whole numbers, such as (3, 4), not (1.5, 2).",
+        ),
+        (
+            "stride",
+            "2,2",
+            "model.stride is a tuple of 3 whole numbers, such as (1, 2, 2), not (2, 2).",
+        ),
         ("times", "1,2", "a tuple of tuples of whole numbers, such as ((1,), (3, 1)), not (1, 2)."),
         ("epsilon", "small", "model.epsilon is a number, not 'small'."),
         ("depths", "__import__('os')", "not \"__import__('os')\"."),

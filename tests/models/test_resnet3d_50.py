@@ -8,6 +8,7 @@ import pytest
 
 from vidjax import models
 from vidjax.analysis import counts
+from vidjax.core.errors import UserError
 from vidjax.layers.residual import Bottleneck
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
@@ -181,6 +182,17 @@ def test_a_bottleneck_of_four_convolutions(fields, strides, activation):
     np.testing.assert_allclose(got, np.maximum(y, 0), rtol=1e-4, atol=1e-4)
 
 
-def test_a_wrong_kind_is_refused():
-    with pytest.raises(ValueError, match="kind is '2.5d'; there are 2d, 3d, 2plus1d"):
-        abstract(build("slow_r50", kind="2.5d"), (2, 16, 16))
+@pytest.mark.parametrize(
+    "fields, sentence",
+    [
+        ({"kind": "2.5d"}, "model.kind is '2.5d'; it is one of 2d, 3d, 2plus1d"),
+        ({"times": ((1,), (3,))}, "model.times is .*; it has 4 entries, one for each stage"),
+        ({"times": ((1,), (3,), (), (3,))}, "model.times is empty"),
+        ({"stem_pool": (3, 3)}, r"model.stem_pool is \(3, 3\); it has three numbers or none"),
+        ({"stem_kernel": (0, 7, 7)}, "model.stem_kernel has the entry 0; each is 1 or more"),
+    ],
+    ids=str,
+)
+def test_what_does_not_exist_is_refused(fields, sentence):
+    with pytest.raises(UserError, match=sentence):
+        build("slow_r50", **fields)

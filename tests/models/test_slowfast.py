@@ -7,6 +7,7 @@ import pytest
 
 from vidjax import models
 from vidjax.analysis import counts
+from vidjax.core.errors import UserError
 from vidjax.models.slowfast import VARIANTS, pathways, slow_frames
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
@@ -128,16 +129,16 @@ def test_slow_frames_may_be_as_many_as_lateral_ones(slow):
     ],
 )
 def test_pathways_that_do_not_fit_are_refused(shapes, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         abstract(build(), *shapes)
 
 
 def test_a_third_pathway_and_no_alpha_are_refused():
     clip = jnp.zeros((1, 8, 16, 16, 3))
-    with pytest.raises(ValueError, match="there are 3 pathways"):
+    with pytest.raises(UserError, match="there are 3 pathways"):
         build().init(jax.random.key(0), (clip, clip, clip))
-    with pytest.raises(ValueError, match="alpha is 0; it is 1 or more"):
-        build(alpha=0).init(jax.random.key(0), clip)
+    with pytest.raises(UserError, match="model.alpha is 0; it is 1 or more"):
+        build(alpha=0)
 
 
 def test_width_and_beta_scale_the_pathways():

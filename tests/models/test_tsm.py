@@ -7,6 +7,7 @@ import pytest
 
 from vidjax import models
 from vidjax.analysis import counts
+from vidjax.core.errors import UserError
 from vidjax.layers.residual import BasicBlock
 from vidjax.ops.shift import TemporalShift, temporal_shift
 
@@ -108,11 +109,17 @@ def test_the_field_shift_says_which():
     assert counts == {"residual": 1, "in-place": 0}
 
 
-def test_what_does_not_exist_is_refused():
-    for field, value, known in (
-        ("shift", "inplace", "residual, in-place"),
-        ("trunk", "vgg", "resnet, mobilenet_v2"),
-    ):
-        module = models.build("tsm", variant="tsm_r18_8f", num_classes=3, **{field: value})
-        with pytest.raises(ValueError, match=f"{field} is '{value}'; there are {known}"):
-            abstract(module, (1, 2, 16, 16, 3))
+@pytest.mark.parametrize(
+    "fields, sentence",
+    [
+        ({"shift": "inplace"}, "model.shift is 'inplace'; it is one of residual, in-place"),
+        ({"trunk": "vgg"}, "model.trunk is 'vgg'; it is one of resnet, mobilenet_v2"),
+        ({"direction": "both"}, "model.direction is 'both'; it is one of bidirectional, one-"),
+        ({"fraction": 0.6}, "model.fraction is 0.6; a bidirectional shift moves 0 to 0.5"),
+        ({"every": 0}, "model.every is 0; it is 1 or more"),
+    ],
+    ids=str,
+)
+def test_what_does_not_exist_is_refused(fields, sentence):
+    with pytest.raises(UserError, match=sentence):
+        models.build("tsm", variant="tsm_r18_8f", num_classes=3, **fields)

@@ -46,15 +46,6 @@ def test_shapes_of_endpoints():
     assert x3d.num_blocks(2.2) == (3, 5, 11, 7) and x3d.num_blocks(5.0) == (5, 10, 25, 15)
 
 
-@pytest.mark.parametrize(
-    "channels, rounded",
-    [(1, 8), (8.8, 8), (9, 16), (24, 24), (27, 32), (34.8, 32), (69.6, 72), (278.4, 280)],
-)
-def test_rounded_channels(channels, rounded):
-    """27 / 8 is nearer to 3, but 24 would lose over a tenth."""
-    assert x3d.round_channels(channels) == rounded
-
-
 def test_every_other_block_has_a_gate():
     gates = {}
     for name, block in abstract((2, 32, 32))[1]["params"]["backbone"].items():

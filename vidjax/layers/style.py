@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 
 from vidjax.core.errors import UserError
+from vidjax.core.names import no_such
 from vidjax.layers import checks
 from vidjax.ops.conv import LOWERINGS
 
@@ -55,7 +56,8 @@ class Style:
 
     def __post_init__(self):
         checks.one_of("dtype", self.dtype, DTYPES)
-        checks.one_of("lowering", self.lowering, LOWERINGS)
+        if self.lowering not in LOWERINGS:
+            raise UserError(no_such("lowering", self.lowering, LOWERINGS))
         if self.norm is not None:
             checks.one_of("norm", self.norm, NORMS)
         if self.activation is not None:
