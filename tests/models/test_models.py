@@ -15,14 +15,28 @@ from vidjax.core.errors import UserError
 from vidjax.layers.style import Style
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
-SWEEP = [(name, variant) for name in models.names() for variant in models.family(name).VARIANTS]
 # the variant that is trained, where that is not the first
 TRAINED = {"convcolumn": "conv_column_6", "resnet3d": "r2plus1d_10"}
+# families that take long to compile; what their blocks have apart from others is traced elsewhere
+HEAVY = {"csn", "i3d", "mobilenet_v2", "resnet2d", "resnet3d", "resnet3d_50", "s3d", "slowfast"}
+# fewer blocks than any variant has, but each kind of them
+SHALLOW = {"x3d": {"depth_factor": 0.4}}
 # clips that leave more than one position at the end: without shortcuts, normalising four values layer by layer is chaos
 LARGER = {"i3d": (4, 32, 32), "s3d": (4, 64, 64)}
 # variants whose map is a single frame, whatever the clip
 ONE_FRAME = {"r2d_18", "r2d_34"} | set(models.family("fusion").VARIANTS)
 IMMUTABLE = (int, float, str, bool, tuple, Style)
+
+
+def one_of_each_family():
+    """(family, variant) of all variants, of which all but the first of a family are a sweep."""
+    rows = []
+    for name in models.names():
+        first, *others = models.family(name).VARIANTS
+        rows.append(pytest.param(name, first))
+        for variant in others:
+            rows.append(pytest.param(name, variant, marks=pytest.mark.sweep))
+    return rows
 
 
 def shapes_of(module, video_shape):
@@ -38,7 +52,7 @@ def large_enough(name, sizes):
     return tuple(map(max, sizes, getattr(models.family(name), "MIN_CLIP", sizes)))
 
 
-@pytest.mark.parametrize("name, variant", SWEEP)
+@pytest.mark.parametrize("name, variant", one_of_each_family())
 def test_endpoints_and_logits(name, variant):
     frames, side, _ = large_enough(name, (4, 32, 32))
     endpoints, logits = shapes_of(
@@ -52,10 +66,9 @@ def test_endpoints_and_logits(name, variant):
         assert n == 2 and 1 <= t <= frames and h == w <= side and c >= 8, key
 
 
-@pytest.mark.parametrize("name", models.names())
-def test_half_precision_and_odd_sizes(name):
+@pytest.mark.parametrize("name, variant", one_of_each_family())
+def test_half_precision_and_odd_sizes(name, variant):
     """Endpoints in bf16, logits in float32; any height, width and length, a single frame included."""
-    variant = next(reversed(models.family(name).VARIANTS))
     module = models.build(name, variant=variant, num_classes=3, width=0.1, dtype="bfloat16")
     for sizes in ((1, 17, 33), (5, 30, 19)):
         endpoints, logits = shapes_of(module, (1, *large_enough(name, sizes), 3))
@@ -135,15 +148,13 @@ def test_fields_from_text():
         models.parse_field("slowfast", "alhpa", "8")
 
 
-@pytest.mark.parametrize("name", models.names())
-def test_the_map_has_time_and_space(name):
+@pytest.mark.parametrize("name, variant", one_of_each_family())
+def test_the_map_has_time_and_space(name, variant):
     """Two frames and two positions at least are left of a clip that is large enough for any."""
-    module = models.family(name)
-    for variant in (next(iter(module.VARIANTS)), next(reversed(module.VARIANTS))):
-        shape = (1, 64, 192, 192, 3)
-        endpoints, _ = shapes_of(models.build(name, variant=variant, num_classes=3), shape)
-        _, t, h, w, _ = endpoints[module.MAP].shape
-        assert h > 1 and w > 1 and (t > 1 or variant in ONE_FRAME)
+    module = models.build(name, variant=variant, num_classes=3)
+    endpoints, _ = shapes_of(module, (1, 64, 192, 192, 3))
+    _, t, h, w, _ = endpoints[models.family(name).MAP].shape
+    assert h > 1 and w > 1 and (t > 1 or variant in ONE_FRAME)
 
 
 def test_a_head_is_told_the_size_of_the_clip():
@@ -190,9 +201,9 @@ def make_step(module, tx):
     return jax.jit(step, compiler_options=QUICK)
 
 
-# S3D is I3D with its kernels cut in two, at clips four times as large
 LEARN = [
-    pytest.param(name, marks=pytest.mark.slow) if name == "s3d" else name for name in models.names()
+    pytest.param(name, marks=pytest.mark.sweep) if name in HEAVY else name
+    for name in models.names()
 ]
 
 
@@ -203,7 +214,9 @@ def test_a_narrow_one_learns(name, forced_lowering):
     # native compiles soonest, but with QUICK it is slow on large clips
     lowering = "folded" if hasattr(models.family(name), "MIN_CLIP") else "native"
     lowering = lowering if forced_lowering == "auto" else "auto"
-    module = models.build(name, variant=variant, num_classes=4, width=0.1, lowering=lowering)
+    module = models.build(
+        name, variant=variant, num_classes=4, width=0.1, lowering=lowering, **SHALLOW.get(name, {})
+    )
     shape, label = (4, *large_enough(name, LARGER.get(name, (4, 16, 16))), 3), np.arange(4)
     video = np.random.default_rng(0).standard_normal(shape, np.float32)
     variables = jax.jit(
@@ -230,9 +243,10 @@ def test_a_narrow_one_learns(name, forced_lowering):
 
 
 def test_a_network_is_told_from_its_fields():
-    for name, variant in SWEEP:
-        module = models.build(name, variant=variant, num_classes=3)
-        assert models.identify(module, prefer=variant) == (name, variant, {})
+    for name in models.names():
+        for variant in models.family(name).VARIANTS:
+            module = models.build(name, variant=variant, num_classes=3)
+            assert models.identify(module, prefer=variant) == (name, variant, {})
     module = models.build("x3d", variant="x3d_m", num_classes=3, width=0.5)
     assert models.identify(module, prefer="x3d_s") == (
         "x3d",

@@ -7,6 +7,7 @@ import pytest
 
 from vidjax import models
 from vidjax.analysis import counts
+from vidjax.core.errors import UserError
 from vidjax.layers.squeeze_excite import SqueezeExcite
 from vidjax.models import x3d
 
@@ -96,5 +97,5 @@ def test_a_shortcut_of_the_same_width_has_a_normalisation_where_that_is_asked_fo
 
 
 def test_a_wrong_rule_for_shortcuts_is_refused():
-    with pytest.raises(ValueError, match="shortcut_norm is 'never'; there are widening, always"):
+    with pytest.raises(UserError, match="model.shortcut_norm is 'never'; it is one of widening, "):
         abstract((2, 32, 32), shortcut_norm="never")

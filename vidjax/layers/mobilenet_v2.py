@@ -31,7 +31,7 @@ PADDINGS = ("half", "SAME")
 
 
 class InvertedResidual(nn.Module):
-    """A block that is wide inside and linear at its end: [N, T, H, W, C] -> [N, T, H', W', features].
+    """A block that is wide inside and linear at its end: [N, T, H, W, C] -> [N, T, H', W', C'].
 
     The input is added where it has the output's shape. `mix` enters only those blocks, as in
     `layers.residual`.
