@@ -1,4 +1,4 @@
-"""I3D and S3D against their published sizes, what their windows do to odd sizes, and what they refuse."""
+"""I3D and S3D: published sizes, what their windows do to odd sizes, and what they refuse."""
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ def shapes(name, clip):
 
 @pytest.mark.parametrize(
     "name, variant, clip, num_parameters, billions",
-    [  # 400 classes; torchvision states its own two numbers, those of I3D are counted from the authors' network
+    [  # 400 classes; S3D as torchvision states it, I3D counted from the authors' network
         ("i3d", "i3d_inception", (64, 224, 224, 3), 12_697_264, 111.153),
         ("i3d", "i3d_inception_flow", (64, 224, 224, 2), 12_675_312, None),
         ("s3d", "s3d", (16, 224, 224, 3), 8_320_048, 17.979),

@@ -1,4 +1,7 @@
-"""Every network of the registry: its shapes by abstract evaluation, and that a narrow one of each family learns."""
+"""Every family: shapes by abstract evaluation, fields, descriptions, and that a narrow one learns.
+
+What is said of the first variant of each family is said of all in a sweep.
+"""
 
 import dataclasses
 import json
@@ -21,7 +24,8 @@ TRAINED = {"convcolumn": "conv_column_6", "resnet3d": "r2plus1d_10"}
 HEAVY = {"csn", "i3d", "mobilenet_v2", "resnet2d", "resnet3d", "resnet3d_50", "s3d", "slowfast"}
 # fewer blocks than any variant has, but each kind of them
 SHALLOW = {"x3d": {"depth_factor": 0.4}}
-# clips that leave more than one position at the end: without shortcuts, normalising four values layer by layer is chaos
+# Clips that leave more than one position at the end: without shortcuts, normalising four values
+# layer by layer is chaos.
 LARGER = {"i3d": (4, 32, 32), "s3d": (4, 64, 64)}
 # variants whose map is a single frame, whatever the clip
 ONE_FRAME = {"r2d_18", "r2d_34"} | set(models.family("fusion").VARIANTS)
@@ -40,7 +44,7 @@ def one_of_each_family():
 
 
 def shapes_of(module, video_shape):
-    """(endpoints, logits) as shapes and types, computing nothing; a backbone may state its input channels."""
+    """(endpoints, logits) as shapes and types; a backbone may state its input channels."""
     video = jnp.zeros((*video_shape[:-1], getattr(module.backbone, "in_channels", video_shape[-1])))
     return jax.eval_shape(
         lambda: module.init_with_output(jax.random.key(0), video, method="endpoints_and_logits")[0]
@@ -68,7 +72,7 @@ def test_endpoints_and_logits(name, variant):
 
 @pytest.mark.parametrize("name, variant", one_of_each_family())
 def test_half_precision_and_odd_sizes(name, variant):
-    """Endpoints in bf16, logits in float32; any height, width and length, a single frame included."""
+    """Endpoints in bf16, logits in float32; any height, width and length, even one frame."""
     module = models.build(name, variant=variant, num_classes=3, width=0.1, dtype="bfloat16")
     for sizes in ((1, 17, 33), (5, 30, 19)):
         endpoints, logits = shapes_of(module, (1, *large_enough(name, sizes), 3))
@@ -174,7 +178,10 @@ def test_dense_layers_refuse_clips_of_another_size(variant, name):
 
 
 def make_step(module, tx):
-    """step(variables, opt_state, video, label) -> the same two, loss, logits and whether all gradients are finite."""
+    """step(variables, opt_state, video, label) -> (the same two, loss, logits, all_finite).
+
+    all_finite: whether every gradient is finite, and not zero throughout.
+    """
 
     def step(variables, opt_state, video, label):
         def loss(params):
@@ -209,7 +216,7 @@ LEARN = [
 
 @pytest.mark.parametrize("name", LEARN)
 def test_a_narrow_one_learns(name, forced_lowering):
-    """Three updates on four clips: finite gradients for every parameter, a lower loss, statistics that move."""
+    """Three updates on four clips: finite gradients, a lower loss, statistics that move."""
     variant = TRAINED.get(name, next(iter(models.family(name).VARIANTS)))
     # native compiles soonest, but with QUICK it is slow on large clips
     lowering = "folded" if hasattr(models.family(name), "MIN_CLIP") else "native"
@@ -284,3 +291,24 @@ def test_a_description_builds_the_same_network(fields):
 def test_a_description_without_a_part_is_refused():
     with pytest.raises(UserError, match="The description of a network has no 'variant'"):
         models.from_description({"name": "tiny3d"})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": 3},
+        {"variant": ["tiny3d"]},
+        {"fields": []},
+        {"fields": {"lowering": "native"}},
+        {"fields": {"variant": "tiny3d"}},
+        {"fields": {"width": "wide"}},
+        {"num_classes": "3"},
+        {"head": {"name": 3}},
+        {"head": {"name": "average", "num_classes": 3}},
+    ],
+    ids=str,
+)
+def test_a_hostile_description_is_refused(wrong):
+    right = models.describe(models.build("tiny3d", variant="tiny3d", num_classes=3))
+    with pytest.raises(UserError):
+        models.from_description(right | wrong)

@@ -1,4 +1,4 @@
-"""P3D: the three kinds of block against NumPy, which block is of which kind, and what is left of time."""
+"""P3D: the kinds of block against NumPy, which block is of which kind, and how time halves."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""ResNets and MobileNetV2 for images: published sizes, images and clips of one frame, and the rules for widths."""
+"""ResNets and MobileNetV2 for images: published sizes, images and clips, paddings, widths."""
 
 import jax
 import jax.numpy as jnp

@@ -31,7 +31,7 @@ def test_every_18_layer_variant_has_a_published_row():
 
 @pytest.mark.parametrize(
     "channels, expected",
-    # torchvision's r2plus1d_18 states 144, 230, 460 and 921; the paper's second convolutions have 288, 576 and 1152
+    # torchvision's r2plus1d_18 has the first four; the paper's second convolutions have the others
     [((64, 64), 144), ((64, 128), 230), ((128, 256), 460), ((256, 512), 921)]
     + [((128, 128), 288), ((256, 256), 576), ((512, 512), 1152)],
 )

@@ -1,4 +1,4 @@
-"""Bottleneck and pooled 3D ResNets: published sizes, shapes on the way, paths of 2D ResNets, a block in NumPy."""
+"""Bottleneck and pooled 3D ResNets: published sizes, shapes, paths, and a block in NumPy."""
 
 import flax
 import jax
@@ -12,7 +12,7 @@ from vidjax.core.errors import UserError
 from vidjax.layers.residual import Bottleneck
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
-# (variant, classes, clip, parameters, multiply-adds in 1e9): pytorchvideo's and mmaction2's statements
+# (variant, classes, clip, parameters, multiply-adds in 1e9), as pytorchvideo and mmaction2 state
 PUBLISHED = [
     ("c2d_r50", 400, (8, 256, 256), 24327632, 25.463),
     ("i3d_r50", 400, (8, 256, 256), 28043472, 37.106),
@@ -112,7 +112,10 @@ def test_extents_in_time_take_turns(variant, cycles):
 
 
 def convolve(x, kernel, stride):
-    """A convolution in NumPy: x [T, H, W, C], half the kernel of zeros on each side; depthwise where C is one there."""
+    """A convolution of [T, H, W, C] in NumPy, padded by half the kernel.
+
+    It is depthwise where the kernel sees one channel and the input has more.
+    """
     half = [k // 2 for k in kernel.shape[:3]]
     x = np.pad(x, [(p, p) for p in half] + [(0, 0)])
     size = [(n - k) // s + 1 for n, k, s in zip(x.shape, kernel.shape[:3], stride, strict=False)]
@@ -134,7 +137,7 @@ def convolve(x, kernel, stride):
 
 
 @pytest.mark.parametrize(
-    "fields, strides, activation",  # strides of the convolution before the second, and of the second
+    "fields, strides, activation",  # strides of the leading convolution, and of the second
     [
         ({"lead": (3, 1, 1)}, ((2, 1, 1), (1, 2, 2)), True),
         ({"lead": (1, 1, 1), "lead_activation": False, "groups": 3}, ((1, 1, 1), (2, 2, 2)), False),

@@ -220,7 +220,7 @@ def test_every_choice_changes_the_logits_of_training(name):
 
 
 def test_zero_init_last_makes_each_block_its_shortcut():
-    """ResNet-18's first stage has no convolution in its shortcuts, so it leaves the stem as it is."""
+    """The first stage has no convolution in its shortcut, so it leaves the stem as it is."""
     module = models.build(
         "resnet2d",
         variant="resnet18",

@@ -1,4 +1,4 @@
-"""Shift networks: published sizes, which frames each frame's features know of, and where the shift goes."""
+"""TSM: published sizes, which frames the features of a frame depend on, where the shift goes."""
 
 import jax
 import jax.numpy as jnp
@@ -98,7 +98,7 @@ def test_in_place_the_shortcut_is_shifted_too(mix_shortcut):
 
 
 def test_the_field_shift_says_which():
-    """Where the first block's sum is that of its branch and the stem itself, the stem is used once more."""
+    """A residual shift leaves the stem itself to the sum at the end of the first block."""
     counts = {}
     for shift in ("residual", "in-place"):
         module = models.build("tsm", variant="tsm_r18_8f", num_classes=3, shift=shift, width=0.25)

@@ -1,4 +1,4 @@
-"""X3D's rule of expansion against the paper's own numbers, and what its gates and shortcuts compute."""
+"""X3D's rule of expansion against the paper's numbers, and what gates and shortcuts compute."""
 
 import jax
 import jax.numpy as jnp

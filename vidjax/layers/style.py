@@ -55,6 +55,7 @@ class Style:
     zero_init_last: bool = False
 
     def __post_init__(self):
+        # Here and not in the layers, so that a wrong choice is refused before anything is traced.
         checks.one_of("dtype", self.dtype, DTYPES)
         if self.lowering not in LOWERINGS:
             raise UserError(no_such("lowering", self.lowering, LOWERINGS))
@@ -66,7 +67,7 @@ class Style:
             checks.at_least("epsilon", self.epsilon, 0)
         if self.momentum is not None:
             checks.share("momentum", self.momentum)
-            if self.norm not in (None, "batch"):
+            if self.norm not in (None, "batch"):  # None is batch normalisation
                 raise UserError(
                     f"model.momentum belongs to running statistics that move in training; "
                     f"the norm {self.norm!r} has none."

@@ -141,6 +141,7 @@ class Model(nn.Module):
             context, fovea = context_and_fovea(x)
             endpoints = self._column("column")(context)
             x = flatten(endpoints[MAP])  # [N, 1, 1, 1, T*H*W*C]
+            # The columns share no parameters.
             of_fovea = self._column("column_fovea")(fovea)
             x = jnp.concatenate([x, flatten(of_fovea[MAP])], axis=-1)
             for name, endpoint in of_fovea.items():
