@@ -97,3 +97,14 @@ def test_half_precision_in_and_out():
 )
 def test_groups_divide_the_channels(channels, groups):
     assert num_groups(channels) == groups and channels % groups == 0
+
+
+def test_epsilon_and_momentum_are_choices():
+    style = Style(epsilon=0.5, momentum=0.75)
+    y, changed = Norm(style=style).apply(variables("batch"), X, train=True, mutable=["batch_stats"])
+    mean, var = X.mean((0, 1, 2, 3)), X.var((0, 1, 2, 3))
+    expected = (X - mean) / np.sqrt(var + 0.5) * SCALE + BIAS
+    np.testing.assert_allclose(y, expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        changed["batch_stats"]["mean"], 0.75 * MEAN + 0.25 * mean, rtol=1e-4, atol=1e-5
+    )

@@ -7,6 +7,7 @@ import pytest
 
 from vidjax import models
 from vidjax.analysis import counts
+from vidjax.core.errors import UserError
 from vidjax.models.convcolumn import MIN_CLIP, Column
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
@@ -44,7 +45,7 @@ def test_a_clip_below_the_smallest_is_refused(axis):
     size = list(MIN_CLIP)
     size[axis] -= 1
     given = "x".join(map(str, size))
-    with pytest.raises(ValueError, match=f"convcolumn takes clips of 16x78x78 .*, not {given}"):
+    with pytest.raises(UserError, match=f"convcolumn takes clips of 16x78x78 .*, not {given}"):
         shapes("conv_column_5", size)
 
 

@@ -1,4 +1,7 @@
-"""Channel-separated networks: published sizes, and what ip has beyond ir. A block in NumPy is in test_resnet3d_50."""
+"""Channel-separated networks: published sizes, and what ip has beyond ir.
+
+A block in NumPy is in test_resnet3d_50.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +20,7 @@ def abstract(module, size):
 
 
 @pytest.mark.parametrize(
-    # csn_r101 as pytorchvideo states it, the others as the authors' model zoo does, in millions and with one digit
+    # csn_r101 as pytorchvideo states it, the others as the authors do, in millions with one digit
     "variant, params, gmacs",
     [("csn_r101", 22213776, 73.757), ("csn_r152", 29.6e6, 96.7), ("csn_ip_r152", 32.8e6, 108.8)],
 )

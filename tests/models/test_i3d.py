@@ -1,4 +1,4 @@
-"""I3D and S3D against their published sizes, what their windows do to odd sizes, and what they refuse."""
+"""I3D and S3D: published sizes, what their windows do to odd sizes, and what they refuse."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,9 @@ import pytest
 
 from vidjax import models
 from vidjax.analysis import counts
+from vidjax.core.errors import UserError
 from vidjax.layers import inception
+from vidjax.layers.style import Style
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
 
@@ -29,7 +31,7 @@ def shapes(name, clip):
 
 @pytest.mark.parametrize(
     "name, variant, clip, num_parameters, billions",
-    [  # 400 classes; torchvision states its own two numbers, those of I3D are counted from the authors' network
+    [  # 400 classes; S3D as torchvision states it, I3D counted from the authors' network
         ("i3d", "i3d_inception", (64, 224, 224, 3), 12_697_264, 111.153),
         ("i3d", "i3d_inception_flow", (64, 224, 224, 2), 12_675_312, None),
         ("s3d", "s3d", (16, 224, 224, 3), 8_320_048, 17.979),
@@ -76,7 +78,7 @@ def test_a_clip_too_small_for_a_window_shrinks_it(name):
 
 def test_a_block_is_four_branches_in_their_order():
     """The direct and the pooled branch by hand, the other two by their place."""
-    block = inception.Block((2, 3, 4, 1, 2, 3), inception.Unit)
+    block = inception.Block((2, 3, 4, 1, 2, 3), style=Style(epsilon=1e-3))
     x = np.random.default_rng(0).standard_normal((1, 3, 4, 5, 6), np.float32)
     y, variables = jax.jit(
         lambda: block.init_with_output(jax.random.key(0), x, train=False), compiler_options=QUICK
@@ -114,7 +116,7 @@ def test_half_precision_sums_the_last_average_in_float32():
 def test_another_number_of_channels_is_refused(variant, channels):
     module = models.build("i3d", variant=variant, num_classes=2, width=0.1)
     with pytest.raises(
-        ValueError,
+        UserError,
         match=rf"takes clips of in_channels={5 - channels}, and these have {channels}; i3d",
     ):
         abstract(module, (1, 4, 32, 32, channels))

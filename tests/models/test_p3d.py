@@ -1,4 +1,4 @@
-"""P3D: the three kinds of block against NumPy, which block is of which kind, and what is left of time."""
+"""P3D: the kinds of block against NumPy, which block is of which kind, and how time halves."""
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +7,8 @@ import pytest
 
 from vidjax import models
 from vidjax.analysis import counts
+from vidjax.core.errors import UserError
+from vidjax.layers.style import Style
 from vidjax.models.p3d import Block, Model
 
 
@@ -53,7 +55,7 @@ def convolve(x, kernel):
 def test_a_block_by_hand(kind):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((1, 3, 4, 5, 8), np.float32)
-    block = Block(8, 2, kind, epsilon=0.0)
+    block = Block(8, 2, kind, style=Style(epsilon=0.0))
     shapes = jax.eval_shape(lambda: block.init(jax.random.key(0), x, train=False))
     variables = jax.tree.map(
         lambda leaf: 0.1 + np.abs(rng.standard_normal(leaf.shape, np.float32)), shapes
@@ -111,5 +113,5 @@ def test_kinds_take_turns_through_the_stages(monkeypatch):
 
 
 def test_an_unknown_kind_is_refused():
-    with pytest.raises(ValueError, match="a block is of the kind 'D'; there are A, B, C, 2d"):
+    with pytest.raises(UserError, match="model.kinds is 'D'; it is one of A, B, C, 2d"):
         abstract((2, 16, 16), kinds=("A", "D"))

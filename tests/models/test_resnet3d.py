@@ -7,6 +7,7 @@ import pytest
 
 from vidjax import models
 from vidjax.analysis import catalogue, counts
+from vidjax.core.errors import UserError
 from vidjax.models.resnet3d import VARIANTS, num_midplanes
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
@@ -30,7 +31,7 @@ def test_every_18_layer_variant_has_a_published_row():
 
 @pytest.mark.parametrize(
     "channels, expected",
-    # torchvision's r2plus1d_18 states 144, 230, 460 and 921; the paper's second convolutions have 288, 576 and 1152
+    # torchvision's r2plus1d_18 has the first four; the paper's second convolutions have the others
     [((64, 64), 144), ((64, 128), 230), ((128, 256), 460), ((256, 512), 921)]
     + [((128, 128), 288), ((256, 256), 576), ((512, 512), 1152)],
 )
@@ -86,9 +87,25 @@ def test_only_fr2d_ignores_the_order_of_frames(variant):
     assert change < 1e-5 if variant == "fr2d_18" else change > 1e-2
 
 
-def test_a_wrong_rule_for_midplanes_is_refused():
-    with pytest.raises(ValueError, match="midplanes is 'torch'; there are paper, torchvision"):
-        abstract(
-            models.build("resnet3d", variant="r2plus1d_18", num_classes=5, midplanes="torch"),
-            (1, 2, 16, 16, 3),
-        )
+@pytest.mark.parametrize(
+    "fields, sentence",
+    [
+        ({"midplanes": "torch"}, "model.midplanes is 'torch'; it is one of paper, torchvision"),
+        ({"kinds": ("3d",) * 4}, "model.kinds is .*; it has 5 entries, one for each stage"),
+        ({"kinds": ("4d",) * 5}, "model.kinds is '4d'; it is one of 2d, 3d, 2plus1d"),
+        ({"depths": (1, 1)}, "model.depths is .*; it has 4 entries, one for each stage"),
+        ({"depths": (1, 1, 0, 1)}, "model.depths has the entry 0; each is 1 or more"),
+        ({"width": 0.0}, "model.width is 0.0; it is above 0"),
+    ],
+    ids=str,
+)
+def test_what_does_not_exist_is_refused(fields, sentence):
+    with pytest.raises(UserError, match=sentence):
+        models.build("resnet3d", variant="r2plus1d_18", num_classes=5, **fields)
+
+
+def test_folded_time_fits_clips_of_one_length():
+    module = models.build("resnet3d", variant="r2d_18", num_classes=5, width=0.1)
+    variables, _ = abstract(module, (1, 4, 16, 16, 3))
+    with pytest.raises(UserError, match="do not fit this network on clips of 5x16x16"):
+        jax.eval_shape(module.apply, variables, jnp.zeros((1, 5, 16, 16, 3)))

@@ -1,4 +1,4 @@
-"""Bottleneck and pooled 3D ResNets: published sizes, shapes on the way, paths of 2D ResNets, a block in NumPy."""
+"""Bottleneck and pooled 3D ResNets: published sizes, shapes, paths, and a block in NumPy."""
 
 import flax
 import jax
@@ -8,10 +8,11 @@ import pytest
 
 from vidjax import models
 from vidjax.analysis import counts
+from vidjax.core.errors import UserError
 from vidjax.layers.residual import Bottleneck
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
-# (variant, classes, clip, parameters, multiply-adds in 1e9): pytorchvideo's and mmaction2's statements
+# (variant, classes, clip, parameters, multiply-adds in 1e9), as pytorchvideo and mmaction2 state
 PUBLISHED = [
     ("c2d_r50", 400, (8, 256, 256), 24327632, 25.463),
     ("i3d_r50", 400, (8, 256, 256), 28043472, 37.106),
@@ -111,7 +112,10 @@ def test_extents_in_time_take_turns(variant, cycles):
 
 
 def convolve(x, kernel, stride):
-    """A convolution in NumPy: x [T, H, W, C], half the kernel of zeros on each side; depthwise where C is one there."""
+    """A convolution of [T, H, W, C] in NumPy, padded by half the kernel.
+
+    It is depthwise where the kernel sees one channel and the input has more.
+    """
     half = [k // 2 for k in kernel.shape[:3]]
     x = np.pad(x, [(p, p) for p in half] + [(0, 0)])
     size = [(n - k) // s + 1 for n, k, s in zip(x.shape, kernel.shape[:3], stride, strict=False)]
@@ -133,7 +137,7 @@ def convolve(x, kernel, stride):
 
 
 @pytest.mark.parametrize(
-    "fields, strides, activation",  # strides of the convolution before the second, and of the second
+    "fields, strides, activation",  # strides of the leading convolution, and of the second
     [
         ({"lead": (3, 1, 1)}, ((2, 1, 1), (1, 2, 2)), True),
         ({"lead": (1, 1, 1), "lead_activation": False, "groups": 3}, ((1, 1, 1), (2, 2, 2)), False),
@@ -181,6 +185,17 @@ def test_a_bottleneck_of_four_convolutions(fields, strides, activation):
     np.testing.assert_allclose(got, np.maximum(y, 0), rtol=1e-4, atol=1e-4)
 
 
-def test_a_wrong_kind_is_refused():
-    with pytest.raises(ValueError, match="kind is '2.5d'; there are 2d, 3d, 2plus1d"):
-        abstract(build("slow_r50", kind="2.5d"), (2, 16, 16))
+@pytest.mark.parametrize(
+    "fields, sentence",
+    [
+        ({"kind": "2.5d"}, "model.kind is '2.5d'; it is one of 2d, 3d, 2plus1d"),
+        ({"times": ((1,), (3,))}, "model.times is .*; it has 4 entries, one for each stage"),
+        ({"times": ((1,), (3,), (), (3,))}, "model.times is empty"),
+        ({"stem_pool": (3, 3)}, r"model.stem_pool is \(3, 3\); it has three numbers or none"),
+        ({"stem_kernel": (0, 7, 7)}, "model.stem_kernel has the entry 0; each is 1 or more"),
+    ],
+    ids=str,
+)
+def test_what_does_not_exist_is_refused(fields, sentence):
+    with pytest.raises(UserError, match=sentence):
+        build("slow_r50", **fields)

@@ -1,4 +1,4 @@
-"""SlowFast against its published sizes, how one clip becomes two pathways, and clips that alpha does not divide."""
+"""SlowFast: published sizes, how one clip becomes two pathways, clips that alpha does not divide."""
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +7,7 @@ import pytest
 
 from vidjax import models
 from vidjax.analysis import counts
+from vidjax.core.errors import UserError
 from vidjax.models.slowfast import VARIANTS, pathways, slow_frames
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
@@ -52,7 +53,7 @@ def test_multiply_adds_are_the_published():
 
 
 def test_shapes_of_endpoints():
-    """Table 1 of the paper, 4 slow and 32 fast frames, at the size whose multiply-adds are published."""
+    """Table 1 of the paper, 4 slow and 32 fast frames, at the size of the published multiply-adds."""
     module = build("slowfast_r50_4x16", 400)
     rows = counts.endpoints(module, *abstract(module, (1, 32, 256, 256, 3)))
     assert sum(row.multiply_adds for row in rows) / 1e9 == pytest.approx(36.099, rel=1e-3)
@@ -109,7 +110,7 @@ def test_the_lateral_connection_carries_motion():
 
 @pytest.mark.parametrize("slow", [2, 3])
 def test_slow_frames_may_be_as_many_as_lateral_ones(slow):
-    """Nine frames at a stride of four: pathways with two slow frames, as one clip has, or with three."""
+    """Nine frames at a stride of four: two slow frames, as one clip has, or three."""
     module = build()
     rows = counts.endpoints(module, *abstract(module, (1, slow, 16, 16, 3), (1, 9, 16, 16, 3)))
     frames = {row.name: row.shapes[0][1] for row in rows}
@@ -128,16 +129,16 @@ def test_slow_frames_may_be_as_many_as_lateral_ones(slow):
     ],
 )
 def test_pathways_that_do_not_fit_are_refused(shapes, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         abstract(build(), *shapes)
 
 
 def test_a_third_pathway_and_no_alpha_are_refused():
     clip = jnp.zeros((1, 8, 16, 16, 3))
-    with pytest.raises(ValueError, match="there are 3 pathways"):
+    with pytest.raises(UserError, match="there are 3 pathways"):
         build().init(jax.random.key(0), (clip, clip, clip))
-    with pytest.raises(ValueError, match="alpha is 0; it is 1 or more"):
-        build(alpha=0).init(jax.random.key(0), clip)
+    with pytest.raises(UserError, match="model.alpha is 0; it is 1 or more"):
+        build(alpha=0)
 
 
 def test_width_and_beta_scale_the_pathways():

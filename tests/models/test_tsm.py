@@ -1,4 +1,4 @@
-"""Shift networks: published sizes, which frames each frame's features know of, and where the shift goes."""
+"""TSM: published sizes, which frames the features of a frame depend on, where the shift goes."""
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +7,7 @@ import pytest
 
 from vidjax import models
 from vidjax.analysis import counts
+from vidjax.core.errors import UserError
 from vidjax.layers.residual import BasicBlock
 from vidjax.ops.shift import TemporalShift, temporal_shift
 
@@ -97,7 +98,7 @@ def test_in_place_the_shortcut_is_shifted_too(mix_shortcut):
 
 
 def test_the_field_shift_says_which():
-    """Where the first block's sum is that of its branch and the stem itself, the stem is used once more."""
+    """A residual shift leaves the stem itself to the sum at the end of the first block."""
     counts = {}
     for shift in ("residual", "in-place"):
         module = models.build("tsm", variant="tsm_r18_8f", num_classes=3, shift=shift, width=0.25)
@@ -108,11 +109,17 @@ def test_the_field_shift_says_which():
     assert counts == {"residual": 1, "in-place": 0}
 
 
-def test_what_does_not_exist_is_refused():
-    for field, value, known in (
-        ("shift", "inplace", "residual, in-place"),
-        ("trunk", "vgg", "resnet, mobilenet_v2"),
-    ):
-        module = models.build("tsm", variant="tsm_r18_8f", num_classes=3, **{field: value})
-        with pytest.raises(ValueError, match=f"{field} is '{value}'; there are {known}"):
-            abstract(module, (1, 2, 16, 16, 3))
+@pytest.mark.parametrize(
+    "fields, sentence",
+    [
+        ({"shift": "inplace"}, "model.shift is 'inplace'; it is one of residual, in-place"),
+        ({"trunk": "vgg"}, "model.trunk is 'vgg'; it is one of resnet, mobilenet_v2"),
+        ({"direction": "both"}, "model.direction is 'both'; it is one of bidirectional, one-"),
+        ({"fraction": 0.6}, "model.fraction is 0.6; a bidirectional shift moves 0 to 0.5"),
+        ({"every": 0}, "model.every is 0; it is 1 or more"),
+    ],
+    ids=str,
+)
+def test_what_does_not_exist_is_refused(fields, sentence):
+    with pytest.raises(UserError, match=sentence):
+        models.build("tsm", variant="tsm_r18_8f", num_classes=3, **fields)

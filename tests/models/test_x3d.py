@@ -1,4 +1,4 @@
-"""X3D's rule of expansion against the paper's own numbers, and what its gates and shortcuts compute."""
+"""X3D's rule of expansion against the paper's numbers, and what gates and shortcuts compute."""
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +7,7 @@ import pytest
 
 from vidjax import models
 from vidjax.analysis import counts
+from vidjax.core.errors import UserError
 from vidjax.layers.squeeze_excite import SqueezeExcite
 from vidjax.models import x3d
 
@@ -44,15 +45,6 @@ def test_shapes_of_endpoints():
         (1, t, s, s, c) for t, s, c in zip(frames, sides, channels, strict=True)
     ]
     assert x3d.num_blocks(2.2) == (3, 5, 11, 7) and x3d.num_blocks(5.0) == (5, 10, 25, 15)
-
-
-@pytest.mark.parametrize(
-    "channels, rounded",
-    [(1, 8), (8.8, 8), (9, 16), (24, 24), (27, 32), (34.8, 32), (69.6, 72), (278.4, 280)],
-)
-def test_rounded_channels(channels, rounded):
-    """27 / 8 is nearer to 3, but 24 would lose over a tenth."""
-    assert x3d.round_channels(channels) == rounded
 
 
 def test_every_other_block_has_a_gate():
@@ -105,5 +97,5 @@ def test_a_shortcut_of_the_same_width_has_a_normalisation_where_that_is_asked_fo
 
 
 def test_a_wrong_rule_for_shortcuts_is_refused():
-    with pytest.raises(ValueError, match="shortcut_norm is 'never'; there are widening, always"):
+    with pytest.raises(UserError, match="model.shortcut_norm is 'never'; it is one of widening, "):
         abstract((2, 32, 32), shortcut_norm="never")

@@ -56,7 +56,7 @@ def check(info: FieldInfo, value: Any, *, room: str) -> Any:
 
     `room` stands before the name of the field in the message: "model" gives "model.alpha is ...".
     """
-    value = _as_tuples(value)
+    value = _as_tuples(value)  # JSON has no tuples, and fields have to be hashable
     if not _matches(value, info.type):
         raise UserError(f"{room}.{info.name} is {info.describe()}, not {_shown(value)}.")
     return value
@@ -85,9 +85,14 @@ def _parsed(text: str, wanted: Any) -> Any:
     if typing.get_origin(wanted) is not tuple:
         return text
     if typing.get_args(wanted)[0] is str:
-        words = text.strip("()[]").split(",")
-        return tuple(word.strip(" '\"") for word in words if word.strip())
-    value = ast.literal_eval(text)
+        # Names may come without quotes, which no Python literal may.
+        names = []
+        for word in text.strip("()[]").split(","):
+            name = word.strip(" '\"")
+            if name:
+                names.append(name)
+        return tuple(names)
+    value = ast.literal_eval(text)  # literals only: nothing in the text is run
     if not isinstance(value, tuple | list):
         return (value,)
     return value
@@ -109,7 +114,7 @@ def _matches(value: Any, wanted: Any) -> bool:
 
 
 def _entries_match(values: tuple, wanted: tuple) -> bool:
-    if len(wanted) == 2 and wanted[1] is Ellipsis:
+    if len(wanted) == 2 and wanted[1] is Ellipsis:  # tuple[int, ...]: any number of them
         wanted = (wanted[0],) * len(values)
     if len(values) != len(wanted):
         return False
@@ -120,8 +125,10 @@ def _without_none(wanted: Any) -> Any:
     """`str` for `str | None`."""
     if typing.get_origin(wanted) not in (types.UnionType, typing.Union):
         return wanted
-    choices = [choice for choice in typing.get_args(wanted) if choice is not types.NoneType]
-    return choices[0]
+    for choice in typing.get_args(wanted):
+        if choice is not types.NoneType:
+            return choice
+    return wanted
 
 
 def _words(wanted: Any, *, several: bool = False) -> str:

@@ -44,7 +44,7 @@ def build(name: str, *, num_classes: int, **fields: Any) -> nn.Module:
     values = {}
     for field, value in fields.items():
         info = _field(name, field)
-        if value != "":
+        if value != "":  # so that a config can list a field without choosing
             values[field] = core_fields.check(info, value, room="head")
     return head(num_classes=num_classes, **values)
 

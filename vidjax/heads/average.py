@@ -29,8 +29,9 @@ class Head(nn.Module):
         train: bool,
     ) -> jax.Array:
         """Does not read `clip_shape`, the T, H and W of the input clip."""
+        # In float32 whatever the backbone computes in: a mean of many values, and the loss is next.
         x = endpoints["features"].astype(jnp.float32)
         x = x.mean(axis=(1, 2, 3))  # [N, C]
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        init = nn.initializers.normal(0.01)
+        init = nn.initializers.normal(0.01)  # small: the first loss is near log(num_classes)
         return nn.Dense(self.num_classes, kernel_init=init, name="logits")(x)

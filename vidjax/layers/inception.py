@@ -97,7 +97,7 @@ class Block(nn.Module):
         c = self._unit(conv2, 3, name="conv2")(c, train=train)
         d = pool(x, (3, 3, 3), (1, 1, 1), padding=self.padding)
         d = self._unit(pooled, name="pooled")(d, train=train)
-        return jnp.concatenate([a, b, c, d], axis=-1)
+        return jnp.concatenate([a, b, c, d], axis=-1)  # the order of published weights
 
     def _unit(self, features: int, size: int = 1, *, name: str) -> Unit:
         return Unit(
@@ -119,7 +119,7 @@ class Inception(nn.Module):
     that parameter paths do not name this module.
     """
 
-    separable: bool
+    separable: bool  # S3D's factored kernels, or I3D's cubes
     padding: Padding
     width: float = 1.0
     style: Style = Style()
@@ -128,6 +128,7 @@ class Inception(nn.Module):
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
         x = self._unit(STEM, 7, 2, name="stem")(video, train=train)
         endpoints = {"stem": x}
+        # Stage 1 is two units without branches, so the table of blocks starts at stage 2.
         x = pool(x, *POOLS[1], padding=self.padding)
         x = self._unit(REDUCED, name="stage1_reduce")(x, train=train)
         x = self._unit(EXPANDED, 3, name="stage1_conv")(x, train=train)

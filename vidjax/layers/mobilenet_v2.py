@@ -31,7 +31,7 @@ PADDINGS = ("half", "SAME")
 
 
 class InvertedResidual(nn.Module):
-    """A block that is wide inside and linear at its end: [N, T, H, W, C] -> [N, T, H', W', features].
+    """A block that is wide inside and linear at its end: [N, T, H, W, C] -> [N, T, H', W', C'].
 
     The input is added where it has the output's shape. `mix` enters only those blocks, as in
     `layers.residual`.
@@ -48,12 +48,12 @@ class InvertedResidual(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         style = self.style
-        inner = self.expansion * x.shape[-1]
+        inner = self.expansion * x.shape[-1]  # of the input's channels, not the output's
         residual = self.stride == (1, 1, 1) and x.shape[-1] == self.features
         y = x
         if residual:
             y, x = branch_and_shortcut(x, self.mix, mix_shortcut=self.mix_shortcut)
-        if self.expansion > 1:
+        if self.expansion > 1:  # the first stage has nothing to expand
             y = ConvNorm(inner, style=style, name="expand")(y, train=train)
             y = style.activate(y, default="relu6")
         depthwise = ConvNorm(
@@ -68,7 +68,7 @@ class InvertedResidual(nn.Module):
         y = style.activate(depthwise(y, train=train), default="relu6")
         zero_scale = residual and style.zero_init_last
         project = ConvNorm(self.features, zero_scale=zero_scale, style=style, name="project")
-        y = project(y, train=train)
+        y = project(y, train=train)  # linear: a ReLU6 on so few channels would lose information
         if residual:
             return x + y
         return y
@@ -116,6 +116,7 @@ class MobileNetV2(nn.Module):
                 )
                 x = inverted(x, train=train)
             endpoints[f"stage{stage}"] = x
+        # Narrow networks keep the width of the last layer, as in the paper.
         last = ConvNorm(round_channels(LAST * max(1.0, self.width)), style=style, name="last")
         x = style.activate(last(x, train=train), default="relu6")
         endpoints["features"] = x

@@ -53,6 +53,7 @@ class Norm(nn.Module):
             )
             nn.share_scope(self, batch_norm)  # its parameters have no name of their own in the path
             return batch_norm(x, train=train)
+        # Flax's modules name their parameters as BatchNorm does, and sum in float32.
         scale_init = nn.initializers.zeros if self.zero_scale else nn.initializers.ones
         if kind == "group":
             norm = nn.GroupNorm(

@@ -62,7 +62,7 @@ class BasicBlock(nn.Module):
         )
         y = last(y, train=train)
         x = shortcut(x, self.features, stride=self.stride, style=style, train=train)
-        return style.activate(x + y)
+        return style.activate(x + y)  # after the sum, as in the original paper
 
 
 class Bottleneck(nn.Module):
@@ -91,6 +91,7 @@ class Bottleneck(nn.Module):
         y, x = branch_and_shortcut(x, self.mix, mix_shortcut=self.mix_shortcut)
         y = ConvNorm(self.inner, first, style=style, name="conv1")(y, train=train)
         y = style.activate(y)
+        # What is left of the stride after the leading convolution is the second one's.
         stride = self.stride
         if self.lead is not None:
             lead_stride, stride = split_stride(self.stride, self.lead)

@@ -45,14 +45,14 @@ class ResNet2D(nn.Module):
         for stage, depth in enumerate(self.depths, start=1):
             for block in range(1, depth + 1):
                 stride = (1, 2, 2) if stage > 1 and block == 1 else (1, 1, 1)
-                mixes = (block - 1) % self.mix_every == 0
+                mixes = (block - 1) % self.mix_every == 0  # the first block of a stage does
                 x = self._block(stage, block, stride=stride, mixes=mixes)(x, train=train)
             endpoints[f"stage{stage}"] = x
         endpoints["features"] = x
         return endpoints
 
     def _block(self, stage: int, block: int, *, stride: Size, mixes: bool) -> nn.Module:
-        channels = 32 * 2**stage
+        channels = 32 * 2**stage  # 64, 128, 256, 512
         mix = self.mix if mixes else None
         if self.bottleneck:
             return Bottleneck(

@@ -46,11 +46,12 @@ class DenseAct(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        # He et al. (2015): a ReLU follows, which halves the variance.
         init = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
         dtype = self.style.dtype
         x = nn.Dense(self.features, dtype=dtype, kernel_init=init, name="dense")(x)
         x = self.style.activate(x)
-        if self.use_norm:
+        if self.use_norm:  # behind the activation here, unlike in ConvAct
             x = Norm(style=self.style, name="norm")(x, train=train)
         return nn.Dropout(self.dropout, deterministic=not train)(x)
 

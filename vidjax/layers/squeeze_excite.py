@@ -26,4 +26,4 @@ class SqueezeExcite(nn.Module):
         gate = global_avg_pool(x)  # [N, 1, 1, 1, C]
         gate = nn.relu(nn.Dense(self.reduced, dtype=dtype, name="reduce")(gate))
         gate = nn.sigmoid(nn.Dense(x.shape[-1], dtype=dtype, name="expand")(gate))
-        return x * gate
+        return x * gate  # broadcast over time and space

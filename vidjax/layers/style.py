@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 
 from vidjax.core.errors import UserError
+from vidjax.core.names import no_such
 from vidjax.layers import checks
 from vidjax.ops.conv import LOWERINGS
 
@@ -54,8 +55,10 @@ class Style:
     zero_init_last: bool = False
 
     def __post_init__(self):
+        # Here and not in the layers, so that a wrong choice is refused before anything is traced.
         checks.one_of("dtype", self.dtype, DTYPES)
-        checks.one_of("lowering", self.lowering, LOWERINGS)
+        if self.lowering not in LOWERINGS:
+            raise UserError(no_such("lowering", self.lowering, LOWERINGS))
         if self.norm is not None:
             checks.one_of("norm", self.norm, NORMS)
         if self.activation is not None:
@@ -64,7 +67,7 @@ class Style:
             checks.at_least("epsilon", self.epsilon, 0)
         if self.momentum is not None:
             checks.share("momentum", self.momentum)
-            if self.norm not in (None, "batch"):
+            if self.norm not in (None, "batch"):  # None is batch normalisation
                 raise UserError(
                     f"model.momentum belongs to running statistics that move in training; "
                     f"the norm {self.norm!r} has none."

@@ -12,6 +12,8 @@ def round_channels(channels: float, multiple: int = 8) -> int:
     The rule of MobileNetV2 and X3D: 27 channels are nearer to 24, which would lose a ninth, so they
     become 32.
     """
+    # Adding half a multiple rounds to the nearest one, halves upwards; `round` would round them to
+    # even and differ from published networks.
     nearest = max(multiple, int(channels + multiple / 2) // multiple * multiple)
     if nearest < 0.9 * channels:
         return nearest + multiple

@@ -25,6 +25,14 @@ from vidjax.layers.style import Style
 
 HIDDEN = ("parent", "name", "style")  # fields of a Model that are no settings; two are flax's
 COMPUTING = ("dtype", "lowering")  # how a network computes; what it is does not depend on them
+# the parts of a description, and their types
+DESCRIPTION = {
+    "name": str,
+    "variant": str,
+    "fields": Mapping,
+    "num_classes": int,
+    "head": Mapping,
+}
 
 
 class Classifier(nn.Module):
@@ -46,6 +54,8 @@ class Classifier(nn.Module):
         self, video: jax.Array, *, train: bool = False
     ) -> tuple[dict[str, jax.Array], jax.Array]:
         """The endpoints of the backbone as well, for those who look inside."""
+        # Flax tells of parameters of another shape by this error alone. They are the caller's: made
+        # for another network, or for clips of another size.
         try:
             endpoints = self.backbone(video, train=train)
             logits = self.head(endpoints, clip_shape=clip_shape(video), train=train)
@@ -62,7 +72,7 @@ def clip_shape(video: jax.Array | tuple[jax.Array, jax.Array]) -> tuple[int, int
     """(T, H, W) of a clip; of two pathways the fast one's; an image has one frame."""
     if isinstance(video, tuple | list):
         video = video[-1]
-    if video.ndim == 4:
+    if video.ndim == 4:  # [N, H, W, C]
         return (1, *video.shape[1:3])
     return video.shape[1:4]
 
@@ -134,7 +144,11 @@ def build(
         info = _field(name, field)
         if value != "":
             row[field] = core_fields.check(info, value, room="model")
-    of_style = {f.name: row.pop(f.name) for f in dataclasses.fields(Style) if f.name in row}
+    # A row has fields of both, so that a variant can say its epsilon beside its channels.
+    of_style = {}
+    for field in core_fields.fields_of(Style):
+        if field in row:
+            of_style[field] = row.pop(field)
     style = Style(dtype=dtype, lowering=lowering, **of_style)
     backbone = family(name).Model(style=style, **row)
     return Classifier(backbone, _build_head(head, num_classes=num_classes, dropout=dropout))
@@ -165,6 +179,7 @@ def identify(module: Classifier, *, prefer: str = "") -> tuple[str, str, dict[st
     for variant in family(name).VARIANTS:
         usual = settings(build(name, variant=variant, num_classes=1))
         changes = {key: value for key, value in values.items() if value != usual[key]}
+        # False sorts ahead of True: of equally near variants the preferred one is first.
         rank = (len(changes), variant != prefer)
         if best is None or rank < best[0]:
             best = (rank, variant, changes)
@@ -196,9 +211,14 @@ def from_description(
 
     Raises UserError for one that lacks a part, or that `build` refuses.
     """
-    for key in ("name", "variant", "fields", "num_classes", "head"):
-        if key not in description:
-            raise UserError(f"The description of a network has no {key!r}.")
+    # It may come from anybody's file, so nothing in it is taken on trust.
+    for key, kind in DESCRIPTION.items():
+        if not isinstance(description.get(key), kind):
+            raise UserError(f"The description of a network has no {key!r}, or a wrong one.")
+    for field in description["fields"]:
+        if field in COMPUTING:
+            raise UserError(f"The description of a network has the field {field!r}.")
+        _field(description["name"], field)
     return build(
         description["name"],
         variant=description["variant"],
@@ -228,9 +248,11 @@ def _build_head(
     head: str | Mapping[str, Any], *, num_classes: int, dropout: float | None
 ) -> nn.Module:
     settings = {"name": head} if isinstance(head, str) else dict(head)
-    if "name" not in settings:
+    name = settings.pop("name", None)
+    if not isinstance(name, str):
         raise UserError(f"A head has a name: {', '.join(heads.names())}.")
-    name = settings.pop("name")
+    if "num_classes" in settings:
+        raise UserError("head.num_classes cannot be chosen; it is the number of classes.")
     if dropout is not None:
         settings["dropout"] = dropout
     return heads.build(name, num_classes=num_classes, **settings)

@@ -45,6 +45,7 @@ class Model(nn.Module):
     def __post_init__(self):
         super().__post_init__()
         checks.above_zero("width", self.width)
+        checks.sizes("hidden", self.hidden)
         checks.share("hidden_dropout", self.hidden_dropout)
         if not self.use_norm:
             refuse_norm(self.style, "This C3D")
@@ -89,5 +90,6 @@ def _pool(x: jax.Array, stage: int) -> jax.Array:
     if stage == 0:
         return max_pool(x, (1, 2, 2))  # the stem keeps all frames
     if stage == 4:
+        # Not in the paper, but the weights in circulation have 4x4 positions here, not 3x3.
         return max_pool(x, (2, 2, 2), padding=(0, 1, 1))
     return max_pool(x, (2, 2, 2))

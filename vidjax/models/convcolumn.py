@@ -73,6 +73,7 @@ class Model(nn.Module):
     def __post_init__(self):
         super().__post_init__()
         checks.above_zero("width", self.width)
+        checks.sizes("hidden", self.hidden)
         checks.share("hidden_dropout", self.hidden_dropout)
         refuse_zero_init_last(self.style, "ConvColumn")
 
@@ -88,6 +89,7 @@ class Model(nn.Module):
             x = column(x, train=train)
             endpoints[name] = x
         last, *dense = [scaled(features, self.width) for features in self.hidden]
+        # Without padding: at the tutorial's sizes a map of 3x3 becomes a single position.
         conv = styled_conv(
             last, (1, 3, 3), padding=(0, 0, 0), use_bias=True, style=style, name="stage4"
         )

@@ -59,7 +59,7 @@ class Model(nn.Module):
         x = max_pool(x, (1, 3, 3), (1, 2, 2), (0, 1, 1))
         endpoints = {"stem": x}
         for stage, depth in enumerate(self.depths, start=1):
-            inner = scaled(32 * 2**stage, self.width)
+            inner = scaled(32 * 2**stage, self.width)  # 64 in stage 1, then twice as many
             for block in range(1, depth + 1):
                 bottleneck = Bottleneck(
                     scaled(128 * 2**stage, self.width),
@@ -68,7 +68,7 @@ class Model(nn.Module):
                     stride=(2, 2, 2) if stage > 1 and block == 1 else (1, 1, 1),
                     groups=inner,  # depthwise
                     lead=(1, 1, 1) if self.preserved else None,
-                    lead_activation=False,
+                    lead_activation=False,  # the next convolution is the other half of a pair
                     style=style,
                     name=f"stage{stage}_block{block}",
                 )

@@ -68,8 +68,8 @@ def context_and_fovea(video: jax.Array) -> tuple[jax.Array, jax.Array]:
     height, width = video.shape[2:4]
     h, w = max(height // 2, 1), max(width // 2, 1)
     top, left = (height - h) // 2, (width - w) // 2
-    fovea = video[:, :, top : top + h, left : left + w]
-    return avg_pool(video, (1, 2, 2)), fovea
+    context = avg_pool(video, (1, 2, 2))
+    return context, video[:, :, top : top + h, left : left + w]
 
 
 class Column(nn.Module):
@@ -140,14 +140,15 @@ class Model(nn.Module):
         if self.multires:
             context, fovea = context_and_fovea(x)
             endpoints = self._column("column")(context)
+            x = flatten(endpoints[MAP])  # [N, 1, 1, 1, T*H*W*C]
+            # The columns share no parameters.
             of_fovea = self._column("column_fovea")(fovea)
+            x = jnp.concatenate([x, flatten(of_fovea[MAP])], axis=-1)
             for name, endpoint in of_fovea.items():
                 endpoints[f"{name}_fovea"] = endpoint
-            maps = [flatten(endpoints["stage4"]), flatten(of_fovea["stage4"])]
         else:
             endpoints = self._column("column")(x)
-            maps = [flatten(endpoints["stage4"])]
-        x = jnp.concatenate(maps, axis=-1)  # [N, 1, 1, 1, T*H*W*C of all maps]
+            x = flatten(endpoints[MAP])  # [N, 1, 1, 1, T*H*W*C]
         for name in ("fc6", "fc7"):
             dense = DenseAct(
                 scaled(HIDDEN, self.width),

@@ -17,7 +17,7 @@ from vidjax.layers.style import Style, refuse_zero_init_last
 VARIANTS = {"i3d_inception": {"in_channels": 3}, "i3d_inception_flow": {"in_channels": 2}}
 MAP = "stage4"  # the last endpoint with time and space
 
-EPSILON = 1e-3
+EPSILON = 1e-3  # of every normalisation, as in the authors' Sonnet code
 
 
 class Model(nn.Module):
@@ -35,6 +35,7 @@ class Model(nn.Module):
 
     def __post_init__(self):
         super().__post_init__()
+        checks.at_least("in_channels", self.in_channels, 1)
         checks.above_zero("width", self.width)
         refuse_zero_init_last(self.style, "I3D")
 
@@ -52,5 +53,5 @@ class Model(nn.Module):
             width=self.width,
             style=self.style.with_defaults(epsilon=EPSILON),
         )
-        nn.share_scope(self, trunk)
+        nn.share_scope(self, trunk)  # keeps the trunk out of parameter paths
         return trunk(video, train=train)

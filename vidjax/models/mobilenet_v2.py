@@ -50,5 +50,5 @@ class Model(nn.Module):
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
         trunk = MobileNetV2(self.padding, width=self.alpha * self.width, style=self.style)
-        nn.share_scope(self, trunk)
+        nn.share_scope(self, trunk)  # keeps the trunk out of parameter paths
         return trunk(video, train=train)

@@ -49,6 +49,7 @@ class Block(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         style = self.style
+        # The first convolution strides, although it is 1x1x1: so do the public weights.
         y = ConvNorm(self.inner, stride=self.stride, style=style, name="conv1")(x, train=train)
         y = style.activate(y)
         space = ConvNorm(self.inner, (1, 3, 3), style=style, name="conv2")(y, train=train)
@@ -92,6 +93,7 @@ class Model(nn.Module):
         stem = ConvNorm(scaled(64, self.width), (1, 7, 7), (1, 2, 2), style=style, name="stem")
         x = style.activate(stem(video, train=train))
         endpoints = {"stem": x}
+        # A window of two frames does not fit a clip of one.
         x = max_pool(x, (min(2, x.shape[1]), 3, 3), (2, 2, 2), (0, 1, 1))
         num_blocks = 0  # so far: the cycle of kinds goes on from stage to stage
         for stage, depth in enumerate(self.depths, start=1):

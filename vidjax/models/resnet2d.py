@@ -42,5 +42,5 @@ class Model(nn.Module):
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
         trunk = ResNet2D(self.depths, self.bottleneck, width=self.width, style=self.style)
-        nn.share_scope(self, trunk)
+        nn.share_scope(self, trunk)  # keeps the trunk out of parameter paths
         return trunk(video, train=train)

@@ -64,7 +64,7 @@ class FactoredConv(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         style = self.style
-        st, sh, sw = self.stride
+        st, sh, sw = self.stride  # each convolution strides along its own axes
         kernel = (1, self.size, self.size)
         spatial = styled_conv(
             self.midplanes, kernel, stride=(1, sh, sw), style=style, name="spatial"
@@ -142,6 +142,7 @@ class BasicBlock(nn.Module):
         )
         y = second(y, train=train)
         if self.stride != (1, 1, 1) or x.shape[-1] != self.features:
+            # The shortcut keeps all frames where the branch does.
             stride = _without_time(self.stride) if self.kind == "2d" else self.stride
             shortcut = ConvNorm(self.features, (1, 1, 1), stride, style=style, name="shortcut")
             x = shortcut(x, train=train)

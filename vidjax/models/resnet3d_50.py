@@ -120,6 +120,7 @@ class Model(nn.Module):
         )
         x = self.style.activate(stem(video, train=train))
         if self.stem_pool:
+            # Along an axis on which the window covers one position, nothing is pooled.
             stride = tuple(min(k, 2) for k in self.stem_pool)
             padding = tuple(k // 2 for k in self.stem_pool)
             x = max_pool(x, self.stem_pool, stride, padding)
@@ -139,7 +140,7 @@ class Model(nn.Module):
         name = f"stage{stage}_block{block}"
         if self.basic:
             return BasicBlock(inner, stride=stride, style=self.style, name=name)
-        times = self.times[stage - 1]
+        times = self.times[stage - 1]  # a cycle: shorter than the stage is deep
         first = (times[(block - 1) % len(times)], 1, 1)
         middle, lead = MIDDLE_KERNELS[self.kind]
         return Bottleneck(

@@ -17,7 +17,7 @@ from vidjax.layers.style import Style, refuse_zero_init_last
 VARIANTS = {"s3d": {}}
 MAP = "stage4"  # the last endpoint with time and space
 
-EPSILON = 1e-3
+EPSILON = 1e-3  # of every normalisation, as in torchvision
 
 
 class Model(nn.Module):
@@ -44,5 +44,5 @@ class Model(nn.Module):
             width=self.width,
             style=self.style.with_defaults(epsilon=EPSILON),
         )
-        nn.share_scope(self, trunk)
+        nn.share_scope(self, trunk)  # keeps the trunk out of parameter paths
         return trunk(video, train=train)

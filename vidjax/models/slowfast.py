@@ -131,6 +131,7 @@ class Model(nn.Module):
         endpoints = {"stem": slow, "stem_fast": fast}
         name = "stem"
         for stage in range(1, len(self.depths) + 1):
+            # The connection is named after the stage that it leaves.
             slow = self._fuse(slow, fast, name=f"{name}_fuse", train=train)
             name = f"stage{stage}"
             num_temporal = self.slow_temporal[stage - 1]
@@ -170,6 +171,7 @@ class Model(nn.Module):
             name=name,
         )
         added = self.style.activate(lateral(fast, train=train))
+        # The convolution rounds the number of frames up, the slow pathway may round it down.
         return jnp.concatenate([slow, added[:, : slow.shape[1]]], axis=-1)
 
     def _stage(self, x, stage, *, num_temporal, share, name, train):

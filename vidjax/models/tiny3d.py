@@ -38,6 +38,7 @@ class ResidualBlock(nn.Module):
         y = style.activate(y)
         y = styled_conv(features, (3, 3, 3), style=style, name="conv2")(y)
         y = Norm(style=style, zero_scale=style.zero_init_last, name="norm2")(y, train=train)
+        # The shortcut is a convolution even where nothing changes its shape: one rule for all.
         x = styled_conv(features, (1, 1, 1), stride=self.stride, style=style, name="shortcut")(x)
         x = Norm(style=style, name="shortcut_norm")(x, train=train)
         return style.activate(x + y)

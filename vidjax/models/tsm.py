@@ -89,5 +89,5 @@ class Model(nn.Module):
             trunk = MobileNetV2(
                 mix=mix, mix_shortcut=mix_shortcut, width=self.width, style=self.style
             )
-        nn.share_scope(self, trunk)
+        nn.share_scope(self, trunk)  # keeps the trunk out of parameter paths
         return trunk(video, train=train)

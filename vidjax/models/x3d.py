@@ -113,6 +113,7 @@ class Block(nn.Module):
         y = depthwise(y, train=train)
         if self.squeeze:
             y = SqueezeExcite(self.squeeze, style=style, name="squeeze_excite")(y)
+        # Swish follows the gate, not the convolution; the other activations are ReLU.
         y = style.activate(y, default="silu")
         last = ConvNorm(self.features, zero_scale=style.zero_init_last, style=style, name="conv3")
         y = last(y, train=train)
