@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from vidjax.gestures.hand import Look
-from vidjax.gestures.motions import smooth_noise
+from vidjax.gestures.take import smooth_noise
 
 HEIGHT = 100
 ZOOM = 2  # drawn at this many times the frame's size

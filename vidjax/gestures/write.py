@@ -19,8 +19,9 @@ from io import BytesIO
 import numpy as np
 
 from vidjax.gestures.hand import shapes
-from vidjax.gestures.motions import MOTIONS, draw_take
+from vidjax.gestures.motions import MOTIONS
 from vidjax.gestures.scene import HEIGHT, ZOOM, draw_frame, draw_scene
+from vidjax.gestures.take import draw_take
 
 VERSION = 2  # part of the cache's name: raise it whenever a pixel or a list changes
 FOLDER = "20bn-jester-v1"
