@@ -1,6 +1,7 @@
 """The built-in synthetic gesture set: drawn hands, rendered once into the cache.
 
-`hand` is the geometry of a hand, `motions` pose it over time, `take` adds what varies between clips,
-`scene` is the picture around it, `write` makes files, and `source` opens the set. All but `source`
-import NumPy and Pillow only, because each worker process that renders imports them, too.
+`hand` is the geometry of a hand, `motions` pose it over time, `take` adds what varies between
+clips, `scene` is the picture around it, `write` makes files, and `source` opens the set.
+`attributes` say what each gesture shows. All but `source` import NumPy and Pillow only, because
+each worker process that renders imports them, too.
 """

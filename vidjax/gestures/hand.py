@@ -334,7 +334,7 @@ def _mass(centres, radii, *, scale, light):
 
 
 def shapes(pose: Pose, look: Look) -> list[list[Polygon]]:
-    """For each of T frames, the polygons of a hand from back to front, in pixels from the middle."""
+    """For each of T frames, the polygons of a hand from back to front, in the pose's pixels."""
     digits = _digits(pose)
     bones, nails = _bones(digits, pose, look)
     masses = _masses(digits.joints, pose, look)

@@ -192,8 +192,8 @@ def _thumb(take, rng, *, x, y, here, slope, side):
     """A fist whose thumb comes out as `here` goes from 0 to 1.
 
     The forearm comes from the side of the take, `slope` degrees off the horizontal. The thumb is on
-    the upper side of the hand or, with the other `side`, on the lower. The fingers close towards the
-    viewer.
+    the upper side of the hand or, with the other `side`, on the lower. The fingers close towards
+    the viewer.
     """
     return make_pose(
         take,

@@ -33,7 +33,8 @@ WIDTH_SHARES = (0.72, 0.22, 0.03, 0.01, 0.01, 0.01)
 MIN_FRAMES, MAX_FRAMES = 24, 40
 QUALITY = 86  # of the JPEG files
 CHUNK = 8  # sequences that a worker takes at a time, at most
-README = """This is a synthetic data set: drawn hands, not people. vidjax rendered it; delete it at will.
+README = """\
+This is a synthetic data set: drawn hands, not people. vidjax rendered it; delete it at will.
 
 It has the layout, the labels and the frame sizes of 20BN-Jester version 1, and holds nothing of it.
 The clips of two opposite gestures hold the same frames in opposite order.
