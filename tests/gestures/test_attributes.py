@@ -8,6 +8,7 @@ import pytest
 from vidjax.data.labels import flip_map
 from vidjax.data.sources import jester
 from vidjax.gestures import attributes, motions, write
+from vidjax.gestures.take import draw_take
 
 NUM_FRAMES = 32
 SEEDS = range(20)
@@ -19,7 +20,7 @@ def drawn(gesture, seed):
     for forward, backward, motion in motions.MOTIONS:
         if gesture in (forward, backward):
             rng = np.random.default_rng(seed)
-            poses = motion(motions.draw_take(rng, NUM_FRAMES), rng)
+            poses = motion(draw_take(rng, NUM_FRAMES), rng)
             if gesture == backward:
                 poses = [reversed_in_time(pose) for pose in poses]
             return poses

@@ -17,6 +17,7 @@ from vidjax.core.errors import DataError
 from vidjax.data.labels import flip_map
 from vidjax.gestures import attributes, hand, motions, scene, write
 from vidjax.gestures.source import Source
+from vidjax.gestures.take import draw_take
 
 # Jester's labels in file order, and the opposite of each under time reversal
 LABELS = (
@@ -116,7 +117,7 @@ def test_size_and_length_do_not_tell_the_class(small):
 
 
 def test_take_is_even_in_time_and_sides():
-    takes = [motions.draw_take(np.random.default_rng(k), 32) for k in range(400)]
+    takes = [draw_take(np.random.default_rng(k), 32) for k in range(400)]
     phases = np.stack([take.phase for take in takes])
     np.testing.assert_allclose(phases.mean(0), 1 - phases.mean(0)[::-1], atol=0.03)
     assert abs(np.mean([take.side for take in takes])) < 0.2
@@ -159,7 +160,7 @@ def box_sums(pose, look):
 @pytest.mark.parametrize("row", [0, 4, 6, 7, 8, 12])
 def test_the_mirror_of_a_hand_is_the_other_hand(row):
     rng = np.random.default_rng(3)
-    pose = motions.MOTIONS[row][2](motions.draw_take(rng, 8), rng)[0]
+    pose = motions.MOTIONS[row][2](draw_take(rng, 8), rng)[0]
     look = scene.draw_look(rng)
     turned = {name: -getattr(pose, name) for name in ("lean", "roll", "yaw", "side")}
     mirror = replace(pose, centre=pose.centre * (-1, 1), **turned)
@@ -172,7 +173,7 @@ def test_the_mirror_of_a_hand_is_the_other_hand(row):
 def test_turning_and_rolling_go_the_way_they_are_called():
     rng = np.random.default_rng(0)
     for _ in range(5):
-        take = motions.draw_take(rng, 32)
+        take = draw_take(rng, 32)
         (pose,) = motions.turn_clockwise(take, rng)
         fingers = [np.concatenate([np.reshape(p, (-1, 2)) for p, _ in drawn[-40:]]) for drawn in
                    hand.shapes(pose, scene.draw_look(rng))]  # fmt: skip

@@ -1,4 +1,7 @@
-"""Draws the built-in synthetic gesture set: hand (geometry), motions (poses over time), scene (picture), write (files).
+"""The built-in synthetic gesture set: drawn hands, rendered once into the cache.
 
-Imports NumPy and Pillow only, because the workers that render import it too.
+`hand` is the geometry of a hand, `motions` pose it over time, `take` adds what varies between
+clips, `scene` is the picture around it, `write` makes files, and `source` opens the set.
+`attributes` say what each gesture shows. All but `source` import NumPy and Pillow only, because
+each worker process that renders imports them, too.
 """

@@ -67,7 +67,7 @@ SWAPS = ((LEFT, RIGHT), (CLOCKWISE, COUNTERCLOCKWISE))
 
 
 def names(gestures: tuple[str, ...]) -> tuple[str, ...]:
-    """The attributes of these gestures, each once: shapes, then directions, in the table's order."""
+    """The attributes of these gestures, each once: shapes, then directions."""
     shapes = [ATTRIBUTES[gesture][0] for gesture in gestures]
     directions = [ATTRIBUTES[gesture][1] for gesture in gestures]
     return tuple(dict.fromkeys(shapes + directions))

@@ -1,7 +1,8 @@
-"""Where the hand is filmed: background, person, light, camera shake, noise, blur; and one finished frame.
+"""Where the hand is filmed: background, person, light, camera shake, noise and blur.
 
-The background is drawn once a clip, larger than the frame, and shaken by moving the crop; noise is a crop of a noise
-sheet. A frame is drawn at twice its size and reduced, which smooths the edges.
+The background is drawn once for a clip, larger than the frame; moving the crop shakes it. The noise
+of a frame is a crop of a sheet of noise. A frame is drawn at twice its size and reduced, which
+smooths the edges.
 """
 
 import colorsys
@@ -10,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from vidjax.gestures.hand import Look
-from vidjax.gestures.motions import smooth_noise
+from vidjax.gestures.hand import Look, Polygon
+from vidjax.gestures.take import smooth_noise
 
 HEIGHT = 100
 ZOOM = 2  # drawn at this many times the frame's size
-MARGIN = 6  # pixels the camera may shake
+MARGIN = 6  # pixels by which the camera may shake
 SHEET = 40  # pixels by which the noise sheet is larger than a frame
 SKINS = (
     (255, 219, 188),
@@ -38,26 +39,37 @@ HAIRS = (
 
 @dataclass(frozen=True)
 class Scene:
-    """All of a clip's picture but its hands."""
+    """All of a clip's picture but its hands.
+
+    Args:
+        width: of a frame, in pixels.
+        background: RGB, ZOOM times (width + 2 MARGIN, HEIGHT + 2 MARGIN).
+        look: colours of the hand, and light.
+        light: RGB, width x HEIGHT; a frame is multiplied with it.
+        noise: RGB around 128, larger than a frame by SHEET.
+        blur: radius in pixels; 0 for none.
+        shake: int [T, 2], how far the camera is moved, in pixels of the drawing.
+        grain: int [T, 2], where each frame lies on the sheet of noise.
+    """
 
     width: int
-    background: Image.Image  # RGB, ZOOM times (width + 2 MARGIN, HEIGHT + 2 MARGIN)
+    background: Image.Image
     look: Look
-    light: Image.Image  # RGB, width x HEIGHT, multiplied with the frame
-    noise: Image.Image  # RGB around 128, larger than a frame by SHEET
-    blur: float  # pixels
-    shake: np.ndarray  # [T, 2] int, drawn pixels
-    grain: np.ndarray  # [T, 2] int, where each frame lies on the noise sheet
+    light: Image.Image
+    noise: Image.Image
+    blur: float
+    shake: np.ndarray
+    grain: np.ndarray
 
 
-def _colour(rng, low=0.15, high=0.95, most=0.75):
-    red, green, blue = colorsys.hsv_to_rgb(
-        rng.uniform(), rng.uniform(0, most), rng.uniform(low, high)
-    )
-    return np.array([red, green, blue]) * 255
+def _colour(rng, low=0.15, high=0.95, *, max_saturation=0.75):
+    """A random colour whose value is from `low` to `high`: RGB [3] from 0 to 255."""
+    hue, saturation, value = rng.uniform(), rng.uniform(0, max_saturation), rng.uniform(low, high)
+    return np.array(colorsys.hsv_to_rgb(hue, saturation, value)) * 255
 
 
 def _ink(colour):
+    """The colour as Pillow takes it."""
     return tuple(int(c) for c in np.clip(colour, 0, 255))
 
 
@@ -107,7 +119,7 @@ def _shelf(rng, size):
     draw = ImageDraw.Draw(picture)
     rows = rng.integers(2, 4)
     height = size[1] / rows
-    board = _ink(_colour(rng, 0.2, 0.7, 0.5))
+    board = _ink(_colour(rng, 0.2, 0.7, max_saturation=0.5))
     for row in range(rows):
         floor, x = (row + 1) * height, 0.0
         while x < size[0]:
@@ -123,11 +135,11 @@ def _shelf(rng, size):
 
 
 def _room(rng, size):
-    wall = _colour(rng, 0.45, 0.95, 0.35)
+    wall = _colour(rng, 0.45, 0.95, max_saturation=0.35)
     picture = Image.new("RGB", size, _ink(wall))
     draw = ImageDraw.Draw(picture)
     floor = size[1] * rng.uniform(0.65, 0.95)
-    draw.rectangle((0, floor, *size), fill=_ink(_colour(rng, 0.2, 0.6, 0.5)))
+    draw.rectangle((0, floor, *size), fill=_ink(_colour(rng, 0.2, 0.6, max_saturation=0.5)))
     for _ in range(rng.integers(1, 4)):  # windows, pictures, doors
         x, y = rng.uniform(0, size[0] * 0.85), rng.uniform(-20, floor * 0.5)
         w, h = rng.uniform(40, 110), rng.uniform(40, 140)
@@ -140,11 +152,11 @@ def _room(rng, size):
     return picture
 
 
-def _person(rng, picture, skin, clothes):
-    """Head and shoulders, somewhere behind the hand."""
+def _draw_person(rng, picture, *, skin, clothes):
+    """Draws head and shoulders into the background, somewhere behind the hand."""
     draw = ImageDraw.Draw(picture)
     width, height = picture.size
-    x, r = width / 2 + rng.normal() * width * 0.16, rng.uniform(26, 38)
+    x, r = width / 2 + rng.normal() * width * 0.16, rng.uniform(26, 38)  # the head's middle, radius
     y = height * rng.uniform(0.2, 0.42)
     hair = _ink(np.array(HAIRS[rng.integers(len(HAIRS))]) * rng.uniform(0.7, 1.2))
     if rng.uniform() < 0.4:  # long hair, behind the shoulders
@@ -160,10 +172,9 @@ def _person(rng, picture, skin, clothes):
     draw.ellipse((x - r * 0.98, y - r * 1.3, x + r * 0.98, y + r * 0.7), fill=hair)
     draw.ellipse((x - r * 0.84, y - r, x + r * 0.84, y + r * 1.22), fill=_ink(skin * 0.93))
     draw.chord((x - r * 0.9, y - r * 1.22, x + r * 0.9, y + r * 0.5), 195, 345, fill=hair)
-    for s in (-1, 1):
-        draw.ellipse(
-            (x + s * r * 0.36 - 3, y - 2, x + s * r * 0.36 + 3, y + 3), fill=_ink(skin * 0.25)
-        )
+    for side in (-1, 1):
+        eye = x + side * r * 0.36
+        draw.ellipse((eye - 3, y - 2, eye + 3, y + 3), fill=_ink(skin * 0.25))
     draw.line(
         (x - r * 0.25, y + r * 0.72, x + r * 0.25, y + r * 0.72), fill=_ink(skin * 0.55), width=3
     )
@@ -190,15 +201,15 @@ def draw_look(rng: np.random.Generator) -> Look:
     return Look(
         back=back * 0.90,
         palm=palm,
-        sleeve=_colour(rng, 0.12, 0.92, 0.8),
-        cup=_colour(rng, 0.3, 1.0, 0.8),
+        sleeve=_colour(rng, 0.12, 0.92, max_saturation=0.8),
+        cup=_colour(rng, 0.3, 1.0, max_saturation=0.8),
         cuff=rng.uniform(0.14, 0.5),
         light=light / np.linalg.norm(light),
     )
 
 
 def draw_scene(rng: np.random.Generator, width: int, num_frames: int) -> Scene:
-    """Draws all that does not move by itself; knows nothing of the gesture."""
+    """Draws all that does not move by itself, without knowledge of the gesture."""
     size = (ZOOM * (width + 2 * MARGIN), ZOOM * (HEIGHT + 2 * MARGIN))
     kinds = (_gradient, _blobs, _shapes, _stripes, _shelf, _room, _room)
     background = kinds[rng.integers(len(kinds))](rng, size)
@@ -206,7 +217,7 @@ def draw_scene(rng: np.random.Generator, width: int, num_frames: int) -> Scene:
     if rng.uniform() < 0.55:
         if rng.uniform() < 0.5:  # out of focus behind the person
             background = background.filter(ImageFilter.GaussianBlur(rng.uniform(1, 5)))
-        _person(rng, background, look.back, look.sleeve)
+        _draw_person(rng, background, skin=look.back, clothes=look.sleeve)
     background = background.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 2.5)))
     flat = Image.new("RGB", size, background.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0)))
     background = Image.blend(background, flat, rng.uniform(0.0, 0.4))
@@ -228,8 +239,8 @@ def draw_scene(rng: np.random.Generator, width: int, num_frames: int) -> Scene:
     )
 
 
-def draw_frame(scene: Scene, t: int, polygons: list[tuple[list[float], int]]) -> Image.Image:
-    """Frame t with polygons already in drawn pixels (see `place`): RGB, width x HEIGHT."""
+def draw_frame(scene: Scene, t: int, polygons: list[Polygon]) -> Image.Image:
+    """Frame t: RGB, width x HEIGHT. The polygons are in pixels of the drawing, back to front."""
     dx, dy = (scene.shake[t] + MARGIN * ZOOM).tolist()
     frame = scene.background.crop((dx, dy, dx + ZOOM * scene.width, dy + ZOOM * HEIGHT))
     pen = ImageDraw.Draw(frame)

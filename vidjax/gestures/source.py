@@ -196,7 +196,7 @@ class Source:
         try:
             os.chmod(part, 0o755)
             counts = (self.train_clips, self.validation_clips)
-            write.write(part, self.seed, counts, workers)
+            write.write(part, seed=self.seed, counts=counts, workers=workers)
             try:
                 os.rename(part, self.folder)
             except OSError:
