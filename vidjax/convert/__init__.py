@@ -1,7 +1,7 @@
 """Weights of other code bases -> our variables, in NumPy, without PyTorch.
 
-`formats` reads files, `peers` has one file of names for each code base, `tables` fills our
-variables by them, and `transfer` fits weights to a run. `load` recognises the code base, the
+`formats` reads files, `peers` has one file of names for each code base, `filling` fills our
+variables by these, and `transfer` fits weights to a run. `load` recognises the code base, the
 variant and the number of classes from names and shapes. It refuses what does not fit whole: every
 array of the source is used, and every variable of the network is filled.
 """
@@ -15,7 +15,7 @@ from typing import Any
 import flax.linen as nn
 import numpy as np
 
-from vidjax.convert import description, formats, peers, tables
+from vidjax.convert import description, filling, formats, peers
 from vidjax.convert.formats import safetensors_file
 from vidjax.core.errors import ConvertError
 
@@ -54,9 +54,9 @@ def read(
     # Recognise before reading the table: what is no network of ours is refused with its reason.
     module = peer.network(source) if model is None else model
     table = peer.table(source)
-    expected = tables.shapes(module, peer.CLIP)
-    origins = tables.origins(table, expected)
-    variables = tables.fill(source, origins, expected, dropped=table.dropped)
+    expected = filling.shapes(module, peer.CLIP)
+    origins = filling.origins(table, expected)
+    variables = filling.fill(source, expected, origins, dropped=table.dropped)
     return module, variables, peer.CLIP
 
 
@@ -67,9 +67,9 @@ def _read_ours(
     module, clip = description.read_header(metadata)
     if model is not None:
         module = model
-    expected = tables.shapes(module, clip)
-    origins = {path: tables.Origin("/".join(path)) for path in expected}
-    return module, tables.fill(source, origins, expected), clip
+    expected = filling.shapes(module, clip)
+    origins = {path: filling.Origin("/".join(path)) for path in expected}
+    return module, filling.fill(source, expected, origins), clip
 
 
 def recognise(source: Mapping[str, np.ndarray]) -> ModuleType:

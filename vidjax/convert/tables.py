@@ -1,4 +1,4 @@
-"""Tables of names: what our layers are called in another code base, and variables filled by them.
+"""Tables of names: what our layers are called in another code base.
 
 A row names a layer of ours and the same layer of theirs. Numbers in a name are placeholders, which
 may be shifted on either side: with
@@ -8,6 +8,8 @@ may be shifted on either side: with
 our backbone/stage2_block1/conv1/conv is their layer2.0.conv1. The same row is read in both
 directions: from our paths to their names to fill the variables of a network, and from their names
 to our paths to recognise the network in the first place.
+
+"Ours" is what a value is called in vidjax, "theirs" what the other code base calls it.
 """
 
 import functools
@@ -16,23 +18,14 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import flax
-import flax.linen as nn
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from vidjax.convert.frameworks import PYTORCH, Framework
-from vidjax.core.errors import ConvertError
 
-Shape = tuple[int, ...]
-Path = tuple[
-    str, ...
-]  # collection, modules, variable: ("params", "backbone", "stem", ..., "kernel")
+Path = tuple[str, ...]  # collection, modules, variable: ("params", "backbone", ..., "kernel")
 Layout = Callable[[np.ndarray], np.ndarray]  # from their layout to ours
 
 PLACEHOLDER = re.compile(r"<(\w)([+-]\d)?>")
-COUNTER = "num_batches_tracked"  # PyTorch's count of training steps, which no network computes with
 
 
 @dataclass(frozen=True)
@@ -75,6 +68,7 @@ class Table:
         variable = path[-1]
         leaf = self.framework.variables(layer).get(variable)
         for ours, theirs in self.rows:
+            # A row is of a single variable or of a layer, and no path matches as both.
             whole_name = rename(f"{layer}/{variable}", ours, theirs)
             if whole_name is not None:
                 return whole_name
@@ -96,7 +90,7 @@ class Table:
             if path is not None:
                 array = np.asarray(array)
                 num_axes = 5 if array.ndim >= 4 else array.ndim
-                arrays[path] = self._layout(path, num_axes)(array)
+                arrays[path] = self.layout_of(path, num_axes)(array)
         return arrays
 
     def _our_path(self, name: str) -> str | None:
@@ -114,20 +108,12 @@ class Table:
                     return f"{layer}/{variable}"
         return None
 
-    def _layout(self, path: str, num_axes: int) -> Layout:
-        special = _by_end(self.layouts, path)
+    def layout_of(self, path: str, num_axes: int) -> Layout:
+        """The layout of a variable of ours that has so many axes; `path` is one with slashes."""
+        special = value_by_end(self.layouts, path)
         if special is not None:
             return special
         return lambda array: self.framework.layout(array, num_axes)
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where the values of one variable come from: an array of the source, or one number."""
-
-    name: str = ""  # of the array
-    layout: Layout = lambda array: array
-    constant: float | None = None
 
 
 def rename(name: str, pattern: str, template: str) -> str | None:
@@ -138,6 +124,7 @@ def rename(name: str, pattern: str, template: str) -> str | None:
     match = _regex(pattern).fullmatch(name)
     if match is None:
         return None
+    # What a placeholder <b-1> matches is one less than the number b that it is about.
     numbers = {}
     for letter, shift in PLACEHOLDER.findall(pattern):
         numbers[letter] = int(match[letter]) - int(shift or 0)
@@ -163,80 +150,9 @@ def _regex(pattern: str) -> re.Pattern:
     return re.compile("".join(parts))
 
 
-def _by_end(values: Mapping[str, Any], path: str) -> Any:
+def value_by_end(values: Mapping[str, Any], path: str) -> Any:
     """The value whose key is the end of a path with slashes; None where there is none."""
     for end, value in values.items():
         if path == end or path.endswith(f"/{end}"):
             return value
     return None
-
-
-def shapes(module: nn.Module, clip: Shape) -> dict[Path, Shape]:
-    """The paths and shapes of a network's variables; nothing is computed.
-
-    `clip` is a shape [N, T, H, W, C] that the network takes. A backbone that states its
-    `in_channels` is given as many.
-    """
-    channels = getattr(module.backbone, "in_channels", clip[-1])
-    video = jax.ShapeDtypeStruct((*clip[:-1], channels), jnp.float32)
-    tree = jax.eval_shape(functools.partial(module.init, train=False), jax.random.key(0), video)
-    flat = flax.traverse_util.flatten_dict(tree)
-    return {path: leaf.shape for path, leaf in flat.items()}
-
-
-def origins(table: Table, expected: Mapping[Path, Shape]) -> dict[Path, Origin]:
-    """Where each of our variables comes from; those that the table has no name for are left out."""
-    result = {}
-    for path, shape in expected.items():
-        constant = _by_end(table.constants, "/".join(path))
-        name = table.their_name(path)
-        if constant is not None:
-            result[path] = Origin(constant=constant)
-        elif name is not None:
-            result[path] = Origin(name, table._layout("/".join(path), len(shape)))
-    return result
-
-
-def fill(
-    source: Mapping[str, np.ndarray],
-    table_origins: Mapping[Path, Origin],
-    expected: Mapping[Path, Shape],
-    *,
-    dropped: Collection[str] = (),
-) -> dict[str, Any]:
-    """Our variables, float32, of arrays in a source.
-
-    Args:
-        source: their names -> arrays.
-        table_origins: where each variable comes from.
-        expected: the path and shape of every variable that the network has.
-        dropped: names that may be left over.
-
-    Raises ConvertError, which lists everything that is missing, left over or of another shape.
-    """
-    filled = {}
-    faults = []
-    unused = set(source) - set(dropped)
-    for path, shape in expected.items():
-        ours = "/".join(path)
-        origin = table_origins.get(path)
-        if origin is None:
-            faults.append(f"{ours} is not filled")
-        elif origin.constant is not None:
-            filled[path] = np.full(shape, origin.constant, np.float32)
-        elif origin.name not in source:
-            faults.append(f"{origin.name} is missing, for {ours}")
-        else:
-            unused.discard(origin.name)
-            array = origin.layout(np.asarray(source[origin.name]))
-            if array.shape != shape:
-                faults.append(
-                    f"{origin.name} is {array.shape} in our layout, the model has {shape}"
-                )
-            filled[path] = np.ascontiguousarray(array, np.float32)
-    for name in sorted(unused):
-        if not name.endswith(COUNTER):
-            faults.append(f"{name} is left over")
-    if faults:
-        raise ConvertError("these weights do not fit the model:\n  " + "\n  ".join(faults))
-    return flax.traverse_util.unflatten_dict(filled)
