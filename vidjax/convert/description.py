@@ -1,4 +1,4 @@
-"""Our own weight files: safetensors with our paths as names, and a header that tells the network.
+"""Our own weight files: safetensors with our paths as names and the network in the header.
 
 The header has the key "vidjax", whose value is JSON. `describe` and `from_description` are the only
 places that know what stands in it.
@@ -39,6 +39,7 @@ def read_header(
         content = json.loads(metadata[KEY])
         clip = tuple(int(size) for size in content["clip"])
         network = content["network"]
+    # Only the JSON of the file can raise these: no code of a network runs above.
     except (ValueError, KeyError, TypeError) as error:
         raise ConvertError(
             f"the header of this file describes no network of vidjax: {error!r}."
@@ -73,6 +74,7 @@ def from_description(description: Any) -> models.Classifier:
     for field, value in fields.items():
         # JSON knows no tuples, and modules of Flax take no lists.
         values[field] = tuple(value) if isinstance(value, list) else value
+    # Names that this version does not know are the file's fault; any other error is ours.
     try:
         return models.build(name, variant=variant, num_classes=num_classes, **values)
     except (UserError, ValueError) as error:

@@ -89,7 +89,7 @@ def fill(
         else:
             unused.discard(origin.name)
             array = origin.layout(np.asarray(source[origin.name]))
-            # Go on after a fault: a message that lists all of them tells what the file is.
+            # Go on after a fault: all faults together show what kind of file it is.
             if array.shape != shape:
                 faults.append(
                     f"{origin.name} is {array.shape} in our layout, the model has {shape}"

@@ -15,7 +15,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Framework:
-    """The names of variables below a layer's own name, and the layout of all arrays."""
+    """The names of a layer's variables, without the layer's name, and the layout of arrays."""
 
     separator: str  # between the name of a layer and that of its variable
     layer: Mapping[str, str]  # our variable of a convolution or linear layer -> theirs
@@ -36,15 +36,17 @@ def pytorch_layout(array: np.ndarray, num_axes: int) -> np.ndarray:
     """
     if num_axes == 5:
         if array.ndim == 4:
-            array = array[
-                :, :, None
-            ]  # a kernel over one frame: [F, C, kh, kw] -> [F, C, 1, kh, kw]
-        return array.transpose(2, 3, 4, 1, 0) if array.ndim == 5 else array
+            array = array[:, :, None]  # [F, C, kh, kw] -> [F, C, 1, kh, kw]
+        if array.ndim == 5:
+            array = array.transpose(2, 3, 4, 1, 0)  # -> [kt, kh, kw, C, F]
+        return array
     if num_axes == 2:
         # Some code bases write a linear layer as a convolution over one position.
         if array.ndim > 2 and set(array.shape[2:]) == {1}:
             array = array.reshape(array.shape[:2])  # [F, C, 1, 1, 1] -> [F, C]
-        return array.T if array.ndim == 2 else array
+        if array.ndim == 2:
+            array = array.T  # [F, C] -> [C, F]
+        return array
     return array
 
 

@@ -1,8 +1,8 @@
-"""What arrays under our paths tell of the network that they are of: blocks, classes, kernels.
+"""Which network arrays are of, from their paths and shapes: blocks, classes, kernels.
 
 Paths are those of `Table.our_arrays`, such as "backbone/stage1_block2/conv1/conv/kernel". Any
-array may be missing from a damaged or incomplete source. A missing one is never guessed at here:
-the network is recognised by the others, and the conversion then reports what is missing.
+array may be missing from a damaged or incomplete source. The network is then recognised by the
+others, and the conversion reports what is missing.
 """
 
 import re
@@ -31,10 +31,11 @@ def depths(arrays: Arrays, *, pathway: str = "") -> tuple[int, ...]:
     """
     blocks = set()
     for path in arrays:
-        blocks.add("/".join(path.split("/")[:2]))
+        blocks.add("/".join(path.split("/")[:2]))  # "backbone/stage1_block2"
     counts = []
     for stage in STAGES:
         count = 0
+        # Counting stops at a gap: no network of ours has blocks behind one.
         while f"backbone/stage{stage}{pathway}_block{count + 1}" in blocks:
             count += 1
         counts.append(count)
@@ -52,7 +53,7 @@ def num_classes(arrays: Arrays) -> int:
 
 def kernel_frames(arrays: Arrays, layer: str) -> int:
     """The number of frames that a layer's kernel covers; 0 where it is missing or no 3D kernel."""
-    shape = np.shape(arrays.get(f"{layer}/kernel", ()))
+    shape = np.shape(arrays.get(f"{layer}/kernel", ()))  # [kt, kh, kw, C, F]
     return shape[0] if len(shape) == 5 else 0
 
 
@@ -60,6 +61,7 @@ def variant(family: str, **fields: Any) -> str | None:
     """The first variant of a family whose backbone has these fields; None where there is none."""
     module = models.family(family)
     for name, row in module.VARIANTS.items():
+        # An instance has the fields that the row leaves to their defaults, too.
         backbone = module.Model(**row)
         if all(getattr(backbone, field) == value for field, value in fields.items()):
             return name

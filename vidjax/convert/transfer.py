@@ -36,6 +36,7 @@ def inflate(kernel: np.ndarray, size: int, how: str = "copy") -> np.ndarray:
     if how == "copy":
         return np.repeat(kernel, size, axis=0) / np.float32(size)
     if how == "centre":
+        # With an even size the middle is the later of two frames.
         inflated = np.zeros((size, *kernel.shape[1:]), kernel.dtype)
         inflated[size // 2] = kernel[0]
         return inflated
@@ -59,6 +60,7 @@ def transfer(source: dict[str, Any], target: dict[str, Any], *, how: str = "copy
         name = "/".join(path)
         given = source_arrays.get(path)
         if path in new_head:
+            # Before the others: the source may lack these, or have them in another shape.
             result[path] = np.asarray(array)
         elif given is None:
             faults.append(f"{name} is missing")

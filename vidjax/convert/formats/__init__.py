@@ -1,6 +1,6 @@
 """Readers of weight files, one format a file: bytes on the disk -> NumPy arrays by name.
 
-| form | told by | names |
+| form | recognised by | names |
 |---|---|---|
 | PyTorch, a zip | `*/data.pkl` in it | of the state dict |
 | PyTorch, before 1.6 | its magic number | of the state dict |
@@ -22,7 +22,7 @@ from vidjax.convert.formats.quoting import quoted
 from vidjax.core.errors import ConvertError
 
 MAX_BYTES = 8 * 2**30  # of a file, and of what it unpacks to
-HEAD_BYTES = 512  # at the beginning of a file: enough to tell every form, and a tar
+HEAD_BYTES = 512  # at the beginning of a file: enough to recognise every form, and a tar
 ZIP_MAGIC = b"PK\x03\x04"
 FORMS = (
     "Known are files of torch.save, safetensors, exports of TensorFlow.js (a folder or a zip with "
@@ -82,6 +82,7 @@ def _read(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
     size = path.stat().st_size
     if size > max_bytes:
         raise ConvertError(f"it has {size:,} bytes, more than the limit of {max_bytes:,}.")
+    # The content decides: people choose the suffixes of weight files freely.
     with open(path, "rb") as file:
         head = file.read(HEAD_BYTES)
     if head.startswith(ZIP_MAGIC):

@@ -15,8 +15,8 @@ DICTS = (
 )
 
 # The settings beside a state dict are made of these, of Python's own library. Any other name of
-# that library is an attack or of no use, and refused to tell the reader. Safety does not rest on
-# this list, since a name is never looked up.
+# that library is an attack or of no use, and refused with a message. Safety does not rest on this
+# list, since a name is never looked up.
 DATA = frozenset(
     """
     builtins.bool builtins.bytearray builtins.bytes builtins.complex builtins.float
@@ -50,12 +50,14 @@ class Placeholder:
 def named(module: str, name: str) -> Name:
     """The global of a module, by its name in Python 3.
 
-    Raises ConvertError for one of Python's own library that is no data.
+    Raises ConvertError for one of Python's standard library that is no data.
     """
     module = PYTHON_2.get(module, module)
     full_name = f"{module}.{name}"
-    is_pythons_own = module.partition(".")[0] in sys.stdlib_module_names
-    if is_pythons_own and full_name not in DATA:
+    # Only names of the standard library are refused. Those of other libraries, such as a script's classes, are
+    # common beside a state dict, and become placeholders.
+    is_standard = module.partition(".")[0] in sys.stdlib_module_names
+    if is_standard and full_name not in DATA:
         raise ConvertError(
             f"its pickle names {quoted(full_name)}, which no weights need: nothing was run.\n"
             "If you trust where it comes from, save the state dict alone in PyTorch."

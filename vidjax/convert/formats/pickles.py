@@ -3,10 +3,10 @@
 A pickle is a program for a stack machine, and a program can call whatever it can import.
 pickle.Unpickler with a restricted find_class still calls what it let in, with arguments of the
 file's choice (REDUCE, NEWOBJ), and BUILD still runs `__setstate__` or writes attributes of the
-result. So this is no Unpickler. `pickletools.genops`, which only decodes, feeds a machine of our
-own that imports nothing and touches no attribute for a file. A global becomes a `Name`. A call of
-one becomes a `Placeholder` that remembers the name alone, unless the reader has a function of its
-own for that name, which only builds a description. BUILD throws its state away.
+result. So this is no Unpickler. `pickletools.genops`, which only decodes, feeds the stack machine
+below, which imports nothing and touches no attribute for a file. A global becomes a `Name`. A call of
+one becomes a `Placeholder` that remembers the name alone, unless `calls` has a function for that
+name, which only builds a description. BUILD throws its state away.
 
 A file could still keep a reader busy or fill its memory. Therefore pickles and their operations are
 counted, references are not followed (nested tuples stay cheap until somebody walks them), and keys
@@ -126,7 +126,7 @@ class _Machine:
             )
 
     def _frame(self, length: int) -> None:
-        """Does nothing: a frame tells how much to read at once."""
+        """Does nothing: a frame only says how much to read at once."""
 
     def _stop(self) -> None:
         """Does nothing: `load` takes what is left."""

@@ -92,7 +92,7 @@ def read_zip(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
 
 def read_legacy(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
     """The state dict of a file of before 1.6. Raises ConvertError, which does not name the file."""
-    # All that the pickle refers to: a storage's length tells where the next one begins.
+    # All storages that the pickle refers to: their lengths are needed to locate them in the file.
     storages: dict[str, Storage] = {}
 
     def storage(reference: Any) -> Storage:
@@ -180,7 +180,7 @@ def arrays(value: Any, storages: Storages, max_bytes: int) -> dict[str, np.ndarr
 def state_dict(value: Any) -> dict[str, Tensor]:
     """The tensors by name in what a script saved: its own dict, or the one under one of WRAPPERS.
 
-    Everything beside it (epoch, optimiser, best accuracy as a tensor) is left out. Raises
+    Everything else (epoch, optimiser, best accuracy as a tensor) is left out. Raises
     ConvertError.
     """
     if not isinstance(value, dict):

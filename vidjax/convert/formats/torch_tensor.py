@@ -92,10 +92,11 @@ def storage(reference: Any) -> Storage:
 
 
 # The functions from here to CALLS stand for calls of PyTorch's. A file chooses their arguments, so
-# that they only build descriptions. A TypeError or KeyError tells the reader that it is damaged.
+# that they only build descriptions. A TypeError or KeyError means that it is damaged.
 
 
 def _tensor(*arguments: Any) -> Tensor:
+    # What follows these four (requires_grad, hooks) is of no interest for weights.
     stored, offset, shape, stride, *_ = arguments
     if not isinstance(stored, Storage):
         raise TypeError
@@ -139,7 +140,7 @@ def _parameter(data: Any, *_: Any) -> Any:
 
 
 def _subclass(*arguments: Any) -> Any:
-    """A tensor of a class of its own, or with attributes: the tensor that it is made from."""
+    """For a tensor of a subclass, or with attributes: the plain tensor that it is made from."""
     function, _kind, inner_arguments, _state = arguments
     is_rebuilding = isinstance(function, Name) and function.name in REBUILD
     if is_rebuilding and type(inner_arguments) is tuple:

@@ -2,10 +2,10 @@
 
 A peer's file has
 
-`recognises(source)`: whether the names are its own, complete or not; of all peers only one may say
-    so, since it is asked in no particular order;
-`network(source)`: the classifier, with variant, classes and fields told by names and shapes;
-`table(source)`: what our layers are called there, a `tables.Table`;
+`recognises(source)`: whether the names are of this code base, even if some are missing. Only one
+    peer may say so, since they are asked in no particular order;
+`network(source)`: the classifier; names and shapes show its variant, classes and fields;
+`table(source)`: what our layers are called in this code base, a `tables.Table`;
 `CLIP`: the shape [N, T, H, W, C] of a small clip that its networks take.
 
 Files whose names begin with an underscore are shared by several peers, and are none themselves.

@@ -1,5 +1,6 @@
 """I3D by the names of its authors' endpoints, which their code and its port to PyTorch share."""
 
+from vidjax.convert import recognition
 from vidjax.core.errors import ConvertError
 
 STEM = "Conv3d_1a_7x7"
@@ -23,7 +24,7 @@ BLOCKS = {
 VARIANTS = {3: "i3d_inception", 2: "i3d_inception_flow"}  # by the channels of the input
 
 
-def variant(arrays) -> str:
+def variant(arrays: recognition.Arrays) -> str:
     """The variant of i3d for the input channels of the stem. Raises ConvertError for others."""
     kernel = arrays.get("backbone/stem/conv/kernel")  # [kt, kh, kw, C, F]
     # Without a stem the network is taken for the one of colour, and the stem reported as missing.

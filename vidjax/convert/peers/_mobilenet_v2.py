@@ -18,10 +18,10 @@ def blocks() -> list[str]:
 
 
 def alpha(arrays: recognition.Arrays) -> float:
-    """The width multiplier, told by the channels that leave the last block.
+    """The width multiplier, which follows from the channels that leave the last block.
 
-    It is 1 where no array tells them, and the conversion then reports these as missing. Raises
-    ConvertError for channels of no known width.
+    It is 1 where all arrays with these channels are missing, which the conversion then reports.
+    Raises ConvertError for channels of no known width.
     """
     last = blocks()[-1]
     shapes = {

@@ -1,6 +1,6 @@
 """ResNets by torchvision's names: `conv1`, `layer1.0.bn2`, `layer2.0.downsample.0`.
 
-Several code bases took these names over for networks of their own, some below a prefix.
+Several code bases use the same names for other networks, some of them below a prefix.
 """
 
 from vidjax.convert import recognition
@@ -24,6 +24,7 @@ def is_bottleneck(arrays: recognition.Arrays) -> bool:
 
 def variant_2d(arrays: recognition.Arrays, family: str) -> str:
     """The variant of a 2D family with these blocks. Raises ConvertError where there is none."""
+    # ResNets of 34 and of 50 layers have equal depths and different blocks.
     depths = recognition.depths(arrays)
     bottleneck = is_bottleneck(arrays)
     name = recognition.variant(family, depths=depths, bottleneck=bottleneck)

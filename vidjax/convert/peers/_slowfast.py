@@ -12,8 +12,8 @@ FUSIONS = ("stem_fuse", "stage1_fuse", "stage2_fuse", "stage3_fuse")
 def network(arrays: recognition.Arrays) -> nn.Module:
     """The classifier. Raises ConvertError for one that is no variant of slowfast.
 
-    No shape tells how many frames the slow pathway gets: alpha is that of the published network
-    with these depths and these lateral kernels.
+    Names and shapes do not show how many frames the slow pathway gets. So alpha is that of the
+    published network with these depths and lateral kernels.
     """
     depths = _depths(arrays)
     fields = {
@@ -26,6 +26,8 @@ def network(arrays: recognition.Arrays) -> nn.Module:
     if lateral_frames:
         fields["fusion_kernel"] = lateral_frames
 
+    # Depths and lateral kernels must be those of a variant. Of these take the one that agrees in
+    # the most blocks over time, and keep the others as fields that differ from the variant's.
     best = None
     most_equal = -1
     family = models.family("slowfast")
@@ -61,7 +63,7 @@ def first_kernel_frames(
 
 
 def _depths(arrays: recognition.Arrays) -> tuple[int, ...]:
-    """Blocks of each stage; where an array is missing the other pathway tells them."""
+    """Blocks of each stage; a pathway with missing arrays may show fewer than the other."""
     slow = recognition.depths(arrays)
     fast = recognition.depths(arrays, pathway="_fast")
     return tuple(map(max, slow, fast))

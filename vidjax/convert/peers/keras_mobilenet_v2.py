@@ -1,6 +1,6 @@
 """keras.applications.MobileNetV2 of the usual widths, and TensorFlow.js exports of it.
 
-Kernels are [kh, kw, C, F] there, depthwise ones [kh, kw, C, 1]. A network without its top layer is
+Keras has kernels [kh, kw, C, F], and depthwise ones [kh, kw, C, 1]. A network without its top layer is
 read with a head of one class that is zero: what counts then is `features`, and a model with another
 head keeps its own where weights are transferred. Teachable Machine puts two layers on the pooled
 features, `dense_Dense1` with a rectifier and `dense_Dense2` without a bias. A head of one linear
@@ -27,7 +27,7 @@ MARKS = (
     "expanded_conv_project/kernel",
     "block_1_depthwise/depthwise_kernel",
 )
-TOP = "predictions"
+TOP = "predictions"  # the last layer
 DROPPED = ("dense_Dense1/kernel", "dense_Dense1/bias", "dense_Dense2/kernel", "dense_Dense2/bias")
 
 
@@ -50,12 +50,13 @@ def network(source: Mapping[str, np.ndarray]) -> nn.Module:
 
 
 def table(source: Mapping[str, np.ndarray]) -> Table:
-    """The table of names, with the head filled with zeros where there is no top."""
+    """The table of names, with a head of zeros for a network without its top."""
     layers = {"backbone/stem": ("Conv1", "bn_Conv1"), "backbone/last": ("Conv_1", "Conv_1_bn")}
     for number, ours in enumerate(_mobilenet_v2.blocks()):
         # The first block does not expand and has a name without a number.
         theirs = f"block_{number}" if number else "expanded_conv"
         layers[f"{ours}/expand"] = (f"{theirs}_expand", f"{theirs}_expand_BN")
+        # Keras calls this variable differently, so that it needs a row for itself.
         layers[f"{ours}/depthwise/conv/kernel"] = f"{theirs}_depthwise/depthwise_kernel"
         layers[f"{ours}/depthwise/norm"] = f"{theirs}_depthwise_BN"
         layers[f"{ours}/project"] = (f"{theirs}_project", f"{theirs}_project_BN")

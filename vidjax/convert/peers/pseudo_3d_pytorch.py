@@ -1,7 +1,7 @@
 """pseudo-3d-pytorch's P3D63, P3D131 and P3D199, of qijiezhao/pseudo-3d-pytorch.
 
-Its last stage is made of 2D layers, with kernels of four axes. The names do not tell the kinds of
-the blocks: A, B and C in turn are taken, as in the networks that it has weights for.
+Its last stage is made of 2D layers, with kernels of four axes. The kinds of the
+blocks are not in the names: A, B and C are taken in turn, as in the networks with weights.
 """
 
 from collections.abc import Mapping

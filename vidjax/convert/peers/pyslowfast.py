@@ -1,8 +1,8 @@
 """PySlowFast's SlowFast, Slow, I3D and C2D networks, as facebookresearch/SlowFast publishes them.
 
 `s1` is the stem, `s2` to `s5` are the stages. A module of a pathway begins with `pathway0_` (the
-slow or only one) or `pathway1_` (fast). X3D spells its blocks alike and is read by a file of its
-own.
+slow or only one) or `pathway1_` (fast). X3D has blocks of the same names and
+is read by another file.
 """
 
 import re
@@ -19,6 +19,7 @@ from vidjax.core.errors import ConvertError
 
 CLIP = (1, 8, 16, 16, 3)
 LAYERS = {(3, 4, 6, 3): 50, (3, 4, 23, 3): 101}  # by depths
+# Of X3D: its stem, squeeze-excitation and head.
 X3D = r"s1\.pathway0_stem\.conv_xy\.|s\d\.pathway0_res\d+\.branch2\.se\.|head\.(conv_5|lin_5)"
 
 
@@ -59,13 +60,13 @@ def recognises(source: Mapping[str, np.ndarray]) -> bool:
 def network(source: Mapping[str, np.ndarray]) -> nn.Module:
     """The classifier. Raises ConvertError for one that is no variant of slowfast or resnet3d_50.
 
-    I3D and C2D pool over time behind the first stage. No name tells, so that the networks are taken
-    to be those that do.
+    I3D and C2D pool over time behind the first stage. No name shows it: it is taken for granted.
     """
     for part, what in (("_nonlocal", "non-local blocks"), ("pathway2_", "a pathway for sound")):
         if any(part in name for name in source):
             raise ConvertError(f"this network has {what}, which none of ours has.")
     arrays = TABLE.our_arrays(source)
+    # A lateral connection is enough, in case everything of the fast pathway is missing.
     if recognition.any_match(source, r"s\d(\.pathway1_|_fuse\.)"):
         return _slowfast.network(arrays)
     depths = recognition.depths(arrays)
@@ -83,7 +84,7 @@ def table(source: Mapping[str, np.ndarray]) -> Table:
 
 
 def _kind(arrays: recognition.Arrays, depths: tuple[int, ...]) -> str:
-    """Told by kernels over several frames: I3D has them from the first stage on, Slow later."""
+    """The kind of network: kernels cover several frames in I3D's first stage, in Slow's last."""
     temporal_stages = set()
     for stage, depth in zip(recognition.STAGES, depths, strict=True):
         if max(_slowfast.first_kernel_frames(arrays, stage, depth)) > 1:

@@ -1,6 +1,6 @@
 """pytorchvideo's networks of one pathway: c2d_r50, i3d_r50, slow_r50, r2plus1d_r50 and csn_r101.
 
-`blocks.0` is the stem there, each further one a stage, the last the head. C2D and I3D have a pool
+`blocks.0` is the stem, the last one is the head, and those between are stages. C2D and I3D have a pool
 without weights as `blocks.2`, so that their later stages count one more. A block's `branch1` is its
 shortcut, `branch2` its bottleneck of convolutions a, b and c, of which b may be factored. SlowFast
 and X3D have files of their own.
@@ -44,7 +44,7 @@ def network(source: Mapping[str, np.ndarray]) -> nn.Module:
 def table(source: Mapping[str, np.ndarray]) -> Table:
     """The table of names: it depends on the pool behind stage 1 and on factored convolutions."""
     layers = {"backbone/stem": ("blocks.0.conv", "blocks.0.norm")}
-    # A row for all stages cannot be written where there is a pool, which moves all but the first.
+    # One row for all stages would not do: the pool shifts the numbers of all but the first.
     numbers = (1, 3, 4, 5) if _is_pooled(source) else (1, 2, 3, 4)
     for stage, number in zip(recognition.STAGES, numbers, strict=True):
         ours = f"backbone/stage{stage}_block<b>"

@@ -31,6 +31,7 @@ def recognises(source: Mapping[str, np.ndarray]) -> bool:
     for name, array in source.items():
         if re.fullmatch(r"layer\d\.\d+\.conv[123]\.weight", name):
             num_kernels += 1
+            # With four axes it is the 2D network whose names these are.
             if np.ndim(array) != 5:
                 return False
     return num_kernels > 0

@@ -28,6 +28,7 @@ def _mobilenet_layers() -> dict[str, str | tuple[str, str]]:
     }
     for position, ours in enumerate(_mobilenet_v2.blocks(), start=1):
         theirs = f"features.{position}.conv"
+        # These layers are Sequentials; the projection behind them is not.
         nested = ("expand", "depthwise") if position > 1 else ("depthwise",)
         for index, name in enumerate(nested):
             layers[f"{ours}/{name}"] = (f"{theirs}.{index}.0", f"{theirs}.{index}.1")
@@ -59,6 +60,7 @@ def network(source: Mapping[str, np.ndarray]) -> nn.Module:
             "mobilenet_v2",
             variant="mobilenet_v2",
             num_classes=num_classes,
+            # There is one variant of PyTorch's padding, and every width of it is a field.
             alpha=_mobilenet_v2.alpha(arrays),
         )
     variant = _resnet.variant_2d(arrays, "resnet2d")

@@ -1,6 +1,6 @@
 """torchvision.models.video's ResNets: r3d_18, mc3_18, r2plus1d_18, and others of that construction.
 
-A factored convolution is a Sequential there: `.0` is in space, `.1` its normalisation, `.3` in
+A factored convolution is a Sequential: `.0` is in space, `.1` its normalisation, `.3` in
 time. In a block `conv1.0` is the convolution, factored or not, and `conv1.1` its normalisation. The
 stem is one flat Sequential.
 """
@@ -69,7 +69,7 @@ def table(source: Mapping[str, np.ndarray]) -> Table:
 def _kind(arrays: recognition.Arrays, unit: str) -> str:
     """The kind of the convolutions whose paths begin with the regular expression `unit`.
 
-    A factored one is told by its names, a whole one by the number of frames that its kernel covers.
+    Names show a factored one. Of the others, the number of frames that a kernel covers decides.
     """
     if recognition.any_match(arrays, f"{unit}/conv/(spatial|temporal)/kernel"):
         return "2plus1d"
@@ -81,7 +81,7 @@ def _kind(arrays: recognition.Arrays, unit: str) -> str:
 
 
 def _midplanes(arrays: recognition.Arrays) -> str:
-    """The rule of the inner widths, or "" for the variant's own where no array tells it.
+    """The rule of the inner widths, or "" (the variant's own) where the arrays do not show it.
 
     Where a stage changes its width, the two widths of its first block differ in the paper, and are
     equal in torchvision.

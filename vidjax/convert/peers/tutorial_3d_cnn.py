@@ -1,6 +1,6 @@
 """OValery16/Tutorial-about-3D-convolutional-network, model.py: ConvColumn5 and ConvColumn6.
 
-A column is a Sequential there. The numbers of its modules depend on whether it is normalised.
+A column is a Sequential. The numbers of its modules depend on whether it is normalised.
 """
 
 import re
@@ -48,6 +48,7 @@ def table(source: Mapping[str, np.ndarray]) -> Table:
     layers = {}
     for number, ours in enumerate(COLUMNS, start=1):
         theirs = f"conv_layer{number}"
+        # Without normalisation the second names of these pairs are not asked for.
         layers[f"{ours}/conv1"] = (f"{theirs}.0", f"{theirs}.1")
         layers[f"{ours}/conv2"] = (f"{theirs}.{second}", f"{theirs}.{second + 1}")
     layers["backbone/stage4"] = "conv_layer5"
