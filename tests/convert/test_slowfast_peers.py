@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from vidjax import convert, models
-from vidjax.convert import peers
-from vidjax.convert.formats import leaves
+from vidjax.convert import filling, peers
 from vidjax.core.errors import ConvertError
 
 R14, R50, R101 = (1, 1, 1, 1), (3, 4, 6, 3), (3, 4, 23, 3)
@@ -125,14 +124,13 @@ def test_variant_and_classes_are_recognised(spell, name):
     module = peers.peer(found[0]).network(source)
     family = "slowfast" if len(pathways) == 2 else "resnet3d_50"
     assert models.identify(module) == (family, name, {}) and module.head.num_classes == 11
-    table = peers.peer(found[0]).entries(source)
-    assert {e.theirs for e in table} == {
+    expected = filling.shapes(module, peers.peer(found[0]).CLIP)
+    origins = filling.origins(peers.peer(found[0]).table(source), expected)
+    assert {origin.name for origin in origins.values()} == {
         entry for entry in source if not entry.endswith("num_batches_tracked")
     }
-    expected = leaves.shapes(module, peers.peer(found[0]).CLIP)
-    assert {e.ours: e.change(source[e.theirs]).shape for e in table} == {
-        k: v.shape for k, v in expected.items()
-    }
+    shapes_there = {path: o.layout(source[o.name]).shape for path, o in origins.items()}
+    assert shapes_there == expected
 
 
 def drawn(spell):

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from vidjax import convert, models
-from vidjax.convert import peers
-from vidjax.convert.formats import leaves
+from vidjax.convert import filling, peers
 from vidjax.core.errors import ConvertError
 
 DEPTHS = {"18": (2, 2, 2, 2), "34": (3, 4, 6, 3), "50": (3, 4, 6, 3), "101": (3, 4, 23, 3)}
@@ -170,8 +169,8 @@ def test_other_networks_are_refused():
 
 def test_what_is_dropped_takes_no_place():
     source = resnet(DEPTHS["18"], False) | {"spam": np.zeros(3)}
-    module, entries = TWO_D.network(source), TWO_D.entries(source)
+    expected = filling.shapes(TWO_D.network(source), TWO_D.CLIP)
+    origins = filling.origins(TWO_D.table(source), expected)
     with pytest.raises(ConvertError, match="spam is left over"):
-        leaves.variables(source, entries, module, TWO_D.CLIP)
-    dropped = [*entries, leaves.Entry("spam", leaves.DROPPED, leaves.same)]
-    assert leaves.variables(source, dropped, module, TWO_D.CLIP)
+        filling.fill(source, expected, origins)
+    assert filling.fill(source, expected, origins, dropped=["spam"])
