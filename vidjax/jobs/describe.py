@@ -163,7 +163,7 @@ def _table(rows: list[counts.Endpoint]) -> list[str]:
     cost_so_far = accumulate(row.multiply_adds for row in rows)
     for row, parameters, cost in zip(rows, parameters_so_far, cost_so_far, strict=True):
         # an endpoint of two pathways has two of each, told as "a+b"
-        words = [receptive_field.in_words(*axes) for axes in row.reaches]
+        words = [receptive_field.in_words(*axes) for axes in row.receptive_fields]
         stride, frames, pixels = map("+".join, zip(*words, strict=True))
         shapes = "+".join(map(_shape, row.shapes))
         cells.append(
