@@ -1,7 +1,7 @@
 """Our own weight files: safetensors with our paths as names and the network in the header.
 
-The header has the key "vidjax", whose value is JSON. `describe` and `from_description` are the only
-places that know what stands in it.
+The header has the key "vidjax", whose value is JSON: the description of the network
+(`models.describe`) and the size of a clip that it takes.
 """
 
 import json
@@ -25,7 +25,7 @@ def arrays(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 def header(module: models.Classifier, clip: tuple[int, ...]) -> dict[str, str]:
     """The header of a file with this network's weights; `clip` [N, T, H, W, C] is one it takes."""
-    return {KEY: json.dumps({"network": describe(module), "clip": clip})}
+    return {KEY: json.dumps({"network": models.describe(module), "clip": clip})}
 
 
 def read_header(
@@ -47,37 +47,14 @@ def read_header(
     return from_description(network), clip
 
 
-def describe(module: models.Classifier) -> dict[str, Any]:
-    """A network as JSON can hold it: family, variant, fields that differ from it, classes."""
-    name, variant, fields = models.identify(module)
-    return {
-        "name": name,
-        "variant": variant,
-        "fields": fields,
-        "num_classes": module.head.num_classes,
-    }
-
-
-def from_description(description: Any) -> models.Classifier:
-    """The network that `describe` described. Raises ConvertError where it is none."""
-    match description:
-        case {
-            "name": str(name),
-            "variant": str(variant),
-            "fields": dict(fields),
-            "num_classes": int(num_classes),
-        }:
-            pass
-        case _:
-            raise ConvertError("the header of this file describes no network of vidjax.")
-    values = {}
-    for field, value in fields.items():
-        # JSON knows no tuples, and modules of Flax take no lists.
-        values[field] = tuple(value) if isinstance(value, list) else value
+def from_description(network: Any) -> models.Classifier:
+    """The network that a header describes. Raises ConvertError where it describes none."""
+    if not isinstance(network, Mapping):
+        raise ConvertError("the header of this file describes no network of vidjax.")
     # Names that this version does not know are the file's fault; any other error is ours.
     try:
-        return models.build(name, variant=variant, num_classes=num_classes, **values)
-    except (UserError, ValueError) as error:
+        return models.from_description(network)
+    except UserError as error:
         raise ConvertError(
             f"the header of this file describes no network of vidjax: {error}"
         ) from error
