@@ -129,7 +129,7 @@ def test_the_width_of_a_mobilenet_is_told_from_its_last_block():
     source = mobilenet(scale=lambda c: (c // 2 + 4) // 8 * 8, num_classes=5)
     module, _ = convert.load(source)
     assert module.backbone.alpha == 0.5 and module.head.num_classes == 5
-    assert module.backbone.padding == "half" and module.backbone.epsilon == 1e-5
+    assert module.backbone.padding == "half" and module.backbone.style.epsilon == 1e-5
     with pytest.raises(
         ConvertError, match="a MobileNetV2 with 328 channels in its last block is of no known width"
     ):
