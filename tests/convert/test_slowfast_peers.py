@@ -124,13 +124,24 @@ def test_variant_and_classes_are_recognised(spell, name):
     module = peers.peer(found[0]).network(source)
     family = "slowfast" if len(pathways) == 2 else "resnet3d_50"
     assert models.identify(module) == (family, name, {}) and module.head.num_classes == 11
-    expected = filling.shapes(module, peers.peer(found[0]).CLIP)
-    origins = filling.origins(peers.peer(found[0]).table(source), expected)
+
+
+@pytest.mark.parametrize(
+    "spell, name",
+    [(pyslowfast, name) for name in ("slowfast_r50_8x8", "slow_r101", "i3d_r50")]
+    + [(pytorchvideo, "slowfast_r50_4x16")],
+)
+def test_every_entry_has_its_place(spell, name):
+    """The names and shapes of the others differ in the number of blocks alone."""
+    source = zeros(shapes(spell, *NETWORKS[name]))
+    peer = convert.recognise(source)
+    expected = filling.shapes(peer.network(source), peer.CLIP)
+    origins = filling.origins(peer.table(source), expected)
     assert {origin.name for origin in origins.values()} == {
         entry for entry in source if not entry.endswith("num_batches_tracked")
     }
-    shapes_there = {path: o.layout(source[o.name]).shape for path, o in origins.items()}
-    assert shapes_there == expected
+    ours = {path: o.layout(source[o.name]).shape for path, o in origins.items()}
+    assert ours == expected
 
 
 def drawn(spell):
@@ -170,6 +181,15 @@ def test_other_numbers_of_blocks_over_time_are_fields():
     )
 
 
+@pytest.fixture(scope="module")
+def r50():
+    """Where the variables of the whole slowfast_r50_8x8 come from: (source, expected, origins)."""
+    source = zeros(shapes(pyslowfast, *NETWORKS["slowfast_r50_8x8"]))
+    peer = peers.peer("pyslowfast")
+    expected = filling.shapes(peer.network(source), peer.CLIP)
+    return source, expected, filling.origins(peer.table(source), expected)
+
+
 @pytest.mark.parametrize(
     "missing",
     [
@@ -181,14 +201,14 @@ def test_other_numbers_of_blocks_over_time_are_fields():
         "head.projection.weight",
     ],
 )
-def test_any_entry_may_be_missing(missing):
-    pathways, fusion = NETWORKS["slowfast_r50_8x8"]
-    source = zeros(shapes(pyslowfast, pathways, fusion))
-    del source[missing]
-    module = peers.peer("pyslowfast").network(source)
-    assert models.identify(module)[1:] == ("slowfast_r50_8x8", {})
+def test_any_entry_may_be_missing(missing, r50):
+    source, expected, origins = r50
+    source = {name: array for name, array in source.items() if name != missing}
+    peer = convert.recognise(source)
+    assert models.identify(peer.network(source))[1:] == ("slowfast_r50_8x8", {})
+    assert peer.table(source) == peers.peer("pyslowfast").TABLE
     with pytest.raises(ConvertError) as caught:
-        convert.load(source)
+        filling.fill(source, expected, origins)
     first, *faults = str(caught.value).splitlines()
     assert len(faults) == 1 and f"{missing} is missing, for params/" in faults[0]
 

@@ -14,18 +14,26 @@ QUICK = {"xla_backend_optimization_level": 0}
 
 
 def variables(variant="r3d_10", seed=0, num_classes=3, width=0.1, **fields):
-    """(module, variables) with statistics that are not those of a fresh network."""
+    """(module, variables) with drawn weights and statistics; nothing is compiled for them."""
     module = models.build(
         "resnet3d", variant=variant, num_classes=num_classes, width=width, **fields
     )
-    made = jax.jit(
-        lambda key: module.init(key, jnp.zeros((1, 2, 16, 16, 3))), compiler_options=QUICK
-    )(jax.random.key(seed))
-    made = jax.device_get(made)
+    shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, 2, 16, 16, 3))))
     noise = np.random.default_rng(seed)
-    made["batch_stats"] = jax.tree.map(
-        lambda a: np.float32(a + 0.1 * noise.standard_normal(a.shape) ** 2), made["batch_stats"]
-    )
+
+    def draw(path, leaf):
+        """Kernels that keep the scale of activations; scales and variances around one."""
+        values = noise.standard_normal(leaf.shape)
+        match path[-1].key:
+            case "kernel":
+                values *= np.sqrt(2 / np.prod(leaf.shape[:-1]))
+            case "scale" | "var":
+                values = 1 + 0.1 * values**2
+            case _:
+                values *= 0.1
+        return np.float32(values)
+
+    made = jax.tree_util.tree_map_with_path(draw, shapes)
     return module, made
 
 

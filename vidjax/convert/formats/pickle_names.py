@@ -54,8 +54,8 @@ def named(module: str, name: str) -> Name:
     """
     module = PYTHON_2.get(module, module)
     full_name = f"{module}.{name}"
-    # Only names of the standard library are refused. Those of other libraries, such as a script's classes, are
-    # common beside a state dict, and become placeholders.
+    # Only names of the standard library are refused. Those of other libraries, and the classes of
+    # a training script, are common beside a state dict, and become placeholders.
     is_standard = module.partition(".")[0] in sys.stdlib_module_names
     if is_standard and full_name not in DATA:
         raise ConvertError(

@@ -4,8 +4,8 @@ A pickle is a program for a stack machine, and a program can call whatever it ca
 pickle.Unpickler with a restricted find_class still calls what it let in, with arguments of the
 file's choice (REDUCE, NEWOBJ), and BUILD still runs `__setstate__` or writes attributes of the
 result. So this is no Unpickler. `pickletools.genops`, which only decodes, feeds the stack machine
-below, which imports nothing and touches no attribute for a file. A global becomes a `Name`. A call of
-one becomes a `Placeholder` that remembers the name alone, unless `calls` has a function for that
+below, which imports nothing and touches no attribute for a file. A global becomes a `Name`. A call
+of one becomes a `Placeholder` that remembers the name alone, unless `calls` has a function for that
 name, which only builds a description. BUILD throws its state away.
 
 A file could still keep a reader busy or fill its memory. Therefore pickles and their operations are

@@ -140,7 +140,7 @@ def _parameter(data: Any, *_: Any) -> Any:
 
 
 def _subclass(*arguments: Any) -> Any:
-    """For a tensor of a subclass, or with attributes: the plain tensor that it is made from."""
+    """For a tensor of a subclass, or with attributes: the tensor that it is made from."""
     function, _kind, inner_arguments, _state = arguments
     is_rebuilding = isinstance(function, Name) and function.name in REBUILD
     if is_rebuilding and type(inner_arguments) is tuple:

@@ -1,10 +1,11 @@
 """keras.applications.MobileNetV2 of the usual widths, and TensorFlow.js exports of it.
 
-Keras has kernels [kh, kw, C, F], and depthwise ones [kh, kw, C, 1]. A network without its top layer is
-read with a head of one class that is zero: what counts then is `features`, and a model with another
-head keeps its own where weights are transferred. Teachable Machine puts two layers on the pooled
-features, `dense_Dense1` with a rectifier and `dense_Dense2` without a bias. A head of one linear
-layer has no place for them, so they are dropped.
+Keras has kernels [kh, kw, C, F], and depthwise ones [kh, kw, C, 1].
+
+A network without its top layer is read with a head of one class that is zero: only its `features`
+are of use, and a run that starts from it replaces the head. Teachable Machine puts two layers on
+the pooled features, `dense_Dense1` with a rectifier and `dense_Dense2` without a bias. A head of
+one linear layer has no place for them, so they are dropped.
 """
 
 from collections.abc import Mapping

@@ -1,9 +1,9 @@
 """pytorchvideo's networks of one pathway: c2d_r50, i3d_r50, slow_r50, r2plus1d_r50 and csn_r101.
 
-`blocks.0` is the stem, the last one is the head, and those between are stages. C2D and I3D have a pool
-without weights as `blocks.2`, so that their later stages count one more. A block's `branch1` is its
-shortcut, `branch2` its bottleneck of convolutions a, b and c, of which b may be factored. SlowFast
-and X3D have files of their own.
+`blocks.0` is the stem, the last one is the head, and those between are stages. C2D and I3D have a
+pool without weights as `blocks.2`, so that their later stages count one more. A block's `branch1`
+is its shortcut, `branch2` its bottleneck of convolutions a, b and c, of which b may be factored.
+Other files read SlowFast and X3D.
 """
 
 from collections.abc import Mapping
