@@ -20,7 +20,13 @@ def test_a_header_describes_a_network_and_a_clip():
     assert all(isinstance(value, str) for value in header.values()), "safetensors takes only text"
 
 
-GOOD = {"name": "p3d", "variant": "p3d_17", "fields": {}, "num_classes": 5}
+GOOD = {
+    "name": "p3d",
+    "variant": "p3d_17",
+    "fields": {},
+    "num_classes": 5,
+    "head": {"name": "average", "dropout": 0.0},
+}
 
 
 @pytest.mark.parametrize(
