@@ -92,7 +92,10 @@ def test_centre_answers_to_any_video_frame_by_frame():
 
 def test_a_2d_network_inflates_into_a_3d_one():
     """fR2D has kernels of one frame and the shapes of R3D otherwise; its strides in time are 1, R3D's halve."""
-    (flat, source), (deep, target) = variables("fr2d_10", seed=1), variables("r3d_10", seed=2)
+    (flat, source), (deep, target) = (
+        variables("fr2d_10", seed=1, lowering="native"),
+        variables("r3d_10", seed=2, lowering="native"),
+    )
     found = transfer.transfer(source, target)
     assert len(found.inflated) == 9 and all(
         name.endswith("conv/kernel") for name in found.inflated
