@@ -1,7 +1,10 @@
-"""Every golden file through `convert.load`: the peer's outputs to 1e-5, every entry used, one peer recognised.
+"""Every golden file through `convert.load`.
 
-`tests/golden` holds what published networks compute for weights that its `fill.py` makes again. Those files are read in
-the default suite; a larger collection, `shared/golden` beside the project, under the marker `golden`.
+The peer's outputs to 1e-5, every entry used, one peer recognised.
+
+`tests/golden` holds what published networks compute for weights that its `fill.py` makes again.
+Those files are read in the default suite; a larger collection, `shared/golden` beside the project,
+under the marker `golden`.
 """
 
 import importlib.util
