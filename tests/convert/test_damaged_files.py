@@ -1,4 +1,7 @@
-"""Small valid weight files with random damage: each is read, or refused in a sentence, and nothing else happens."""
+"""Small valid weight files with random damage.
+
+Each is read, or refused in a sentence, and nothing else happens.
+"""
 
 import importlib.util
 import io

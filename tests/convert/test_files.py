@@ -1,4 +1,7 @@
-"""`formats.read` tells forms from content, here safetensors and TensorFlow.js; `safetensors_file.write` is whole or not at all."""
+"""`formats.read` tells forms from content, here safetensors and TensorFlow.js.
+
+`safetensors_file.write` is whole or not at all.
+"""
 
 import io
 import json

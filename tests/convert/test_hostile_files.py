@@ -1,4 +1,6 @@
-"""Weight files made to do harm: each ends soon in one sentence, nothing in it runs, and memory stays small.
+"""Weight files made to do harm.
+
+Each ends soon in one sentence, nothing in it runs, and memory stays small.
 
 What would run writes a file, and an audit hook listens for Python's own events of running anything.
 """
@@ -27,7 +29,8 @@ def load(name):
 
 hostile = load("hostile")
 
-# Python's own events of running something; pickle's tells that one of its readers, which call things, was at work
+# Python's events of running something. That of pickle says that one of its readers, which call
+# things, was at work.
 RUN = (
     "os.system",
     "os.exec",

@@ -1,4 +1,7 @@
-"""MobileNetV2 from Keras: the same features as there for the ImageNet weights of width 0.35, and what is recognised."""
+"""MobileNetV2 from Keras.
+
+The features are Keras's for the ImageNet weights of width 0.35; what is recognised and refused.
+"""
 
 from pathlib import Path
 

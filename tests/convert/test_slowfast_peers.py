@@ -1,7 +1,7 @@
-"""PySlowFast's and pytorchvideo's SlowFast, and PySlowFast's networks of one pathway, through `convert.load`.
+"""`convert.load` of SlowFast from two code bases, and of PySlowFast's networks of one pathway.
 
-The names are written here from their modules, apart from the tables; pytorchvideo's have golden outputs, and the same
-numbers under PySlowFast's names have to end in the same variables.
+The names are written here from their modules, apart from the tables. pytorchvideo's have golden
+outputs, and the same numbers under PySlowFast's names have to end in the same variables.
 """
 
 import zlib
@@ -43,7 +43,10 @@ def pytorchvideo(part, pathway=0, stage=0, block=0):
 
 
 def pathway(stem, depths, extents):
-    """(extent of the stem's kernel, of the blocks' first kernels); `extents` is a cycle, or a number of 3s, a stage."""
+    """(extent of the stem's kernel, of the blocks' first kernels).
+
+    `extents` is a cycle, or a number of 3s, a stage.
+    """
     rows = [
         [3] * e + [1] * (d - e) if isinstance(e, int) else [e[b % len(e)] for b in range(d)]
         for d, e in zip(depths, extents, strict=True)
@@ -145,7 +148,7 @@ def test_every_entry_has_its_place(spell, name):
 
 
 def drawn(spell):
-    """A network of 14 layers and an eighth of the width, filled by kind of entry, whatever its name."""
+    """A network of 14 layers and an eighth of the width, with equal numbers under all names."""
     found = shapes(spell, two(R14, (0, 0, 1, 1), R14), 5, scale=8)
     places = shapes(pytorchvideo, two(R14, (0, 0, 1, 1), R14), 5, scale=8)
     arrays = {}
@@ -169,7 +172,7 @@ def test_the_same_numbers_under_both_names_are_the_same_variables():
 
 
 def test_other_numbers_of_blocks_over_time_are_fields():
-    """PySlowFast's 101-50-101: 6 blocks of the slow pathway's third stage reach over time, all of the fast one's."""
+    """In PySlowFast's 101-50-101 only 6 slow blocks of the third stage have temporal kernels."""
     module = peers.peer("pyslowfast").network(
         zeros(shapes(pyslowfast, two(R101, (0, 0, 6, 3), R101), 5))
     )

@@ -1,4 +1,7 @@
-"""Files of torch.save through `formats.read`: those that PyTorch wrote, and what they leave out by our own writer."""
+"""Files of torch.save through `formats.read`.
+
+Those that PyTorch wrote, and what they leave out by our own writer.
+"""
 
 import importlib.util
 import zipfile

@@ -1,4 +1,7 @@
-"""2D ResNets and MobileNetV2 of torchvision, and shift networks, through `convert`: what is recognised and refused."""
+"""2D ResNets and MobileNetV2 of torchvision, and shift networks, through `convert`.
+
+What is recognised and refused.
+"""
 
 import numpy as np
 import pytest
@@ -36,7 +39,10 @@ def zeros(shapes, head, num_classes, channels):
 
 
 def resnet(depths, bottleneck, *, prefix="", every=0, head="fc", num_classes=11, kernel=()):
-    """A ResNet's names; `kernel` are axes of its kernels before those of space, `every` how often conv1 is shifted."""
+    """A ResNet's names.
+
+    `kernel` are axes of its kernels before those of space; every `every`-th block shifts its conv1.
+    """
     shapes, before, expansion = {}, 64, 4 if bottleneck else 1
     add(shapes, f"{prefix}conv1", f"{prefix}bn1", 64, 3, *kernel, 7, 7)
     for stage, depth in enumerate(depths, start=1):

@@ -1,4 +1,7 @@
-"""Weights of one network as the start of another: what is taken, what is inflated, what is refused."""
+"""Weights of one network as the start of another.
+
+What is taken, what is inflated, what is refused.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -91,8 +94,14 @@ def test_centre_answers_to_any_video_frame_by_frame():
 
 
 def test_a_2d_network_inflates_into_a_3d_one():
-    """fR2D has kernels of one frame and the shapes of R3D otherwise; its strides in time are 1, R3D's halve."""
-    (flat, source), (deep, target) = variables("fr2d_10", seed=1), variables("r3d_10", seed=2)
+    """fR2D has kernels of one frame and the shapes of R3D otherwise.
+
+    Its strides in time are 1, R3D's halve.
+    """
+    (flat, source), (deep, target) = (
+        variables("fr2d_10", seed=1, lowering="native"),
+        variables("r3d_10", seed=2, lowering="native"),
+    )
     found = transfer.transfer(source, target)
     assert len(found.inflated) == 9 and all(
         name.endswith("conv/kernel") for name in found.inflated
@@ -107,7 +116,8 @@ def test_a_2d_network_inflates_into_a_3d_one():
         return program(weights, video)
 
     one = features(flat, source, image)
-    # A border reaches 24 frames inwards: 3 by stem and stage 1, then 3, 6 and 12. The middle of 65 is free of it.
+    # Padding has an effect up to 24 frames inwards: 3 by stem and stage 1, then 3, 6 and 12. The
+    # middle of 65 is free of it.
     many = features(deep, found.variables, np.repeat(image, 65, axis=1))
     for name, endpoint in one.items():
         middle = many[name][:, many[name].shape[1] // 2]

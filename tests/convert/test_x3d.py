@@ -1,4 +1,7 @@
-"""X3D of pytorchvideo and of PySlowFast through `convert.load`: one network under two sets of names."""
+"""X3D of pytorchvideo and of PySlowFast through `convert.load`.
+
+One network under two sets of names.
+"""
 
 import jax
 import numpy as np
@@ -42,7 +45,10 @@ NAMES = {"pytorchvideo_x3d": PYTORCHVIDEO, "pyslowfast_x3d": PYSLOWFAST}
 
 
 def state_dict(names, depths=DEPTHS["x3d_m"], num_classes=7, first_norm=False, draw=None):
-    """Names and arrays, written from the peers' modules; `draw(shape)` makes an array, zeros by default."""
+    """Names and arrays, written from the peers' modules.
+
+    `draw(shape)` makes an array, zeros by default.
+    """
     draw, found = draw or (lambda shape: np.broadcast_to(np.float32(0), shape)), {}
 
     def conv(name, *shape, bias=False):
