@@ -59,10 +59,9 @@ def kernel_frames(arrays: Arrays, layer: str) -> int:
 
 def variant(family: str, **fields: Any) -> str | None:
     """The first variant of a family whose backbone has these fields; None where there is none."""
-    module = models.family(family)
-    for name, row in module.VARIANTS.items():
-        # An instance has the fields that the row leaves to their defaults, too.
-        backbone = module.Model(**row)
-        if all(getattr(backbone, field) == value for field, value in fields.items()):
+    for name in models.family(family).VARIANTS:
+        # A network that was built has the fields that the variant leaves to their defaults, too.
+        values = models.settings(models.build(family, variant=name, num_classes=1))
+        if all(values[field] == value for field, value in fields.items()):
             return name
     return None
