@@ -1,4 +1,4 @@
-"""The four layouts of Jester on tiny trees, the quarantine, and what a user without data is told."""
+"""The four layouts of Jester on tiny trees, the quarantine, and what users without data are told."""
 
 import json
 import os
