@@ -1,0 +1,1 @@
+"""How fast vidjax is: `python -m benchmarks [networks | convolutions | checkouts] [flags]`."""

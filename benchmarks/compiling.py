@@ -1,43 +1,45 @@
-"""Compilation, timed: cold, with nothing kept from before, and warm, with the program in the compilation cache."""
+"""Compile times: cold, with an empty cache, and warm, with the program in the compilation cache."""
 
 import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 from jax.stages import Compiled, Lowered
 
-SETTINGS = {
-    "jax_persistent_cache_min_compile_time_secs": 0.0,  # keep every program, however quick or small
+KEEP_EVERY_PROGRAM = {
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
     "jax_persistent_cache_min_entry_size_bytes": -1,
 }
 
 
 @contextlib.contextmanager
 def empty_cache() -> Iterator[None]:
-    """A compilation cache that is empty at first and gone at the end, instead of the one in use."""
+    """A compilation cache in place of the one in use: empty at first, removed at the end."""
     with tempfile.TemporaryDirectory(prefix="vidjax-bench-") as folder:
-        settings = {"jax_compilation_cache_dir": folder, **SETTINGS}
+        settings = {"jax_compilation_cache_dir": folder, **KEEP_EVERY_PROGRAM}
         before = {name: getattr(jax.config, name) for name in settings}
         try:
-            _use(settings)
+            _configure(settings)
             yield
         finally:
-            _use(before)
+            _configure(before)
 
 
-def _use(settings):
+def _configure(settings: dict[str, Any]) -> None:
     for name, value in settings.items():
         jax.config.update(name, value)
-    compilation_cache.reset_cache()  # jax looks at the folder once only
+    # JAX looks at the folder only once, unless it is told to look again.
+    compilation_cache.reset_cache()
 
 
 @dataclass(frozen=True)
 class Timed:
-    """A compiled program and the seconds of tracing, lowering and compiling it."""
+    """A compiled program, and the seconds that tracing, lowering and compiling took."""
 
     program: Compiled
     cold: float
@@ -45,17 +47,20 @@ class Timed:
 
     @property
     def planned_bytes(self) -> int:
-        """Arguments and temporary values, as the compiler lays them out."""
+        """Arguments and temporary values, as the compiler plans them; 0 if it does not say."""
         sizes = self.program.memory_analysis()
-        return sizes.argument_size_in_bytes + sizes.temp_size_in_bytes if sizes else 0
+        if not sizes:
+            return 0
+        return sizes.argument_size_in_bytes + sizes.temp_size_in_bytes
 
 
 def compile_twice(lower: Callable[[], Lowered]) -> Timed:
-    """Compiles what lower() gives, forgets it, and compiles it again. Use it within `empty_cache`."""
+    """Compiles what lower() gives, forgets it, and compiles it again. Call it in `empty_cache`."""
     seconds = []
     for _ in range(2):
         jax.clear_caches()
         began = time.perf_counter()
         program = lower().compile()
         seconds.append(time.perf_counter() - began)
-    return Timed(program, *seconds)
+    cold, warm = seconds
+    return Timed(program, cold, warm)

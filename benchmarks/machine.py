@@ -1,84 +1,103 @@
-"""What the machine can do at most: its rate of multiply-adds in matrix products, and its memory's of bytes.
+"""What the machine can do at most: its rate in matrix products, and its memory's.
 
-Both are measured, not read from a data sheet, and are the ceilings that networks and convolutions are held against.
+Both are measured here instead of taken from a data sheet. They are the ceilings that networks and
+convolutions are compared with.
 """
 
 import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.timing import make_turn
-from benchmarks.torch_side import TorchError, TorchSide
+from benchmarks.torch_process import TorchProcess, WorkerError
 
-REPEATS = 20  # a machine that has just begun to work is slow at first
+REPEATS = 20  # calls, of which the fastest counts: a machine that begins to work is slow at first
+SIDES = {"cpu": (1024, 2048)}  # of the matrices, by backend
+SIDES_OF_ACCELERATORS = (4096, 8192)
+NUMBERS = {"cpu": 2**24}  # in an array that is larger than all caches, by backend
+NUMBERS_OF_ACCELERATORS = 2**28
 
 
-def sizes(backend: str) -> tuple[int, ...]:
-    """Sides of the matrices that are tried."""
-    return (1024, 2048) if backend == "cpu" else (4096, 8192)
+@dataclass(frozen=True)
+class Machine:
+    """One of the devices, and its rates."""
+
+    chip: str
+    devices: int  # how many there are
+    products: dict[str, dict[str, float]]  # precision -> library -> operations a second
+    bytes_per_second: float
+
+    def best_product(self, precision: str) -> float:
+        """Operations a second of a matrix product, in whichever library is faster."""
+        return max(self.products[precision].values())
 
 
-def product_rate(
-    precision: str, torch: TorchSide | None = None, device: str = "cpu"
-) -> dict[str, float]:
-    """Operations a second (two a multiply-add) of matrix products: the best of each library, by its name."""
+def measure(precisions: Sequence[str], torch: TorchProcess | None = None) -> Machine:
+    """Measures everything, which takes seconds."""
+    products = {precision: product_rates(precision, torch) for precision in precisions}
+    return Machine(
+        chip=chip(),
+        devices=jax.device_count(),
+        products=products,
+        bytes_per_second=memory_rate(),
+    )
+
+
+def product_rates(precision: str, torch: TorchProcess | None = None) -> dict[str, float]:
+    """The best rate of a matrix product, by library; a multiply-add is two operations."""
     rates = {"jax": 0.0}
-    for n in sizes(jax.default_backend()):
-        noise = np.random.default_rng(0).standard_normal((2, n, n), np.float32)
-        left, right = (jnp.asarray(matrix, precision) for matrix in noise)
-        program = jax.jit(jnp.matmul)
-        rates["jax"] = max(
-            rates["jax"], 2 * n**3 / _best(make_turn(lambda p=program, a=left, b=right: p(a, b)))
-        )
+    for n in SIDES.get(jax.default_backend(), SIDES_OF_ACCELERATORS):
+        operations = 2 * n**3
+        rates["jax"] = max(rates["jax"], operations / _fastest(_jax_product(n, precision)))
         if torch is None:
             continue
+        settings = {"size": n, "precision": precision, "device": torch.device}
         try:
-            one = torch.contestant("product", "product", size=n, precision=precision, device=device)
-            rates["torch"] = max(rates.get("torch", 0.0), 2 * n**3 / _best(one.turn))
-            one.close()
-        except TorchError:
-            continue  # a type that its matrices do not have here
+            one = torch.contestant("matrix product", "product", **settings)
+        except WorkerError:
+            continue  # PyTorch has no matrix product of this type here
+        rates["torch"] = max(rates.get("torch", 0.0), operations / _fastest(one.turn))
+        one.close()
     return rates
 
 
+def _jax_product(n: int, precision: str) -> Callable[[int], float]:
+    """A turn of the product of two n x n matrices."""
+    noise = np.random.default_rng(0).standard_normal((2, n, n), np.float32)
+    left, right = jnp.asarray(noise, precision)
+    program = jax.jit(jnp.matmul)
+    return make_turn(lambda: program(left, right))
+
+
 def memory_rate() -> float:
-    """Bytes a second of a sum of two arrays, far larger than caches: two are read and one is written."""
-    count = 2**24 if jax.default_backend() == "cpu" else 2**28
+    """Bytes a second of a sum of two arrays: two are read and one is written."""
+    count = NUMBERS.get(jax.default_backend(), NUMBERS_OF_ACCELERATORS)
     a, b = jnp.ones(count), jnp.ones(count)
     program = jax.jit(lambda a, b: a + 0.5 * b)
-    return 3 * a.nbytes / _best(make_turn(lambda: program(a, b)))
+    return 3 * a.nbytes / _fastest(make_turn(lambda: program(a, b)))
 
 
-def _best(turn) -> float:
-    """Seconds of the quickest of some calls: a ceiling is what was reached once."""
+def _fastest(turn: Callable[[int], float]) -> float:
+    """Seconds of the fastest of several calls: a ceiling is what was reached once."""
     turn(1)
     return min(turn(1) for _ in range(REPEATS))
 
 
 def chip() -> str:
-    """The name of the device, a processor's as the system tells it."""
+    """The name of the device; of a CPU as the system tells it."""
     device = jax.devices()[0]
     if device.platform != "cpu":
         return device.device_kind
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
+    except OSError:  # not on Linux
         lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def describe(
-    precisions: list[str], torch: TorchSide | None = None, device: str = "cpu"
-) -> dict[str, Any]:
-    """Everything of this file: `chip`, `products` by precision, `bytes_per_second`."""
-    return {
-        "chip": chip(),
-        "devices": jax.device_count(),
-        "products": {precision: product_rate(precision, torch, device) for precision in precisions},
-        "bytes_per_second": memory_rate(),
-    }
+    for line in lines:
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,152 +1,195 @@
-"""The bench's results as Markdown that reads in a terminal, too."""
+"""The results as Markdown that can be read in a terminal, too."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.measure import ConvolutionRow, Row
+from benchmarks.jax_convolutions import LOWERINGS
+from benchmarks.measure_checkouts import CheckoutRow
+from benchmarks.measure_convolutions import ConvolutionRow
+from benchmarks.measure_networks import Row
 from benchmarks.targets import NUM_CLASSES
-from vidjax.ops.conv.rule import FORMS
 
-LEGEND = f"""Of each network with {NUM_CLASSES} classes, on clips x frames x height x width. The contestants take turns
-within one run; ms is the median of the rounds, ± half of what lies between the extremes. A multiply-add is two
-operations, and a training step counts three forward passes of them: forward, cross entropy, gradients, SGD with
-momentum. They are those of direct sums, of which minimal filtering takes fewer. MFU is the share of the best rate of a
-matrix product measured here. Memory is that of arguments and temporary values, as the compiler plans them, or where
-there is a * the peak that the device reports. Compile times are of the first start, and of one with the program in the
-compilation cache. Flax is the same network with every convolution as `nn.Conv` lowers it."""
-CEILING = """The ceiling is that of matrix products or of memory, whichever is lower for the convolution; what stays in
-a cache from call to call can pass the memory's."""
-OVER = """`/ PyTorch` is the time over that of PyTorch's best layout, round by round; a network that works on images
-there has channels_last."""
+LEGEND = f"""\
+Every network has {NUM_CLASSES} classes. A clip is clips x frames x height x width. The contestants
+take turns within one run: ms is the median of the rounds, and ± is half the difference of the
+slowest and the fastest round. A multiply-add is two operations. A training step is the forward
+pass, cross entropy, gradients and SGD with momentum, and counts as three forward passes. Operations
+are those of direct sums; minimal filtering needs fewer. MFU is the share of the best rate of a
+matrix product measured here. Memory is that of arguments and temporary values as the compiler plans
+them; with a * it is the peak that the device reports. Compile times are those of a first start and
+of a start with the program in the compilation cache. Flax is the same network with every
+convolution as `nn.Conv` lowers it."""
+RATIO_LEGEND = """\
+`/ PyTorch` is the time over that of PyTorch's faster layout, round by round. A network that works
+on images uses channels_last there."""
+CEILING_LEGEND = """\
+The ceiling is that of matrix products or that of memory, whichever is lower for the convolution.
+What stays in a cache from call to call can exceed the memory's."""
+CHECKOUTS_LEGEND = """\
+The checkouts take turns, each in a process of its own: ms is the median of the rounds, and ± is
+half the difference of the slowest and the fastest round. The ratio is that of the medians, over the
+first checkout: below 1 a checkout is faster than the first. The train step is the forward pass,
+cross entropy, gradients and gradient descent, without the rest of a training job."""
+
+STEP_TITLES = {"forward": "forward", "train": "forward and both gradients"}
 
 
-def page(about: dict[str, Any], rows: Sequence[Row], found: Sequence[ConvolutionRow]) -> str:
-    """Everything: the machine, the notes, the networks, and where they were asked for their convolutions."""
-    parts = [machine_line(about), *(f"Note: {note}" for note in about["notes"])]
+def page(
+    about: Mapping[str, Any], rows: Sequence[Row], convolutions: Sequence[ConvolutionRow]
+) -> str:
+    """The machine, the notes, the networks, and the convolutions that ran in every lowering."""
+    paragraphs = [machine_line(about)]
+    for note in about["notes"]:
+        paragraphs.append(f"Note: {note}")
     if rows:
-        parts += [network_table(rows), LEGEND + (f"\n{OVER}" if _with_torch(rows) else "")]
-    for key, table in _groups(found).items():
-        network, clip, precision, step = key
-        what = "forward" if step == "forward" else "forward and both gradients"
-        parts.append(f"Convolutions of {network}, {clip}, {precision}, {what}: ms by lowering")
-        parts.append(convolution_table(table))
-    if _groups(found):
-        parts.append(CEILING)
-    return "\n\n".join(parts) + "\n"
+        legend = LEGEND
+        if _with_torch(rows):
+            legend += f"\n{RATIO_LEGEND}"
+        paragraphs += [network_table(rows), legend]
+    groups = _groups(convolutions)
+    for (network, clip, precision, step), group in groups.items():
+        what = f"{network}, {clip}, {precision}, {STEP_TITLES[step]}"
+        paragraphs.append(f"Convolutions of {what}: ms by lowering")
+        paragraphs.append(convolution_table(group))
+    if groups:
+        paragraphs.append(CEILING_LEGEND)
+    return "\n\n".join(paragraphs) + "\n"
 
 
-def machine_line(about: dict[str, Any]) -> str:
-    """Chip, cores, measured ceilings, versions, day."""
+def machine_line(about: Mapping[str, Any]) -> str:
+    """Chip, cores, ceilings, versions and date."""
     machine = about["machine"]
-    products = ", ".join(
-        f"{p} {max(rates.values()) / 1e9:,.0f}" for p, rates in machine["products"].items()
-    )
-    count = f"one of {machine['devices']} x " if machine["devices"] > 1 else ""
-    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    return (
-        f"{count}{machine['chip']}, {about['cores']} cores; matrix products in GFLOP/s: {products}; "
-        f"memory {machine['bytes_per_second'] / 1e9:,.1f} GB/s; {versions}; {about['date'][:10]}"
-    )
+    chip = machine["chip"]
+    if machine["devices"] > 1:
+        chip = f"one of {machine['devices']} x {chip}"
+    products = []
+    for precision, rates in machine["products"].items():
+        products.append(f"{precision} {max(rates.values()) / 1e9:,.0f}")
+    versions = [f"{name} {version}" for name, version in about["versions"].items()]
+    parts = [
+        f"{chip}, {about['cores']} cores",
+        f"matrix products in GFLOP/s: {', '.join(products)}",
+        f"memory {machine['bytes_per_second'] / 1e9:,.1f} GB/s",
+        ", ".join(versions),
+        about["date"][:10],
+    ]
+    return "; ".join(parts)
 
 
 def network_table(rows: Sequence[Row]) -> str:
     """A line for each contestant."""
-    over = _with_torch(rows)
-    header = [
-        "network",
-        "clip",
-        "precision",
-        "step",
-        "by",
-        "ms",
-        "±",
-        "clips/s",
-        "GFLOP/s",
-        "MFU",
-        "MiB",
-    ]
-    header += ["compile s", "cached s", *(["/ PyTorch"] if over else [])]
+    header = ["network", "clip", "precision", "step", "by", "ms", "±", "clips/s", "GFLOP/s"]
+    header += ["MFU", "MiB", "compile s", "cached s"]
+    with_torch = _with_torch(rows)
+    if with_torch:
+        header.append("/ PyTorch")
     lines = []
     for row in rows:
-        star = "*" if row.memory_by == "device" else ""
-        cells = [
-            row.network,
-            row.clip,
-            row.precision,
-            row.step,
-            row.contestant,
-            _short(1000 * row.seconds),
-        ]
-        cells += [f"{100 * row.spread:.0f} %", _short(row.clips_per_second), _short(row.gflops)]
-        cells += [
-            f"{100 * row.mfu:.1f} %",
-            "" if row.memory is None else f"{row.memory / 2**20:,.0f}{star}",
-        ]
-        cells += [_seconds(row.compile_cold), _seconds(row.compile_warm)]
-        lines.append(cells + ([f"{row.over_torch:.2f}" if row.over_torch else ""] if over else []))
+        cells = [row.network, row.clip, row.precision, row.step, row.contestant]
+        cells += [_milliseconds(row.seconds), f"{100 * row.spread:.0f} %"]
+        cells += [_short(row.clips_per_second), _short(row.gflops), f"{100 * row.mfu:.1f} %"]
+        cells += [_mebibytes(row), _seconds(row.compile_cold), _seconds(row.compile_warm)]
+        if with_torch:
+            cells.append(f"{row.over_torch:.2f}" if row.over_torch else "")
+        lines.append(cells)
     return markdown(header, lines, num_left=5)
 
 
 def convolution_table(rows: Sequence[ConvolutionRow]) -> str:
-    """A line for each convolution: what "auto" picks, every lowering, PyTorch's better layout, and the ceiling."""
-    names = ["auto", *(name for name in FORMS if any(name in row.seconds for row in rows))]
-    with_torch = any(_torch(row) for row in rows)
-    header = [
-        "[T, H, W, C], kernel",
-        "times",
-        "picked",
-        *names,
-        *(["PyTorch"] if with_torch else []),
-    ]
+    """A line for each convolution: every lowering, PyTorch's faster layout, and the ceiling."""
+    names = ["auto"]
+    for name in LOWERINGS:
+        if any(name in row.seconds for row in rows):
+            names.append(name)
+    with_torch = any(torch_seconds(row) for row in rows)
+    header = ["[T, H, W, C], kernel", "times", "picked", *names]
+    if with_torch:
+        header.append("PyTorch")
     header += ["GFLOP/s", "of the ceiling"]
     lines = []
     for row in rows:
-        cells = [
-            row.name,
-            f"{row.count}",
-            row.form,
-            *(_short(1000 * row.seconds[name]) for name in names),
-        ]
-        cells += ([_short(1000 * min(_torch(row))) if _torch(row) else ""]) if with_torch else []
-        lines.append([*cells, _short(row.rate / 1e9), f"{100 * row.rate / row.ceiling:.0f} %"])
+        cells = [row.name, str(row.count), row.form]
+        cells += [_milliseconds(row.seconds[name]) for name in names]
+        if with_torch:
+            fastest = torch_seconds(row)
+            cells.append(_milliseconds(fastest) if fastest else "")
+        cells += [_short(row.rate / 1e9), f"{100 * row.rate / row.ceiling:.0f} %"]
+        lines.append(cells)
     return markdown(header, lines, num_left=1)
 
 
-def _torch(row):
-    return [seconds for name, seconds in row.seconds.items() if name.startswith("PyTorch")]
+def checkout_page(environment: Mapping[str, Any], rows: Sequence[CheckoutRow]) -> str:
+    """The devices, and a line for each checkout at each step."""
+    header = ["network", "clip", "precision", "step", "checkout", "ms", "±", "ratio"]
+    lines = []
+    for row in rows:
+        cells = [row.network, row.clip, row.precision, row.step, row.checkout]
+        cells += [_milliseconds(row.seconds), f"{100 * row.spread:.0f} %", f"{row.ratio:.3f}"]
+        lines.append(cells)
+    devices = ", ".join(environment["devices"])
+    first = f"{devices}; jax {environment['versions']['jax']}; {environment['started'][:10]}"
+    paragraphs = [first, markdown(header, lines, num_left=5), CHECKOUTS_LEGEND]
+    return "\n\n".join(paragraphs) + "\n"
 
 
-def _with_torch(rows):
+def torch_seconds(row: ConvolutionRow) -> float | None:
+    """The time of PyTorch's faster layout; None where PyTorch took no part."""
+    times = [seconds for name, seconds in row.seconds.items() if name.startswith("PyTorch")]
+    return min(times, default=None)
+
+
+def _with_torch(rows: Sequence[Row]) -> bool:
     return any(row.over_torch for row in rows)
 
 
-def _groups(found):
-    """Rows of one network, clip, precision and step together, those without a choice of lowerings left out."""
+def _groups(rows: Sequence[ConvolutionRow]) -> dict[tuple, list[ConvolutionRow]]:
+    """The rows that have every lowering, by network, clip, precision and step."""
     groups: dict[tuple, list[ConvolutionRow]] = {}
-    for row in found:
-        if set(FORMS) <= set(row.seconds):
-            groups.setdefault((row.network, row.clip, row.precision, row.step), []).append(row)
+    for row in rows:
+        if set(LOWERINGS) <= set(row.seconds):
+            key = (row.network, row.clip, row.precision, row.step)
+            groups.setdefault(key, []).append(row)
     return groups
 
 
 def markdown(header: Sequence[str], lines: Sequence[Sequence[str]], *, num_left: int) -> str:
-    """An aligned table; columns from `num_left` on are at the right."""
-    widths = [max(3, *map(len, column)) for column in zip(header, *lines, strict=True)]
-    aligns = ["<" if i < num_left else ">" for i in range(len(widths))]
-    rule = [
-        "-" * w if a == "<" else "-" * (w - 1) + ":" for w, a in zip(widths, aligns, strict=True)
-    ]
-    rows = [header, rule, *lines]
-    return "\n".join(
-        f"| {' | '.join(f'{cell:{a}{w}}' for cell, a, w in zip(row, aligns, widths, strict=True))} |"
-        for row in rows
-    )
+    """A table with aligned columns; those from `num_left` on are aligned to the right."""
+    widths = []
+    for column in zip(header, *lines, strict=True):
+        widths.append(max(3, *(len(cell) for cell in column)))  # Markdown wants three dashes
+
+    def line(cells):
+        padded = []
+        for number, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+            padded.append(cell.ljust(width) if number < num_left else cell.rjust(width))
+        return f"| {' | '.join(padded)} |"
+
+    rule = []
+    for number, width in enumerate(widths):
+        # A colon at the end aligns a column to the right.
+        rule.append("-" * width if number < num_left else "-" * (width - 1) + ":")
+    return "\n".join([line(header), line(rule), *(line(cells) for cells in lines)])
+
+
+def _milliseconds(seconds: float) -> str:
+    return _short(1000 * seconds)
 
 
 def _short(value: float) -> str:
-    """Three digits, no exponent."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.3g}"
+    """Three digits, without an exponent."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    if value >= 10:
+        return f"{value:.1f}"
+    return f"{value:.3g}"
 
 
 def _seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
+
+
+def _mebibytes(row: Row) -> str:
+    if row.memory is None:
+        return ""
+    star = "*" if row.memory_by == "device" else ""
+    return f"{row.memory / 2**20:,.0f}{star}"

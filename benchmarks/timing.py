@@ -1,6 +1,7 @@
-"""Who is fastest: contestants take turns within one process, round by round, each after each other one.
+"""Contestants take turns within one run, round by round.
 
-What disturbs a machine disturbs all of them then, and ratios within a round say more than times of different minutes.
+Whatever disturbs the machine disturbs all of them then. Ratios within a round say more than times
+that lie minutes apart.
 """
 
 import statistics
@@ -12,19 +13,20 @@ from typing import Any
 import jax
 
 MAX_CALLS = 100  # in one turn
-PAUSE = 0.02  # seconds between turns: threads that spin for work stop
+SECONDS = 0.5  # that a turn of a network takes, or more
+PAUSE = 0.02  # seconds between turns, in which threads that spin for work go to sleep
 
 
 @dataclass
 class Contestant:
-    """Somebody with a way to do the same work: turn(calls) -> seconds of so many calls, all of them finished."""
+    """One way to do the work that all contestants do."""
 
     name: str
-    turn: Callable[[int], float]
-    facts: dict[str, Any] = field(default_factory=dict)  # what is known beside the time
-    samples: list[float] = field(default_factory=list)  # seconds of one call, a round each
-    is_finite: Callable[[], bool] = lambda: True  # of what one more call gives
-    close: Callable[[], None] = lambda: None
+    turn: Callable[[int], float]  # number of calls -> seconds until all of them have finished
+    facts: dict[str, Any] = field(default_factory=dict)  # what is known besides the time
+    samples: list[float] = field(default_factory=list)  # seconds of one call, one value a round
+    is_finite: Callable[[], bool] = lambda: True  # whether one more call gives finite numbers only
+    close: Callable[[], None] = lambda: None  # frees what it holds
 
     @property
     def seconds(self) -> float:
@@ -33,52 +35,56 @@ class Contestant:
 
     @property
     def spread(self) -> float:
-        """Half of what lies between the slowest and the quickest round, as a share of the median."""
+        """Half the difference of slowest and fastest round, as a share of the median."""
         return (max(self.samples) - min(self.samples)) / 2 / self.seconds
 
 
-def in_turn(contestants: Sequence[Contestant], *, rounds: int, at_least: float = 0.5) -> None:
-    """Fills `samples`: a warm-up each, then `rounds` turns each of `at_least` seconds, in an order that rotates.
+def in_turn(contestants: Sequence[Contestant], *, rounds: int, at_least: float = SECONDS) -> None:
+    """Fills `samples`: a warm-up, then `rounds` turns each of `at_least` seconds.
 
-    A turn starts with a call that is not timed: it meets caches and memory as others left them, in a run as its own.
+    The order rotates from round to round, so that each contestant comes after each other one.
     """
-    calls = []
+    pairs = []  # (contestant, calls that fill a turn)
     for one in contestants:
-        one.turn(1)
-        calls.append(min(MAX_CALLS, max(1, round(at_least / max(one.turn(1), 1e-9)))))
-    order = list(zip(contestants, calls, strict=True))
+        one.turn(1)  # warm-up
+        calls = round(at_least / max(one.turn(1), 1e-9))
+        pairs.append((one, min(max(1, calls), MAX_CALLS)))
     for number in range(rounds):
-        first = number % len(order) if order else 0
-        for one, count in order[first:] + order[:first]:
+        first = number % len(pairs)
+        for one, calls in pairs[first:] + pairs[:first]:
             time.sleep(PAUSE)
+            # The first call is not timed: it meets caches and memory as another contestant left
+            # them. In a run of its own it would not.
             one.turn(1)
-            one.samples.append(one.turn(count) / count)
+            one.samples.append(one.turn(calls) / calls)
 
 
 def over_best(one: Contestant, others: Sequence[Contestant]) -> float | None:
-    """The median over the rounds of its time over that of the best of the others, best by their medians."""
+    """The median over the rounds of one's time over that of the best of the others.
+
+    The best has the smallest median. None without others.
+    """
     if not others:
         return None
     best = min(others, key=lambda other: other.seconds)
-    return statistics.median(a / b for a, b in zip(one.samples, best.samples, strict=True))
+    ratios = [mine / best_of for mine, best_of in zip(one.samples, best.samples, strict=True)]
+    return statistics.median(ratios)
 
 
 def make_turn(call: Callable[[], Any]) -> Callable[[int], float]:
-    """turn(calls) of a call that returns JAX arrays.
-
-    A GPU is given all calls at once, as PyTorch gives them to it; on a CPU calls that do not need each other would run
-    at the same time, so each is waited for.
-    """
-    each = jax.default_backend() == "cpu"
+    """turn(calls) of a call that returns JAX arrays."""
+    # A GPU gets all calls at once, as PyTorch gives them to it. On a CPU calls that do not depend
+    # on each other would run at the same time, so each is waited for.
+    waits_for_each = jax.default_backend() == "cpu"
 
     def turn(calls):
-        out = None
+        results = None
         began = time.perf_counter()
         for _ in range(calls):
-            out = call()
-            if each:
-                jax.block_until_ready(out)
-        jax.block_until_ready(out)
+            results = call()
+            if waits_for_each:
+                jax.block_until_ready(results)
+        jax.block_until_ready(results)
         return time.perf_counter() - began
 
     return turn

@@ -1,7 +1,8 @@
-"""The bench's own PyTorch networks: as small as they get, with the layers, parameters and multiply-adds of ours.
+"""The PyTorch networks of the benchmarks: the layers, parameters and multiply-adds of ours.
 
-They follow torchvision (R3D, MC3, R(2+1)D), pytorchvideo (C2D, I3D, Slow, SlowFast, X3D) and the temporal shift
-module's code (TSM, on images). Names are those of vidjax's variants. PyTorch is imported when a network is made.
+They follow torchvision (R3D, MC3, R(2+1)D), pytorchvideo (C2D, I3D, Slow, SlowFast, X3D) and the
+code of the temporal shift module (TSM, on images). Names are those of vidjax's variants. PyTorch is
+imported when a network is made.
 """
 
 import functools
@@ -10,93 +11,140 @@ from collections.abc import Callable
 
 from benchmarks.torch_layers import bottleneck, conv_norm, layers, shortcut
 
+DEPTHS_OF_50 = (3, 4, 6, 3)  # blocks of each stage of a residual network of 50 layers
+DEPTHS_OF_18 = (2, 2, 2, 2)
+SHIFT_KERNELS = ((1, 1), (3, 3), (1, 1))
+FAST_SHARE = 8  # SlowFast's fast pathway has one channel where the slow one has so many
+
 
 def residual_18(num_classes: int, frames: int, *, kinds: tuple[str, ...]):
-    """R3D-18, MC3-18, R(2+1)D-18: the kinds are those of the stem and the four stages."""
+    """R3D-18, MC3-18 and R(2+1)D-18: `kinds` are those of the stem and of the four stages."""
     from torch import nn
 
-    stem = {"3d": conv_norm(3, 64, (3, 7, 7), (1, 2, 2))}
     if kinds[0] == "2plus1d":
-        stem["2plus1d"] = [*conv_norm(3, 45, (1, 7, 7), (1, 2, 2)), *conv_norm(45, 64, (3, 1, 1))]
-    blocks, channels = stem[kinds[0]], 64
-    for stage, kind in enumerate(kinds[1:]):
-        for block in range(2):
-            features, step = 64 * 2**stage, 2 if stage and not block else 1
-            inner = 27 * channels * features // (9 * channels + 3 * features)
-            first = _kind(kind, channels, inner, features, step, last="relu")
-            second = _kind(kind, features, inner, features, 1, last="norm")
-            past = shortcut(channels, features, (1 if kind == "2d" else step, step, step))
-            blocks.append(layers().Residual(nn.Sequential(*first, *second), past))
+        blocks = conv_norm(3, 45, (1, 7, 7), stride=(1, 2, 2)) + conv_norm(45, 64, (3, 1, 1))
+    else:
+        blocks = conv_norm(3, 64, (3, 7, 7), stride=(1, 2, 2))
+    channels = 64
+    for stage, (kind, depth) in enumerate(zip(kinds[1:], DEPTHS_OF_18, strict=True)):
+        features = 64 * 2**stage
+        for block in range(depth):
+            stride = 2 if stage > 0 and block == 0 else 1
+            blocks.append(_basic_block(kind, channels, features, stride=stride))
             channels = features
     return nn.Sequential(*blocks, layers().Head(channels, num_classes))
 
 
-def _kind(kind, channels, inner, features, step, *, last):
-    """A convolution of one of the kinds and what follows it."""
+def _basic_block(kind: str, channels: int, features: int, *, stride: int):
+    """Two convolutions of a kind, of which the first has the stride."""
+    from torch import nn
+
+    # Mid-channels give a (2+1)D convolution the parameters of a 3D one. Both of a block have the
+    # number of the first.
+    mid = 27 * channels * features // (9 * channels + 3 * features)
+    first = _factored(kind, channels, features, mid=mid, stride=stride, last="relu")
+    second = _factored(kind, features, features, mid=mid, stride=1, last="norm")
+    in_time = 1 if kind == "2d" else stride
+    past = shortcut(channels, features, (in_time, stride, stride))
+    return layers().Residual(nn.Sequential(*first, *second), past)
+
+
+def _factored(kind: str, channels: int, features: int, *, mid: int, stride: int, last: str):
+    """A convolution of a kind with its norm and, unless `last` is "norm", its rectifier."""
+    in_space = (1, stride, stride)
     if kind == "2d":
-        return conv_norm(channels, features, (1, 3, 3), (1, step, step), last=last)
+        return conv_norm(channels, features, (1, 3, 3), stride=in_space, last=last)
     if kind == "3d":
-        return conv_norm(channels, features, (3, 3, 3), step, last=last)
-    spatial = conv_norm(channels, inner, (1, 3, 3), (1, step, step))
-    return [*spatial, *conv_norm(inner, features, (3, 1, 1), (step, 1, 1), last=last)]
+        return conv_norm(channels, features, (3, 3, 3), stride=stride, last=last)
+    spatial = conv_norm(channels, mid, (1, 3, 3), stride=in_space)
+    return spatial + conv_norm(mid, features, (3, 1, 1), stride=(stride, 1, 1), last=last)
 
 
 def residual_50(
     num_classes: int, frames: int, *, stem: int, times: tuple[tuple[int, ...], ...], halve: bool
 ):
-    """C2D, I3D and Slow of 50 layers: `times` are cycles of extents in time over the blocks of each stage."""
+    """C2D, I3D and Slow of 50 layers.
+
+    Args:
+        num_classes: number of logits.
+        frames: of a clip.
+        stem: frames of the first kernel.
+        times: temporal kernels of each stage; its blocks go through them in turn.
+        halve: whether a pool behind the first stage halves the frames.
+    """
     from torch import nn
 
-    modules = [
-        *conv_norm(3, 64, (stem, 7, 7), (1, 2, 2)),
-        nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
-    ]
+    modules = [*conv_norm(3, 64, (stem, 7, 7), stride=(1, 2, 2)), _pool_behind_stem()]
     channels = 64
-    for stage, depth in enumerate((3, 4, 6, 3)):
-        reach = [times[stage][block % len(times[stage])] for block in range(depth)]
-        modules.append(_stage(channels, 64 * 2**stage, reach, stage))
+    for stage, depth in enumerate(DEPTHS_OF_50):
+        kernels = [times[stage][block % len(times[stage])] for block in range(depth)]
+        modules.append(_stage(channels, stage, inner=64 * 2**stage, temporal_kernels=kernels))
         channels = 256 * 2**stage
         if stage == 0 and halve:
             modules.append(nn.MaxPool3d((min(2, frames), 1, 1)))
     return nn.Sequential(*modules, layers().Head(channels, num_classes))
 
 
-def _stage(channels, inner, reach, stage):
-    """Bottlenecks whose first kernels cover `reach` frames; space halves in the first of all stages but the first."""
+def _pool_behind_stem():
+    from torch import nn
+
+    return nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
+
+
+def _stage(channels: int, stage: int, *, inner: int, temporal_kernels: list[int]):
+    """Bottlenecks; the first of each stage but the first halves height and width."""
     from torch import nn
 
     blocks = []
-    for block, frames in enumerate(reach):
-        stride = (1, 2, 2) if stage and not block else (1, 1, 1)
-        blocks.append(
-            bottleneck(channels, inner, 4 * inner, ((frames, 1, 1), (1, 3, 3), (1, 1, 1)), stride)
-        )
+    for block, frames in enumerate(temporal_kernels):
+        stride = (1, 2, 2) if stage > 0 and block == 0 else (1, 1, 1)
+        kernels = ((frames, 1, 1), (1, 3, 3), (1, 1, 1))
+        blocks.append(bottleneck(channels, inner, 4 * inner, kernels=kernels, stride=stride))
         channels = 4 * inner
     return nn.Sequential(*blocks)
 
 
 def slowfast_50(num_classes: int, frames: int, *, alpha: int, fusion: int):
-    """SlowFast of 50 layers, the fast pathway with an eighth of the channels."""
+    """SlowFast of 50 layers.
+
+    Args:
+        num_classes: number of logits.
+        frames: of a clip, which the fast pathway takes whole.
+        alpha: how many of them come to one frame of the slow pathway.
+        fusion: frames of the kernels that lead from the fast pathway to the slow one.
+    """
     from torch import nn
 
-    def stem(features, reach):
-        pool = nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))
-        return nn.Sequential(*conv_norm(3, features, (reach, 7, 7), (1, 2, 2)), pool)
-
-    slow, fast = 64, 8
-    stages, fusions = [(stem(slow, 1), stem(fast, 5))], []
-    for stage, depth in enumerate((3, 4, 6, 3)):
-        fusions.append(nn.Sequential(*conv_norm(fast, 2 * fast, (fusion, 1, 1), (alpha, 1, 1))))
+    slow = 64
+    fast = slow // FAST_SHARE
+    stages = [(_slowfast_stem(slow, 1), _slowfast_stem(fast, 5))]
+    fusions = []
+    for stage, depth in enumerate(DEPTHS_OF_50):
+        kernel = (fusion, 1, 1)
+        fusions.append(nn.Sequential(*conv_norm(fast, 2 * fast, kernel, stride=(alpha, 1, 1))))
         inner = 64 * 2**stage
-        pair = (
-            _stage(slow + 2 * fast, inner, [3 if stage > 1 else 1] * depth, stage),
-            _stage(fast, inner // 8, [3] * depth, stage),
-        )
-        stages.append(pair)
-        slow, fast = 4 * inner, inner // 2
+        # The slow pathway has temporal kernels in its last two stages only.
+        slow_kernels = [3 if stage > 1 else 1] * depth
+        slow_stage = _stage(slow + 2 * fast, stage, inner=inner, temporal_kernels=slow_kernels)
+        fast_stage = _stage(fast, stage, inner=inner // FAST_SHARE, temporal_kernels=[3] * depth)
+        stages.append((slow_stage, fast_stage))
+        slow = 4 * inner
+        fast = slow // FAST_SHARE
     count = max(1, frames // alpha)
-    seen = [i * (frames - 1) // max(1, count - 1) for i in range(count)]
-    return layers().SlowFast(stages, fusions, seen, slow + fast, num_classes)
+    return layers().SlowFast(
+        stages=stages,
+        fusions=fusions,
+        slow_frames=[i * (frames - 1) // max(1, count - 1) for i in range(count)],
+        channels=slow + fast,
+        num_classes=num_classes,
+    )
+
+
+def _slowfast_stem(features: int, temporal_kernel: int):
+    from torch import nn
+
+    conv = conv_norm(3, features, (temporal_kernel, 7, 7), stride=(1, 2, 2))
+    return nn.Sequential(*conv, _pool_behind_stem())
 
 
 def x3d(num_classes: int, frames: int):
@@ -104,65 +152,83 @@ def x3d(num_classes: int, frames: int):
     from torch import nn
 
     modules = [
-        *conv_norm(3, 24, (1, 3, 3), (1, 2, 2), last="conv"),
+        *conv_norm(3, 24, (1, 3, 3), stride=(1, 2, 2), last="conv"),
         *conv_norm(24, 24, (5, 1, 1), groups=24),
     ]
     channels = 24
     for features, depth in zip((24, 48, 96, 192), (3, 5, 11, 7), strict=True):
-        inner = int(2.25 * features)
         for block in range(depth):
-            stride = (1, 1, 1) if block else (1, 2, 2)
-            branch = [
-                *conv_norm(channels, inner, (1, 1, 1)),
-                *conv_norm(inner, inner, (3, 3, 3), stride, groups=inner, last="norm"),
-                *([] if block % 2 else [layers().Gate(inner, _eights(inner / 16))]),
-                nn.SiLU(inplace=True),
-                *conv_norm(inner, features, (1, 1, 1), last="norm"),
-            ]
-            past = shortcut(channels, features, stride)
-            if channels == features and not block:  # only to a coarser grid: no normalisation
-                past = nn.Sequential(*conv_norm(channels, features, (1, 1, 1), stride, last="conv"))
-            modules.append(layers().Residual(nn.Sequential(*branch), past))
+            modules.append(_x3d_block(channels, features, block))
             channels = features
+    inner = _x3d_inner(channels)
     modules += [*conv_norm(channels, inner, (1, 1, 1)), nn.AdaptiveAvgPool3d(1)]
     modules += [*conv_norm(inner, 2048, (1, 1, 1), last="conv"), nn.ReLU(inplace=True)]
     return nn.Sequential(*modules, layers().Head(2048, num_classes))
 
 
-def _eights(channels):
-    """The nearest multiple of 8, the next one where that would lose over a tenth."""
+def _x3d_inner(features: int) -> int:
+    return int(2.25 * features)
+
+
+def _x3d_block(channels: int, features: int, block: int):
+    """An inverted bottleneck; the first of a stage has a stride, every other one has a gate."""
+    from torch import nn
+
+    stride = (1, 2, 2) if block == 0 else (1, 1, 1)
+    inner = _x3d_inner(features)
+    branch = [
+        *conv_norm(channels, inner, (1, 1, 1)),
+        *conv_norm(inner, inner, (3, 3, 3), stride=stride, groups=inner, last="norm"),
+    ]
+    if block % 2 == 0:
+        branch.append(layers().Gate(inner, _nearest_multiple_of_8(inner / 16)))
+    branch += [nn.SiLU(inplace=True), *conv_norm(inner, features, (1, 1, 1), last="norm")]
+    past = shortcut(channels, features, stride)
+    if block == 0 and channels == features:
+        # A shortcut that only goes to a coarser grid has no normalisation.
+        pointwise = conv_norm(channels, features, (1, 1, 1), stride=stride, last="conv")
+        past = nn.Sequential(*pointwise)
+    return layers().Residual(nn.Sequential(*branch), past)
+
+
+def _nearest_multiple_of_8(channels: float) -> int:
+    """The nearest one, or the next larger one if that would lose more than a tenth."""
     nearest = max(8, int(channels + 4) // 8 * 8)
     return nearest + 8 if nearest < 0.9 * channels else nearest
 
 
 def shift_network(num_classes: int, frames: int, *, deep: bool):
-    """TSM on ResNet-18 or ResNet-50, over images [N * T, C, H, W]."""
+    """TSM on ResNet-50 if it is `deep`, else on ResNet-18, over images [N * T, C, H, W]."""
     from torch import nn
 
-    def basic(channels, features, stride):
-        first = conv_norm(channels, features, (3, 3), stride)
-        second = conv_norm(features, features, (3, 3), last="norm")
-        branch = nn.Sequential(layers().Shift(frames), *first, *second)
-        return layers().Residual(branch, shortcut(channels, features, stride))
-
-    modules = [*conv_norm(3, 64, (7, 7), 2), nn.MaxPool2d(3, 2, 1)]
+    modules = [*conv_norm(3, 64, (7, 7), stride=2), nn.MaxPool2d(3, stride=2, padding=1)]
     channels = 64
-    for stage, depth in enumerate((3, 4, 6, 3) if deep else (2, 2, 2, 2)):
+    for stage, depth in enumerate(DEPTHS_OF_50 if deep else DEPTHS_OF_18):
         inner = 64 * 2**stage
+        features = 4 * inner if deep else inner
         for block in range(depth):
-            stride, features = (
-                (2, 2) if stage and not block else (1, 1),
-                4 * inner if deep else inner,
-            )
+            stride = (2, 2) if stage > 0 and block == 0 else (1, 1)
+            shift = layers().Shift(frames)
             if deep:
-                kernels, shift = ((1, 1), (3, 3), (1, 1)), layers().Shift(frames)
-                modules.append(
-                    bottleneck(channels, inner, features, kernels, stride, first=[shift])
+                one = bottleneck(
+                    channels, inner, features, kernels=SHIFT_KERNELS, stride=stride, first=[shift]
                 )
             else:
-                modules.append(basic(channels, features, stride))
+                one = _shift_block(channels, features, shift=shift, stride=stride)
+            modules.append(one)
             channels = features
-    return nn.Sequential(*modules, layers().Head(channels, num_classes, frames))
+    return nn.Sequential(*modules, layers().Head(channels, num_classes, frames=frames))
+
+
+def _shift_block(channels: int, features: int, *, shift, stride):
+    from torch import nn
+
+    branch = nn.Sequential(
+        shift,
+        *conv_norm(channels, features, (3, 3), stride=stride),
+        *conv_norm(features, features, (3, 3), last="norm"),
+    )
+    return layers().Residual(branch, shortcut(channels, features, stride))
 
 
 _P = functools.partial
@@ -186,13 +252,18 @@ ON_IMAGES = ("tsm_r18_8f", "tsm_r50_8f")  # networks whose input is [N * T, C, H
 
 
 def input_shape(variant: str, clip: tuple[int, ...]) -> tuple[int, ...]:
-    """Of a batch [N, T, H, W, C], as the network of that name takes it."""
+    """The shape in which a network takes a batch [N, T, H, W, C]."""
     n, t, h, w, c = clip
-    return (n * t, c, h, w) if variant in ON_IMAGES else (n, c, t, h, w)
+    if variant in ON_IMAGES:
+        return (n * t, c, h, w)
+    return (n, c, t, h, w)
 
 
-def counts(variant: str, clip: tuple[int, ...], num_classes: int) -> tuple[int, int]:
-    """(parameters, multiply-adds of convolutions and linear layers) on a batch [N, T, H, W, C]; nothing is computed."""
+def counts(variant: str, clip: tuple[int, ...], *, num_classes: int) -> tuple[int, int]:
+    """(parameters, multiply-adds) of a network on a batch [N, T, H, W, C].
+
+    Convolutions and linear layers count. Nothing is computed: all tensors are on the device "meta".
+    """
     import torch
     from torch import nn
 
@@ -200,12 +271,7 @@ def counts(variant: str, clip: tuple[int, ...], num_classes: int) -> tuple[int, 
 
     def add(module, _, out):
         nonlocal total
-        taps = (
-            module.in_features
-            if isinstance(module, nn.Linear)
-            else math.prod(module.weight.shape[1:])
-        )
-        total += out.numel() * taps
+        total += out.numel() * math.prod(module.weight.shape[1:])
 
     with torch.device("meta"):
         network = NETWORKS[variant](num_classes, clip[1]).eval()

@@ -1,6 +1,7 @@
-"""What the PyTorch process measures: inference and training steps of a network, a convolution, a matrix product.
+"""What the PyTorch worker runs: networks, convolutions and matrix products.
 
-Each `make_*` returns call(): one run of it, queued on a GPU, done on a CPU. PyTorch is imported when they are called.
+Each `make_*` takes a request and returns call(), which runs it once: queued on a GPU, finished on a
+CPU. PyTorch is imported when they are called.
 """
 
 import contextlib
@@ -9,7 +10,107 @@ from typing import Any
 
 from benchmarks import torch_networks
 
-MOMENTUM, RATE = 0.9, 1e-3
+MOMENTUM, RATE = 0.9, 1e-3  # of gradient descent, as vidjax's contestants have them
+
+
+def make_network(request: Mapping[str, Any]) -> Callable[[], Any]:
+    """Inference or a training step of a network.
+
+    A training step is the forward pass in training mode, cross entropy, gradients, and SGD with
+    momentum. The request has `variant`, `clip` [N, T, H, W, C], `num_classes`, `precision`, `step`
+    ("forward" or "train"), `layout`, `compiled` and `device`.
+    """
+    import torch
+
+    variant, clip, device = request["variant"], tuple(request["clip"]), request["device"]
+    num_classes, layout = request["num_classes"], request["layout"]
+    is_training = request["step"] == "train"
+    torch.manual_seed(0)
+    network = torch_networks.NETWORKS[variant](num_classes, clip[1])
+    network = network.to(device).train(is_training)
+    _lay_out_parameters(network, layout)
+    video = torch.randn(torch_networks.input_shape(variant, clip), device=device)
+    video = _laid_out(video, layout)
+    label = torch.arange(clip[0], device=device) % num_classes  # [N]
+    run = torch.compile(network) if request["compiled"] else network
+
+    def mixed_precision():
+        if request["precision"] == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(device, dtype=dtype_of(request["precision"]))
+
+    def infer():
+        with torch.inference_mode(), mixed_precision():
+            return run(video)
+
+    optimizer = torch.optim.SGD(network.parameters(), lr=RATE, momentum=MOMENTUM)
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        with mixed_precision():
+            logits = run(video)
+        loss = torch.nn.functional.cross_entropy(logits.float(), label)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step if is_training else infer
+
+
+def make_convolution(request: Mapping[str, Any]) -> Callable[[], Any]:
+    """A convolution, and for the step "train" both of its gradients, too.
+
+    The request has `x` [N, T, H, W, C], `kernel` [kt, kh, kw, C / groups, F], `stride`, `padding`,
+    `dilation`, `groups`, `step`, `layout`, `device` and `precision`, which is that of the arrays.
+    """
+    import torch
+
+    n, t, h, w, c = request["x"]
+    kt, kh, kw, c_of_group, features = request["kernel"]
+    kind = {"device": request["device"], "dtype": dtype_of(request["precision"])}
+    x = _laid_out(torch.randn((n, c, t, h, w), **kind), request["layout"])
+    kernel = torch.randn((features, c_of_group, kt, kh, kw), **kind)
+    kernel = _laid_out(kernel, request["layout"])
+
+    def conv():
+        return torch.nn.functional.conv3d(
+            x,
+            kernel,
+            stride=request["stride"],
+            padding=request["padding"],
+            dilation=request["dilation"],
+            groups=request["groups"],
+        )
+
+    def forward():
+        with torch.inference_mode():
+            return conv()
+
+    if request["step"] == "forward":
+        return forward
+    dy = torch.randn_like(forward())
+    x.requires_grad_()
+    kernel.requires_grad_()
+
+    def both_gradients():
+        return torch.autograd.grad(conv(), (x, kernel), dy)
+
+    return both_gradients
+
+
+def make_product(request: Mapping[str, Any]) -> Callable[[], Any]:
+    """The product of two square matrices; the request has `size`, `precision` and `device`."""
+    import torch
+
+    shape = (request["size"], request["size"])
+    kind = {"device": request["device"], "dtype": dtype_of(request["precision"])}
+    left, right = torch.randn(shape, **kind), torch.randn(shape, **kind)
+
+    def product():
+        with torch.inference_mode():
+            return left @ right
+
+    return product
 
 
 def dtype_of(precision: str):
@@ -19,106 +120,20 @@ def dtype_of(precision: str):
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
 
 
-def _laid_out(thing, layout: str):
-    """A tensor or module channels last where `layout` asks for it; what has no such layout stays as it is."""
+def _laid_out(tensor, layout: str):
+    """The tensor with channels last if `layout` asks for it; one without such a layout stays."""
     import torch
 
-    if layout == "contiguous":
-        return thing
-    if isinstance(thing, torch.nn.Module):
-        for parameter in thing.parameters():
-            parameter.data = _laid_out(parameter.data, layout)
-        return thing
-    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-    return thing.contiguous(memory_format=formats[thing.ndim]) if thing.ndim in formats else thing
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}  # by rank
+    if layout == "contiguous" or tensor.ndim not in formats:
+        return tensor
+    return tensor.contiguous(memory_format=formats[tensor.ndim])
 
 
-def make_network(ask: Mapping[str, Any]) -> Callable[[], Any]:
-    """Of `variant`, `clip` [N, T, H, W, C], `num_classes`, `precision`, `step`, `layout`, `compiled`, `device`.
-
-    A training step is the forward pass in training mode, cross entropy, gradients, and SGD with momentum.
-    """
-    import torch
-
-    variant, clip, device = ask["variant"], tuple(ask["clip"]), ask["device"]
-    train = ask["step"] == "train"
-    torch.manual_seed(0)
-    network = torch_networks.NETWORKS[variant](ask["num_classes"], clip[1]).to(device).train(train)
-    network = _laid_out(network, ask["layout"])
-    video = _laid_out(
-        torch.randn(torch_networks.input_shape(variant, clip), device=device), ask["layout"]
-    )
-    label = torch.arange(clip[0], device=device) % ask["num_classes"]
-    run = torch.compile(network) if ask["compiled"] else network
-
-    def mixed():
-        if ask["precision"] == "float32":
-            return contextlib.nullcontext()
-        return torch.autocast(device, dtype=dtype_of(ask["precision"]))
-
-    def infer():
-        with torch.inference_mode(), mixed():
-            return run(video)
-
-    optimizer = torch.optim.SGD(network.parameters(), lr=RATE, momentum=MOMENTUM)
-
-    def step():
-        optimizer.zero_grad(set_to_none=True)
-        with mixed():
-            logits = run(video)
-        loss = torch.nn.functional.cross_entropy(logits.float(), label)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return step if train else infer
-
-
-def make_convolution(ask: Mapping[str, Any]) -> Callable[[], Any]:
-    """Of `x` [N, T, H, W, C], `kernel` [kt, kh, kw, C / groups, F], `stride`, `padding`, `dilation`, `groups`.
-
-    `step` "forward" or "train", which is both gradients, too; `precision` is that of the arrays.
-    """
-    import torch
-
-    (n, t, h, w, c), (kt, kh, kw, inner, features) = ask["x"], ask["kernel"]
-    kind = {"device": ask["device"], "dtype": dtype_of(ask["precision"])}
-    x = _laid_out(torch.randn((n, c, t, h, w), **kind), ask["layout"])
-    kernel = _laid_out(torch.randn((features, inner, kt, kh, kw), **kind), ask["layout"])
-    settings = [ask[key] for key in ("stride", "padding", "dilation", "groups")]
-
-    def forward():
-        with torch.inference_mode():
-            return torch.nn.functional.conv3d(x, kernel, None, *settings)
-
-    if ask["step"] == "forward":
-        return forward
-    dy = torch.randn_like(forward())
-    x.requires_grad_()
-    kernel.requires_grad_()
-
-    def both():
-        y = torch.nn.functional.conv3d(x, kernel, None, *settings)
-        return torch.autograd.grad(y, (x, kernel), dy)
-
-    return both
-
-
-def make_product(ask: Mapping[str, Any]) -> Callable[[], Any]:
-    """Of two square matrices of `size` in `precision`."""
-    import torch
-
-    shape, kind = (
-        (ask["size"], ask["size"]),
-        {"device": ask["device"], "dtype": dtype_of(ask["precision"])},
-    )
-    left, right = torch.randn(shape, **kind), torch.randn(shape, **kind)
-
-    def product():
-        with torch.inference_mode():
-            return left @ right
-
-    return product
+def _lay_out_parameters(network, layout: str) -> None:
+    # Not `network.to(memory_format=...)`, which takes parameters of one rank only.
+    for parameter in network.parameters():
+        parameter.data = _laid_out(parameter.data, layout)
 
 
 MAKERS = {"network": make_network, "convolution": make_convolution, "product": make_product}
