@@ -75,7 +75,7 @@ def test_what_cannot_be_counted_names_the_network():
     row = replace(
         catalogue.DEFAULT, family="resnet3d", variant="r3d_18", fields=(("midplanes", "none"),)
     )
-    with pytest.raises(UserError, match="resnet3d r3d_18 midplanes=none: midplanes is 'none'"):
+    with pytest.raises(UserError, match="resnet3d r3d_18 midplanes=none: model.midplanes is 'none'"):
         catalogue.line(row)
 
 

@@ -38,10 +38,25 @@ def elementwise(eqn: JaxprEqn, fields: Fields, out: Var) -> Intervals | None:
     """What has no rule: element by element if all shapes allow that, otherwise mixed."""
     if eqn.primitive.name in NOT_ELEMENTWISE:
         return union_mixed(fields)
+    broadcast_fields = []
     for field, atom in zip(fields, eqn.invars, strict=True):
-        if field is not None and atom.aval.shape not in ((), out.aval.shape):
+        shape = atom.aval.shape
+        if field is not None and not _broadcasts(shape, out.aval.shape):
             return union_mixed(fields)
-    return union(fields)
+        if field is not None and field.axis is not None:
+            if shape[field.axis] != out.aval.shape[field.axis]:
+                field = field.mixed()  # one position for many
+        broadcast_fields.append(field)
+    return union(broadcast_fields)
+
+
+def _broadcasts(shape: Sequence[int], out_shape: Sequence[int]) -> bool:
+    """Whether an array is a scalar, or of the shape of the output but for axes of one position."""
+    if not shape:
+        return True
+    if len(shape) != len(out_shape):
+        return False
+    return all(size in (1, out_size) for size, out_size in zip(shape, out_shape, strict=True))
 
 
 def convolution(eqn: JaxprEqn, fields: Fields) -> Intervals | None:

@@ -133,10 +133,12 @@ def _inner_program(eqn: JaxprEqn, *, num_inputs: int) -> ClosedJaxpr | None:
 def _fold_constants(eqn: JaxprEqn, values: list[Value]) -> list[Value]:
     """Computes an equation of known integers: it may lead to the indices of a gather or a cond."""
     nothing_known = [None] * len(eqn.outvars)
-    if eqn.primitive.multiple_results or not all(isinstance(v, np.ndarray) for v in values):
+    all_known = all(isinstance(value, np.ndarray) for value in values)
+    if not all_known or eqn.primitive.multiple_results:
         return nothing_known
     out = eqn.outvars[0].aval
-    if out.dtype.kind not in "iub" or out.size > MAX_CONSTANT_SIZE:
+    is_integer = jnp.issubdtype(out.dtype, jnp.integer) or out.dtype == bool
+    if not is_integer or out.size > MAX_CONSTANT_SIZE:
         return nothing_known
     inputs = [jnp.asarray(value) for value in values]
     return [np.asarray(eqn.primitive.bind(*inputs, **eqn.params))]
