@@ -1,4 +1,4 @@
-"""Counts of a traced program against counts by hand, for every way a convolution or a product can be in it."""
+"""Counts of a traced program against counts by hand, for each kind of convolution and product."""
 
 import flax.linen as nn
 import jax
