@@ -1,9 +1,9 @@
 """The catalogue: every network beside what is published about it, as the page docs/models.md.
 
 Two tables beside this file hold what is published. published_counts.csv has a row for each network,
-number of classes and clip [T, H, W, C] for which somebody states the parameters or the multiply-adds
-(in G, for one clip). A row without counts only says at which clip to count; a row without a family
-is about something that is no network here. published_accuracy.csv has results on data sets.
+number of classes and clip [T, H, W, C] whose parameters or multiply-adds (in G, for one clip)
+somebody states. A row without counts only says at which clip to count; a row without a family is
+about something that is no network here. published_accuracy.csv has results on data sets.
 The counts of the networks follow from shapes; nothing is computed.
 """
 
@@ -28,9 +28,9 @@ INTRODUCTION = f"""# The networks
 
 The parameters and multiply-adds of a network are counted in its traced program. A multiply-add
 counts one; those of convolutions and linear layers are counted, for one clip [T, H, W, C]. Beside
-them is what is published, with its source. Where the source prints a rounded number, or counts other
-operations as well, its own number is in parentheses. The difference is ours minus theirs in
-parameters, and ours relative to theirs in multiply-adds."""
+them is what is published, with its source. Where the source prints a rounded number, or counts
+other operations as well, its number is in parentheses behind its name. The difference is ours minus
+theirs in parameters, and ours relative to theirs in multiply-adds."""
 ACCURACY_INTRODUCTION = """## Published accuracy
 
 Results that others report, in per cent: a recipe has to come close to them. Results of this project
@@ -141,6 +141,8 @@ def count(row: Row) -> tuple[int, int]:
 
 def line(row: Row) -> str:
     """The line of a row in the table. Raises UserError where its network cannot be built."""
+    # A wrong name in the table of published counts is a mistake of whoever wrote the row. Any other
+    # error is a fault of the network and keeps its stack.
     try:
         num_parameters, multiply_adds = count(row)
     except UserError as error:
@@ -157,7 +159,7 @@ def line(row: Row) -> str:
     return _table_line(
         row.name,
         str(row.num_classes),
-        "x".join(str(size) for size in row.clip),
+        "x".join(map(str, row.clip)),
         f"{num_parameters:,}",
         published_parameters,
         _in_g(multiply_adds),
@@ -170,11 +172,15 @@ def line(row: Row) -> str:
 def page(progress: Callable[[str], None]) -> str:
     """The whole page. `progress` is told each network before it is counted. Raises UserError."""
     known = published()
-    rows_by_family = {family: list(rows(family, known)) for family in models.names()}
-    total = sum(len(table) for table in rows_by_family.values())
+    rows_by_family = {}
+    total = 0
+    for family in models.names():
+        rows_by_family[family] = list(rows(family, known))
+        total += len(rows_by_family[family])
     parts = [INTRODUCTION]
     num_done = 0
     for family, table in rows_by_family.items():
+        # The first line of a family's docstring says what it is.
         summary = (models.family(family).__doc__ or "").partition("\n")[0]
         lines = [_table_line(*HEADINGS), ALIGNMENT]
         for row in table:
@@ -219,11 +225,15 @@ def _row(entries: dict[str, str]) -> Row:
         multiply_adds = float(entries["gmacs"]) * 1e9
     clip = ()
     if entries["clip"]:
-        clip = tuple(int(size) for size in entries["clip"].split("x"))
+        clip = tuple(map(int, entries["clip"].split("x")))
+    fields = []
+    for setting in entries["fields"].split():
+        name, _, value = setting.partition("=")
+        fields.append((name, value))
     return Row(
         family=entries["family"],
         variant=entries["variant"],
-        fields=tuple(tuple(field.split("=")) for field in entries["fields"].split()),
+        fields=tuple(fields),
         num_classes=int(entries["num_classes"] or 0),
         clip=clip,
         num_parameters=num_parameters,
@@ -234,12 +244,14 @@ def _row(entries: dict[str, str]) -> Row:
 
 def _most_similar(variant: str, known: Sequence[Row]) -> Row:
     """The first row of the variant with the most similar name; DEFAULT if there is none."""
-    names = [row.variant for row in known]
+    first_by_variant = {}
+    for row in known:
+        first_by_variant.setdefault(row.variant, row)
     # A cutoff of 0 takes the nearest name, however far it is.
-    matches = difflib.get_close_matches(variant, names, n=1, cutoff=0)
+    matches = difflib.get_close_matches(variant, first_by_variant, n=1, cutoff=0)
     if not matches:
         return DEFAULT
-    return known[names.index(matches[0])]
+    return first_by_variant[matches[0]]
 
 
 def _in_g(multiply_adds: float) -> str:

@@ -6,7 +6,7 @@ normalisation and pooling do not. A zero that padding adds counts as any other v
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,7 @@ def endpoints(module: nn.Module, variables: Any, video: jax.ShapeDtypeStruct) ->
     # The video is the last input. SlowFast takes a pair; then the last is its fast pathway.
     fields = receptive_field.of_outputs(closed, video_index=len(jaxpr.invars) - 1)
 
+    # Every equation and parameter belongs to the first endpoint that depends on it.
     rows = []
     counted_equations: set[int] = set()
     counted_vars: set[Var] = set()
@@ -75,16 +76,21 @@ def endpoints(module: nn.Module, variables: Any, video: jax.ShapeDtypeStruct) ->
         outputs = slice(start, start + len(leaves))  # of the program: those of this endpoint
         start = outputs.stop
         equations, vars_ = _dependencies(jaxpr, jaxpr.outvars[outputs])
-        new_equations = equations - counted_equations
-        new_vars = vars_ - counted_vars
+        new_parameters = 0
+        for var in vars_ - counted_vars:
+            # The results of equations are among the variables, too, and are no parameters.
+            new_parameters += parameter_sizes.get(var, 0)
+        new_multiply_adds = 0
+        for i in equations - counted_equations:
+            new_multiply_adds += _of_equation(jaxpr.eqns[i])
         counted_equations |= equations
         counted_vars |= vars_
         rows.append(
             Endpoint(
                 name,
                 shapes=tuple(leaf.shape for leaf in leaves),
-                num_parameters=sum(parameter_sizes.get(var, 0) for var in new_vars),
-                multiply_adds=sum(_of_equation(jaxpr.eqns[i]) for i in new_equations),
+                num_parameters=new_parameters,
+                multiply_adds=new_multiply_adds,
                 receptive_fields=tuple(fields[outputs]),
             )
         )
@@ -131,14 +137,19 @@ def _parameter_sizes(jaxpr: Jaxpr, variables: Any) -> dict[Var, int]:
 def _dependencies(jaxpr: Jaxpr, outvars: list) -> tuple[set[int], set[Var]]:
     """What some outputs of a program depend on: indices of its equations, and variables."""
     equations = set()
-    variables = {var for var in outvars if not isinstance(var, Literal)}
+    variables = _variables(outvars)
     # Backwards, since the equations that use a value stand behind the one that computes it.
     for i in reversed(range(len(jaxpr.eqns))):
         eqn = jaxpr.eqns[i]
         if not variables.isdisjoint(eqn.outvars):
             equations.add(i)
-            variables.update(var for var in eqn.invars if not isinstance(var, Literal))
+            variables |= _variables(eqn.invars)
     return equations, variables
+
+
+def _variables(atoms: Sequence[Any]) -> set[Var]:
+    # A literal stands in the equation itself and depends on nothing.
+    return {atom for atom in atoms if not isinstance(atom, Literal)}
 
 
 def _of_equation(eqn: JaxprEqn) -> int:
@@ -147,9 +158,11 @@ def _of_equation(eqn: JaxprEqn) -> int:
         return _of_convolution(eqn)
     if name == "dot_general":
         return _of_dot_general(eqn)
+    # What is left costs nothing itself, but may run programs: loops, calls, branches.
     inner = []
     for value in eqn.params.values():
-        inner.extend(multiply_adds(program) for program in programs_in(value))
+        for program in programs_in(value):
+            inner.append(multiply_adds(program))
     if name == "scan":
         return eqn.params["length"] * sum(inner)
     if name == "cond":
@@ -171,5 +184,7 @@ def _of_dot_general(eqn: JaxprEqn) -> int:
     """Values of the output times the length of the sum that each of them is."""
     (contracted, _), _ = eqn.params["dimension_numbers"]
     shape = eqn.invars[0].aval.shape
-    length = math.prod(shape[axis] for axis in contracted)
+    length = 1
+    for axis in contracted:
+        length *= shape[axis]
     return math.prod(eqn.outvars[0].aval.shape) * length

@@ -23,7 +23,8 @@ class Intervals:
         first: the first position of the video in each interval, float [positions]. It is negative
             in padding and -inf for the whole video.
         last: the last position of the video in each interval, float [positions].
-        stride: how far the video moves from one interval to the next, on average.
+        stride: how far the video moves from one interval to the next, on average; without meaning
+            if `axis` is None.
     """
 
     axis: int | None
@@ -101,25 +102,26 @@ def whole_video() -> Intervals:
 def union(parts: Iterable[Intervals | None]) -> Intervals | None:
     """The smallest intervals that hold those of several arrays of one shape.
 
-    None stands for an array that does not depend on the video. Raises nothing: arrays that run
-    along the video on different axes depend on all of it together.
+    None stands for an array that does not depend on the video. Arrays that run along the video on
+    different axes are taken to depend on all of it.
     """
     parts = [part for part in parts if part is not None]
     if not parts:
         return None
-    along_axis = [part for part in parts if part.axis is not None]
-    if len({part.axis for part in along_axis}) > 1:
-        return union(part.mixed() for part in parts)
-    result = parts[0]
-    if along_axis:
-        result = along_axis[0]
-    return replace(
-        result,
-        # Intervals of one position, which hold for all elements, are broadcast against the others.
-        first=np.min(np.broadcast_arrays(*(part.first for part in parts)), axis=0),
-        last=np.max(np.broadcast_arrays(*(part.last for part in parts)), axis=0),
-        stride=max(part.stride for part in along_axis or parts),
-    )
+    axes = {part.axis for part in parts} - {None}
+    if len(axes) > 1:
+        return union_mixed(parts)
+    first, last = parts[0].first, parts[0].last
+    stride = 0.0
+    for part in parts:
+        # An interval that holds for all elements is broadcast against those of positions.
+        first = np.minimum(first, part.first)
+        last = np.maximum(last, part.last)
+        if part.axis is not None:
+            stride = max(stride, part.stride)
+    if not axes:
+        return Intervals(None, first, last)
+    return Intervals(axes.pop(), first, last, stride)
 
 
 def union_mixed(parts: Iterable[Intervals | None]) -> Intervals | None:

@@ -1,10 +1,10 @@
 """How each primitive of a traced program changes the intervals of the arrays that it reads.
 
 A rule takes an equation and the intervals of its inputs (None for an input that does not depend on
-the video), at least one of which does. It returns the intervals of the output. Where a rule cannot
-follow an axis it says that the output depends on the whole video: too much, never too little.
-
-`INPUT`, the array that a window slides over, is the first input of every primitive that has one.
+the video). At least one of them is along an axis. The rule returns the intervals of the output.
+Where it cannot follow the axis, it says that the output depends on the whole video: too much, never
+too little. Networks are lowered natively before their endpoints are counted, so there are rules for
+the primitives of native convolutions, pooling and linear layers.
 """
 
 import math
@@ -16,9 +16,10 @@ from jax.extend.core import JaxprEqn, Var
 from vidjax.analysis.intervals import Intervals, union, union_mixed
 
 Fields = Sequence[Intervals | None]
-INPUT = 0
+INPUT = 0  # number of the array that a primitive windows, cuts, reshapes or reduces
 
-# Shapes in and out are the same, and yet an element depends on others than its own.
+# Shapes in and out are the same, and yet an element depends on others than its own. A loop may do
+# anything with its inputs.
 NOT_ELEMENTWISE = (
     "rev",
     "sort",
@@ -38,10 +39,28 @@ def elementwise(eqn: JaxprEqn, fields: Fields, out: Var) -> Intervals | None:
     """What has no rule: element by element if all shapes allow that, otherwise mixed."""
     if eqn.primitive.name in NOT_ELEMENTWISE:
         return union_mixed(fields)
+    broadcast_fields = []
     for field, atom in zip(fields, eqn.invars, strict=True):
-        if field is not None and atom.aval.shape not in ((), out.aval.shape):
+        shape = atom.aval.shape
+        if field is not None and not _broadcasts(shape, out.aval.shape):
             return union_mixed(fields)
-    return union(fields)
+        if field is not None and field.axis is not None:
+            if shape[field.axis] != out.aval.shape[field.axis]:
+                field = field.mixed()  # one position for many
+        broadcast_fields.append(field)
+    return union(broadcast_fields)
+
+
+def _broadcasts(shape: Sequence[int], out_shape: Sequence[int]) -> bool:
+    """Whether an array is a scalar, or of the shape of the output but for axes of one position."""
+    if not shape:
+        return True
+    if len(shape) != len(out_shape):
+        return False
+    for size, out_size in zip(shape, out_shape, strict=True):
+        if size not in (1, out_size):
+            return False
+    return True
 
 
 def convolution(eqn: JaxprEqn, fields: Fields) -> Intervals | None:
@@ -55,6 +74,7 @@ def convolution(eqn: JaxprEqn, fields: Fields) -> Intervals | None:
         return field.on_axis(out_batch)
     if field.axis in (batch, feature):
         return field.mixed()  # a filter adds up all features
+    # Spatial axes have their settings in the order of the layout, not of the array.
     i = spatial.index(field.axis)
     kernel_shape = eqn.invars[1].aval.shape
     after = field.under_window(
@@ -94,8 +114,9 @@ def slice_(eqn: JaxprEqn, fields: Fields) -> Intervals:
     field = fields[INPUT]
     axis = field.axis
     stride = 1
-    if eqn.params["strides"] is not None:
+    if eqn.params["strides"] is not None:  # None stands for a stride of 1 on every axis
         stride = eqn.params["strides"][axis]
+    # What is cut off at the front is padding of negative size.
     cut = eqn.params["start_indices"][axis]
     return field.under_window(eqn.outvars[0].aval.shape[axis], stride=stride, padding=-cut)
 
@@ -124,42 +145,47 @@ def gather(eqn: JaxprEqn, fields: Fields, indices: np.ndarray | None) -> Interva
         return union_mixed(fields)
     numbers = eqn.params["dimension_numbers"]
     shape = eqn.invars[INPUT].aval.shape
+    # An axis is kept if slices go along it; `offset_dims` says where in the output.
     dropped = numbers.collapsed_slice_dims + numbers.operand_batching_dims
-    kept = [axis for axis in range(len(shape)) if axis not in dropped]
+    kept = _remaining_axes(len(shape), dropped)
     if field.axis in kept and eqn.params["slice_sizes"][field.axis] == shape[field.axis]:
         return field.on_axis(numbers.offset_dims[kept.index(field.axis)])
     picks_positions = numbers.collapsed_slice_dims == numbers.start_index_map == (field.axis,)
     if not picks_positions or indices is None or indices.ndim != 2:
         return field.mixed()
     positions = indices[:, 0]  # [positions, 1] -> [positions]
-    (axis,) = set(range(len(eqn.outvars[0].aval.shape))) - set(numbers.offset_dims)
+    # The one axis of the output that is not from the slices runs over the indices.
+    (axis,) = _remaining_axes(len(eqn.outvars[0].aval.shape), numbers.offset_dims)
     first, last = field.at(positions)
     stride = field.stride
     distance = positions[-1] - positions[0]
-    if distance != 0:
+    if distance != 0:  # of one position, or the same one repeated, there is no distance
         stride *= float(distance / (len(positions) - 1))
     return Intervals(axis, first, last, stride)
 
 
 def concatenate(eqn: JaxprEqn, fields: Fields) -> Intervals | None:
     axis = eqn.params["dimension"]
-    on_other_axes = [field for field in fields if field is not None and field.axis != axis]
     along_axis = [field for field in fields if field is not None and field.axis == axis]
     if not along_axis:
-        return union(on_other_axes)
-    if any(field.axis is not None for field in on_other_axes):
-        return union_mixed(fields)
+        return union(fields)  # such as branches whose features are put together
     sizes = [atom.aval.shape[axis] for atom in eqn.invars]
     starts = np.cumsum([0, *sizes[:-1]])
     # An array that does not depend on the video (zeros, for the temporal shift) is padding: its
     # positions continue the intervals of an array beside it.
     i = fields.index(along_axis[0])
     first, last = fields[i].at(np.arange(sum(sizes)) - starts[i])
+    stride = 0.0
     for field, start, size in zip(fields, starts, sizes, strict=True):
-        if field is not None:
-            first[start : start + size] = field.first
-            last[start : start + size] = field.last
-    return Intervals(axis, first, last, stride=max(field.stride for field in along_axis))
+        if field is None:
+            continue
+        if field.axis not in (axis, None):
+            return union_mixed(fields)
+        first[start : start + size] = field.first
+        last[start : start + size] = field.last
+        if field.axis == axis:
+            stride = max(stride, field.stride)
+    return Intervals(axis, first, last, stride)
 
 
 def transpose(eqn: JaxprEqn, fields: Fields) -> Intervals:
@@ -174,7 +200,7 @@ def reshape(eqn: JaxprEqn, fields: Fields) -> Intervals:
     where frames become channels or a linear layer takes the whole map.
     """
     field = fields[INPUT]
-    old, new = eqn.invars[0].aval.shape, eqn.outvars[0].aval.shape
+    old, new = eqn.invars[INPUT].aval.shape, eqn.outvars[0].aval.shape
     same = []
     for axis, size in enumerate(new):
         same_size = size == old[field.axis]
@@ -198,8 +224,13 @@ def _without_axes(field: Intervals, axes: Sequence[int]) -> Intervals:
     """After some axes of the array were removed or reduced."""
     if field.axis in axes:
         return field.mixed()
-    num_before = sum(axis < field.axis for axis in axes)
-    return field.on_axis(field.axis - num_before)
+    # An axis moves forward by as many as were removed before it. Which axes are behind it does not
+    # matter.
+    return field.on_axis(_remaining_axes(field.axis + 1, axes).index(field.axis))
+
+
+def _remaining_axes(num_axes: int, removed: Sequence[int]) -> list[int]:
+    return [axis for axis in range(num_axes) if axis not in removed]
 
 
 def broadcast(eqn: JaxprEqn, fields: Fields) -> Intervals:
@@ -211,12 +242,12 @@ def broadcast(eqn: JaxprEqn, fields: Fields) -> Intervals:
 
 
 def dot_general(eqn: JaxprEqn, fields: Fields) -> Intervals | None:
-    """The output has the batch axes, then the remaining axes of the first input, then the second's."""
+    """The output has the batch axes, then what remains of the first input, then of the second."""
     contracted, batch = eqn.params["dimension_numbers"]
     remaining = []
     for i in (0, 1):
-        axes = range(len(eqn.invars[i].aval.shape))
-        remaining.append([a for a in axes if a not in (*contracted[i], *batch[i])])
+        num_axes = len(eqn.invars[i].aval.shape)
+        remaining.append(_remaining_axes(num_axes, (*contracted[i], *batch[i])))
     num_batch, num_first = len(batch[0]), len(remaining[0])
     moved = []
     for i, offset in ((0, num_batch), (1, num_batch + num_first)):
@@ -224,7 +255,7 @@ def dot_general(eqn: JaxprEqn, fields: Fields) -> Intervals | None:
         if field is None or field.axis is None:
             moved.append(field)
         elif field.axis in contracted[i]:
-            moved.append(field.mixed())
+            moved.append(field.mixed())  # a sum over the axis
         elif field.axis in batch[i]:
             moved.append(field.on_axis(batch[i].index(field.axis)))
         else:
@@ -240,7 +271,7 @@ RULES: dict[str, Callable[[JaxprEqn, Fields], Intervals | list[Intervals] | None
     "reduce_window_min": reduce_window,
     "pad": pad,
     "slice": slice_,
-    "split": split,
+    "split": split,  # the only one with several outputs
     "concatenate": concatenate,
     "transpose": transpose,
     "reshape": reshape,
@@ -270,9 +301,10 @@ def outputs(
     name = eqn.primitive.name
     if name == "gather":
         return [gather(eqn, fields, indices)]
-    if name == "optimization_barrier":
+    if name == "optimization_barrier":  # hands several arrays on as they are
         return list(fields)
     if name not in RULES:
+        # Arithmetic and activations, by far the most primitives, and loops.
         return [elementwise(eqn, fields, out) for out in eqn.outvars]
     result = RULES[name](eqn, fields)
     if eqn.primitive.multiple_results:

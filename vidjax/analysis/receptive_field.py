@@ -1,10 +1,10 @@
 """Stride and receptive field of arrays in a network, from its traced program.
 
 The program is followed equation by equation, once for each of time, height and width. Nothing is
-computed. A network whose values are computed could tell the same by NaNs in one row of the video,
-but only from a clip longer than the receptive field, and on such a clip it is another network:
-strides of frames picked by position, windows that shrink to the map, and averages over one position
-depend on the size of the clip.
+computed. Putting NaN into one row of the video and looking for NaN in the outputs would be simpler,
+but that needs a clip longer than the receptive field, and on such a clip the network is another one:
+the stride of a pathway that picks frames, a pooling window that shrinks to its map, and an average
+over a single position all depend on the size of the clip.
 """
 
 import math
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 
 from vidjax.analysis import primitives
 from vidjax.analysis.intervals import Intervals
@@ -34,16 +34,13 @@ def in_words(
     A stride is "-" where no axis of the array runs along the video, a receptive field is "all"
     where it is the whole video.
     """
-    axes = (time, height, width)
-    strides = [_stride_in_words(intervals) for intervals in axes]
-    frames, rows, columns = [_extent_in_words(intervals) for intervals in axes]
-    stride = "x".join(strides)
-    if set(strides) == {"-"}:
+    stride = f"{_stride_in_words(time)}x{_stride_in_words(height)}x{_stride_in_words(width)}"
+    if stride == "-x-x-":
         stride = "-"
-    pixels = f"{rows}x{columns}"
-    if rows == columns == "all":
+    pixels = f"{_extent_in_words(height)}x{_extent_in_words(width)}"
+    if pixels == "allxall":
         pixels = "all"
-    return stride, frames, pixels
+    return stride, _extent_in_words(time), pixels
 
 
 def _stride_in_words(intervals: Intervals | None) -> str:
@@ -70,6 +67,7 @@ def of_outputs(closed: ClosedJaxpr, video_index: int) -> list[tuple[Intervals | 
     by_axis = []
     for axis in (1, 2, 3):
         positions = np.arange(invars[video_index].aval.shape[axis], dtype=float)
+        # Each position of the video depends on itself.
         inputs: list[Value] = [None] * len(invars)
         inputs[video_index] = Intervals(axis, first=positions, last=positions)
         outputs = follow(closed, inputs)
@@ -84,18 +82,24 @@ def follow(closed: ClosedJaxpr, inputs: Sequence[Value]) -> list[Value]:
     for var, constant in zip(jaxpr.constvars, closed.consts, strict=True):
         values[var] = _if_small(constant)
 
-    def read(atom):
-        if isinstance(atom, Literal):
-            return np.asarray(atom.val)
-        return values.get(atom)
-
     for eqn in jaxpr.eqns:
-        outputs = _of_equation(eqn, [read(atom) for atom in eqn.invars])
+        outputs = _of_equation(eqn, _read(values, eqn.invars))
         values.update(zip(eqn.outvars, outputs, strict=True))
-    return [read(atom) for atom in jaxpr.outvars]
+    return _read(values, jaxpr.outvars)
+
+
+def _read(values: dict[Var, Value], atoms: Sequence[Var | Literal]) -> list[Value]:
+    read = []
+    for atom in atoms:
+        if isinstance(atom, Literal):
+            read.append(np.asarray(atom.val))
+        else:
+            read.append(values.get(atom))
+    return read
 
 
 def _of_equation(eqn: JaxprEqn, values: list[Value]) -> list[Value]:
+    # A call (jit, checkpoint) is what its program is; no rule knows about it.
     inner = _inner_program(eqn, num_inputs=len(values))
     if inner is not None:
         return follow(inner, values)
@@ -108,6 +112,7 @@ def _of_equation(eqn: JaxprEqn, values: list[Value]) -> list[Value]:
         is_empty = atom.aval.size == 0
         fields.append(None if is_empty else _intervals(value))
     if not any(fields):
+        # Nothing here depends on the video, but indices for a later gather may be made here.
         return _fold_constants(eqn, values)
     indices = None
     if eqn.primitive.name == "gather" and isinstance(values[1], np.ndarray):
@@ -123,9 +128,9 @@ def _inner_program(eqn: JaxprEqn, *, num_inputs: int) -> ClosedJaxpr | None:
     if len(programs) != 1:
         return None
     program = programs[0]
-    if isinstance(program, Jaxpr):
+    if isinstance(program, Jaxpr):  # as that of `jax.checkpoint`, which has no constants
         program = ClosedJaxpr(program, ())
-    if len(program.jaxpr.invars) != num_inputs:
+    if len(program.jaxpr.invars) != num_inputs:  # it does not run on them as they are
         return None
     return program
 
@@ -133,12 +138,17 @@ def _inner_program(eqn: JaxprEqn, *, num_inputs: int) -> ClosedJaxpr | None:
 def _fold_constants(eqn: JaxprEqn, values: list[Value]) -> list[Value]:
     """Computes an equation of known integers: it may lead to the indices of a gather or a cond."""
     nothing_known = [None] * len(eqn.outvars)
-    if eqn.primitive.multiple_results or not all(isinstance(v, np.ndarray) for v in values):
+    if eqn.primitive.multiple_results:
         return nothing_known
     out = eqn.outvars[0].aval
-    if out.dtype.kind not in "iub" or out.size > MAX_CONSTANT_SIZE:
+    is_integer = jnp.issubdtype(out.dtype, jnp.integer) or out.dtype == bool
+    if not is_integer or out.size > MAX_CONSTANT_SIZE:
         return nothing_known
-    inputs = [jnp.asarray(value) for value in values]
+    inputs = []
+    for value in values:
+        if not isinstance(value, np.ndarray):
+            return nothing_known
+        inputs.append(jnp.asarray(value))
     return [np.asarray(eqn.primitive.bind(*inputs, **eqn.params))]
 
 
