@@ -56,8 +56,12 @@ def network(source: Mapping[str, np.ndarray]) -> nn.Module:
         raise ConvertError(
             f"a ResNet of {depths} blocks of the kinds {tuple(kinds)} is not a variant of resnet3d."
         )
-    fields = {"num_classes": recognition.num_classes(arrays), "midplanes": _midplanes(arrays)}
-    return models.build("resnet3d", variant=variant, **fields)
+    return models.build(
+        "resnet3d",
+        variant=variant,
+        num_classes=recognition.num_classes(arrays),
+        midplanes=_midplanes(arrays),
+    )
 
 
 def table(source: Mapping[str, np.ndarray]) -> Table:
