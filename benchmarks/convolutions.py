@@ -15,9 +15,8 @@ from benchmarks.targets import Target
 from benchmarks.timing import Contestant, make_turn
 from vidjax.analysis import counts
 from vidjax.ops import conv
-from vidjax.ops.conv import forms
+from vidjax.ops.conv import Spec, kernels
 from vidjax.ops.conv import rule as conv_rule
-from vidjax.ops.conv.forms import Spec
 from vidjax.run import devices
 
 
@@ -133,10 +132,11 @@ def contestant(one: Convolution, lowering: str, *, precision: str, step: str) ->
 
 def picked(one: Convolution, precision: str) -> str:
     """The form that "auto" takes here, for the taps that meet more than padding."""
-    parts, spec = forms.met(one.kernel, one.spec, one.x[1:4])
+    parts, spec = kernels.effective_taps(one.kernel, one.spec, one.x[1:4])
     kernel = (*(part.stop - part.start for part in parts), *one.kernel[3:])
+    on_cpu = jax.default_backend() == "cpu"
     return conv_rule.choose(
-        jax.default_backend() == "cpu", kernel, spec, one.x[1:4], rule(), precision
+        kernel, spec, one.x[1:4], on_cpu=on_cpu, lowering=rule(), dtype=precision
     )
 
 
@@ -152,7 +152,7 @@ def same_as_picked(one: Convolution, step: str, precision: str) -> str:
     """
     if step == "train" and jax.default_backend() == "cpu":
         return ""
-    whole = forms.met(one.kernel, one.spec, one.x[1:4])[1] == one.spec
+    whole = kernels.effective_taps(one.kernel, one.spec, one.x[1:4])[1] == one.spec
     return picked(one, precision) if whole else ""
 
 
