@@ -19,7 +19,7 @@ from benchmarks import (
 )
 from benchmarks.targets import Target
 from benchmarks.timing import Contestant
-from vidjax.ops.conv.forms import Spec
+from vidjax.ops.conv import Spec
 from vidjax.ops.conv.rule import FORMS
 from vidjax.run import devices
 
