@@ -17,7 +17,8 @@ from vidjax.ops.conv.rule import LOWERINGS
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
 ONE = (1, 1, 1)
 
-# name: video [T, H, W, C], kernel [kt, kh, kw], features, stride, padding, groups, and dilation where there is any
+# name: clip [T, H, W, C], kernel [kt, kh, kw], features, stride, padding, groups, and the dilation
+# where it is not 1
 CASES = {
     "pointwise": ((3, 5, 4, 9), ONE, 8, ONE, (0, 0, 0), 1),
     "pointwise strided": ((5, 6, 7, 3), ONE, 4, (2, 2, 2), (0, 0, 0), 1),
@@ -96,7 +97,7 @@ SOME = (
 
 
 def reference(x, kernel, dy, stride, padding, groups, dilation=ONE):
-    """(y, dx, dkernel) in float64, tap by tap: what each position of the kernel sees, times its numbers."""
+    """(y, dx, dkernel) in float64, tap by tap: strided slices of the padded clip times the tap."""
     x, kernel = np.float64(x), np.float64(kernel)
     pads = [(0, 0), *((p, p) if isinstance(p, int) else p for p in padding), (0, 0)]
     seen = np.pad(x, pads)
@@ -127,7 +128,7 @@ def reference(x, kernel, dy, stride, padding, groups, dilation=ONE):
 
 
 def arrays(case, n=2, dtype=np.float32):
-    """x, kernel, an endless dy for a case, and its settings."""
+    """x, kernel, values to repeat as dy, and the settings of a case."""
     video, kernel, features, stride, padding, groups, *dilation = CASES[case]
     rng = np.random.default_rng(list(case.encode()))
     x, k = (
@@ -177,8 +178,8 @@ def test_every_lowering_is_the_direct_sum(case):
 
 
 @pytest.mark.parametrize("case", [name for name, case in CASES.items() if case[5] == 1])
-def test_the_input_gradient_by_columns_is_the_direct_sum(case):
-    """For any number of positions, and it is what few of them take."""
+def test_the_input_gradient_by_col2im_is_the_direct_sum(case):
+    """At any number of positions, though the rule uses it only where they are few."""
     x, kernel, dy, settings = arrays(case)
     y, dx, _ = reference(x, kernel, dy, **settings)
     padding = tuple((p, p) if isinstance(p, int) else p for p in settings["padding"])
@@ -209,7 +210,7 @@ LARGE = (
 
 @pytest.mark.parametrize("case", LARGE)
 def test_large_clips_go_frame_by_frame(case, monkeypatch):
-    """The loops that only large clips take otherwise."""
+    """The loops that otherwise only clips larger than the im2col limit run."""
     monkeypatch.setattr(matmul, "IM2COL_MAX_ELEMENTS", 0)
     x, kernel, dy, settings = arrays(case)
 
@@ -231,8 +232,8 @@ def test_large_clips_go_frame_by_frame(case, monkeypatch):
 
 @pytest.mark.parametrize("together", [0, 1600])
 @pytest.mark.parametrize("case", ["space", "time", "volume", "volume, no zeros"])
-def test_planes_are_made_in_groups_of_frames(case, together, monkeypatch):
-    """One frame at a time, and as many as there may be and divide their number."""
+def test_frames_are_transformed_in_groups(case, together, monkeypatch):
+    """One frame at a time, and several at a time."""
     monkeypatch.setattr(winograd, "MAX_PLANE_ELEMENTS", together)
     x, kernel, dy, settings = arrays(case)
     one = functools.partial(with_gradients, lowering="winograd", **settings)
@@ -245,7 +246,7 @@ def test_planes_are_made_in_groups_of_frames(case, together, monkeypatch):
 
 
 def test_minimal_filtering_is_as_near_as_a_direct_sum():
-    """On numbers with a mean, as after rectification, over many channels: within a few roundings of float32."""
+    """On positive activations, as after a ReLU, over many channels: a few roundings of float32."""
     rng = np.random.default_rng(0)
     x, kernel = (
         np.float32(rng.random((1, 4, 8, 8, 256))),
@@ -295,7 +296,7 @@ def test_half_precision(case):
 
 @pytest.mark.parametrize("lowering", LOWERINGS)
 def test_under_vmap_and_remat(lowering):
-    """Over an axis of clips, and over an axis of clips and kernels; recomputed in the backward pass."""
+    """vmap over clips, vmap over clips and kernels, and a backward pass that recomputes y."""
     programs, inputs, expected = {}, {}, {}
     cases = ("space strided", "time strided", "time depthwise")
     if lowering == "winograd":  # it does not apply to these
@@ -337,7 +338,7 @@ def test_under_vmap_and_remat(lowering):
 
 
 def on_four_devices():
-    """Runs where there are 4 devices: prints the largest relative error of a batch that is cut over them."""
+    """Runs where there are 4 devices: prints the relative errors of a batch sharded over them."""
     from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))

@@ -1,4 +1,4 @@
-"""The module around the convolution: its parameters, their initial values, its types; wrong names."""
+"""The module `Conv`: parameters, their initial values, types; names that do not exist."""
 
 import jax
 import jax.numpy as jnp

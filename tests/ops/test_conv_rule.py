@@ -1,4 +1,4 @@
-"""Which form the rule picks for a convolution and for its gradients, and the limits that it keeps."""
+"""Which form the rule picks for a convolution and for its gradients."""
 
 from vidjax.ops.conv import Spec, winograd
 from vidjax.ops.conv.rule import FORMS, LOWERINGS, choose, kernel_gradient_by_winograd
@@ -71,7 +71,7 @@ def test_when_the_gradient_of_a_kernel_is_taken_by_minimal_filtering():
 
 
 def test_how_many_frames_are_transformed_at_once(monkeypatch):
-    """The largest divisor of their number that keeps the planes below the limit, and at least one."""
+    """The largest divisor that keeps the planes below the limit, and at least one."""
     monkeypatch.setattr(winograd, "MAX_PLANE_ELEMENTS", 100)
     assert [winograd.frames_at_once(count, 20) for count in (1, 4, 6, 7, 10)] == [1, 4, 3, 1, 5]
     assert winograd.frames_at_once(3, 1000) == 1
