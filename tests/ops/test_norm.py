@@ -1,4 +1,4 @@
-"""Batch normalisation against its formula in float64: outputs, gradients, running statistics, and over devices."""
+"""Batch normalisation against its formula in float64, on one device and on four."""
 
 import json
 
@@ -23,7 +23,7 @@ def some_arrays(dtype="float32"):
 
 
 def reference(x, dy, variables, epsilon=1e-5):
-    """(y, dx, dscale, dbias, mean, var) of training in float64: everything but the channels is averaged over."""
+    """(y, dx, dscale, dbias, mean, var) in training, float64; averages leave the channels."""
     x, dy = (np.float64(a).reshape(-1, x.shape[-1]) for a in (x, dy))
     scale, bias = (np.float64(variables["params"][name]) for name in ("scale", "bias"))
     mean, var = x.mean(0), x.var(0)
@@ -96,7 +96,7 @@ def test_names_are_those_of_the_field_without_a_level_of_flax():
 
 
 def on_four_devices():
-    """Runs where there are 4 devices: prints the largest deviation of a batch that is cut over them."""
+    """Runs where there are 4 devices: prints the deviations for a batch sharded over them."""
     from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))

@@ -1,4 +1,4 @@
-"""Pooling where it is more than the maximum of a full window: edges, padding, windows larger than what there is."""
+"""Pooling at the edges, with padding, and with windows larger than the clip; gradients."""
 
 import functools
 import json
@@ -124,7 +124,7 @@ def test_export_for_other_platforms_with_any_number_of_clips():
 
 
 def on_four_devices():
-    """Runs where there are 4 devices: prints how many times a batch that is cut over them is gathered."""
+    """Runs where there are 4 devices: prints how often a batch sharded over them is gathered."""
     from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))

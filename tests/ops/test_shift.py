@@ -8,7 +8,7 @@ from vidjax.ops.shift import TemporalShift, temporal_shift
 
 
 def by_hand(x, after, before):
-    """Channel by channel: `after` and `before` are the channels that come from the next and the last frame."""
+    """`after` and `before` are the channels that come from the next and the previous frame."""
     out = np.zeros_like(x)
     for t in range(x.shape[1]):
         for c in range(x.shape[-1]):

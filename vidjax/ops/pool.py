@@ -142,7 +142,7 @@ def _max_and_argmax(x, window):
     return maxima, concatenate([argmaxima[0], argmaxima[1]])
 
 
-def _gradient_to_argmax(x, argmax, dy, window):
+def _gradient_to_argmax(x, argmax, dy, *, window):
     """Passes dy to the tap that `argmax` names, phase by phase of the stride: dL/dx of x's shape.
 
     XLA's gradient of a maximum is a scatter that goes value by value on a CPU.

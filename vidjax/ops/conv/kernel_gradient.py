@@ -43,8 +43,8 @@ def by_windows(
         return _grouped(x, dy, spec, kernel_shape=kernel_shape)
     if is_pointwise(kernel_shape, spec):
         step_t, step_h, step_w = spec.stride
-        met = x[:, ::step_t, ::step_h, ::step_w]
-        return sum_over_positions(met, dy).reshape(kernel_shape)
+        strided = x[:, ::step_t, ::step_h, ::step_w]
+        return sum_over_positions(strided, dy).reshape(kernel_shape)
     return _by_time_phase(x, dy, spec, kernel_shape=kernel_shape)
 
 
@@ -59,10 +59,12 @@ def _grouped(x, dy, spec, *, kernel_shape):
 
     def all_taps(frames, dy):
         """kt arrays [..., H, W, C] and dy [..., H', W', F] -> [kt * kh * kw, C / groups, F]."""
-        met = []
+        tap_windows = []
         for frame in frames:
-            met += spatial_windows(frame, spec, kernel_size=(kh, kw), out_size=(out_h, out_w))
-        return jnp.stack([_grouped_tap(window, dy, spec.groups) for window in met])
+            tap_windows += spatial_windows(
+                frame, spec, kernel_size=(kh, kw), out_size=(out_h, out_w)
+            )
+        return jnp.stack([_grouped_tap(window, dy, spec.groups) for window in tap_windows])
 
     if fits_at_once(kt * kh * kw * dy.size):
         frames = list(axis_windows(x, kt, spec, axis=0))
@@ -74,9 +76,9 @@ def _grouped(x, dy, spec, *, kernel_shape):
 
     def add_frame(index, total):
         start = index // out_t * padded_t + index % out_t * spec.stride[0]
-        met = take_frames(frames, start, count=kt, step=spec.dilation[0])
+        frames_of_taps = take_frames(frames, start, count=kt, step=spec.dilation[0])
         dy_frame = lax.dynamic_index_in_dim(dy_frames, index, keepdims=False)
-        return total + all_taps(met, dy_frame)
+        return total + all_taps(frames_of_taps, dy_frame)
 
     zeros = jnp.zeros((kt * kh * kw, channels, features), jnp.float32)
     return lax.fori_loop(0, n * out_t, add_frame, zeros).reshape(kernel_shape)
@@ -115,7 +117,12 @@ class _TimePhase(NamedTuple):
 
 
 def _by_time_phase(x, dy, spec, *, kernel_shape):
-    """The gradients of the taps in time, for one phase of the stride in time after the other."""
+    """The gradients of all taps [kt, kh, kw, C, F], one phase of the stride in time after another.
+
+    Tap k of output frame o meets frame o * stride + k * dilation of the padded clip. So the taps
+    whose k * dilation has the same remainder meet the same frames, a phase of the clip, and share
+    what is gathered of them.
+    """
     kt, features, stride = kernel_shape[0], kernel_shape[4], spec.stride[0]
     before, dilation = spec.padding[0][0], spec.dilation[0]
     # Taps that meet nothing but padding keep zeros.

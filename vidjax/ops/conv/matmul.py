@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-# Elements of an im2col matrix. Up to this many, the matrix of all frames is made at once. A larger
-# one would leave a CPU's cache before the product reads it, so a loop makes it frame by frame.
+# At or below this many elements, the im2col matrix of all frames is made at once. A larger one
+# would leave a CPU's cache before the product reads it, so a loop makes it frame by frame.
 IM2COL_MAX_ELEMENTS = 2**21
 
 
@@ -20,8 +20,9 @@ def fits_at_once(num_elements: int) -> bool:
 def has_few_positions(num_positions: int, channels: int) -> bool:
     """Whether flipping or slicing a kernel takes longer than the matrix product with it.
 
-    The product reads each weight once for each position, so at few positions the time goes into
-    copies of the kernel. A symbolic number of positions may be large, so it is not few.
+    The work of the product grows with the number of positions, and that of a copy of the kernel
+    does not. The two are about equal where there are as many positions as channels. A symbolic
+    number of positions may be large, so it is not few.
 
     Args:
       num_positions: N * T' * H' * W'.

@@ -101,8 +101,9 @@ def _frame_by_frame(x, slices, spec, *, out_size):
 
     def convolve_frame(_, index):
         first = index // out_t * t + index % out_t * spec.stride[0]
-        met = take_frames(frames, first, count=len(slices), step=spec.dilation[0])
-        return None, _add_frames(met, slices, spec, out_size=out_size[1:]).astype(x.dtype)
+        frames_of_taps = take_frames(frames, first, count=len(slices), step=spec.dilation[0])
+        y = _add_frames(frames_of_taps, slices, spec, out_size=out_size[1:])
+        return None, y.astype(x.dtype)
 
     _, y = lax.scan(convolve_frame, None, jnp.arange(n * out_t))  # [N*T', H', W', F]
     return y.reshape(n, *out_size, -1)

@@ -9,8 +9,7 @@ The names that users give as `lowering`:
 - "winograd": Winograd's minimal filtering.
 - "auto": one of these for each convolution, by platform, kernel and size.
 - "onednn": the same for a program that is compiled for a CPU with oneDNN, which jaxlib has from
-0.11
-  on (`run.devices.compiler_options`).
+  version 0.11 on (`run.devices.compiler_options`).
 
 All limits are for CPUs and are measured (docs/performance.md). "Features" are output channels.
 """
@@ -47,14 +46,15 @@ WINOGRAD_MIN_WEIGHTS = 1024
 # a kernel.
 WINOGRAD_MIN_CHANNELS = 64
 
-# oneDNN's convolution is faster than XLA's and needs no compilation. Minimal filtering replaces it
-# at or above this many weights in a tap, if the convolution reaches one of the next two limits as
-# well:
+# oneDNN's convolution is faster than XLA's and needs no compilation, so with it the limits of
+# minimal filtering are higher: a convolution has to reach the first of these, and one of the other
+# two. At or above this many weights in a tap, the transforms cost less than the products that they
+# save.
 ONEDNN_WINOGRAD_MIN_WEIGHTS = 8192
-# multiply-adds of a clip, at or above which there is enough work to pay for the transforms;
+# At or above this many multiply-adds in a clip, there is enough work to pay for the transforms.
 ONEDNN_WINOGRAD_MIN_MULTIPLY_ADDS = 5e8
-# or, for the gradient of an input, weights of the whole kernel, at or above which oneDNN's flipped
-# copy of the kernel takes too long.
+# At or above this many weights in the whole kernel, the flipped copy of it takes too long that
+# oneDNN needs for the gradient of an input. Minimal filtering needs none.
 ONEDNN_WINOGRAD_MIN_FLIPPED_WEIGHTS = 2**19
 
 

@@ -137,8 +137,8 @@ def kernel_gradient(
 def _convolve_frames(clips, kernels, spec, *, size, backward):
     """Convolves every clip [N, T', H, W, C] frame by frame with its own kernel [1, kh, kw, C, F].
 
-    There is one clip, or there are the four planes of a clip in time. Returns [clips, N, T', H',
-    W', F], where `size` is (T', H', W').
+    There is one clip, or there are the four planes of a clip in time. `size` is (T', H', W'). The
+    result is [number of clips, N, T', H', W', F].
     """
     axes, out_size = _transformed_axes(kernels[0].shape), (1, *size[1:])
     weight_axis = 1 if backward else 0  # a backward product sums over features, not channels
