@@ -157,6 +157,7 @@ def test_the_whole_video_is_told():
     assert words(lambda x: x.reshape(1, -1) @ jnp.ones((T * H * W * C, 2))) == all_of_it
     assert words(lambda x: jnp.cumsum(jnp.sort(jnp.cumsum(x, 1), 2), 3)) == all_of_it
     assert words(lambda x: lax.scan(lambda c, _: (c * 2, None), x, None, 2)[0]) == all_of_it
+    assert words(lambda x: lax.cond(x.sum() > 0, jnp.sin, jnp.cos, x)) == all_of_it
     # A gate from the global average: positions keep their stride, each depends on everything.
     small = convolve(1, 3, 3, stride=(1, 2, 2))
     assert words(lambda x: small(x) * nn.sigmoid(global_avg_pool(x))) == ("1x2x2", "all", "all")

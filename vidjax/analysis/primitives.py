@@ -64,6 +64,7 @@ def _broadcasts(shape: Sequence[int], out_shape: Sequence[int]) -> bool:
 
 
 def convolution(eqn: JaxprEqn, fields: Fields) -> Intervals | None:
+    """Windows along the spatial axes; the batch axis stays, features are mixed."""
     field, kernel_field = fields
     if field is None or kernel_field is not None:  # the kernel was computed from the video
         return union_mixed(fields)
@@ -89,6 +90,7 @@ def convolution(eqn: JaxprEqn, fields: Fields) -> Intervals | None:
 
 
 def reduce_window(eqn: JaxprEqn, fields: Fields) -> Intervals:
+    """Pooling: a window along every axis, most of them of one position."""
     field = fields[INPUT]
     axis = field.axis
     return field.under_window(
@@ -102,6 +104,7 @@ def reduce_window(eqn: JaxprEqn, fields: Fields) -> Intervals:
 
 
 def pad(eqn: JaxprEqn, fields: Fields) -> Intervals | None:
+    """Padding at both ends, of negative size where it cuts, and between the values."""
     field, value_field = fields
     if value_field is not None:
         return union_mixed(fields)
@@ -111,6 +114,7 @@ def pad(eqn: JaxprEqn, fields: Fields) -> Intervals | None:
 
 
 def slice_(eqn: JaxprEqn, fields: Fields) -> Intervals:
+    """Every position of a range, or every `stride`-th."""
     field = fields[INPUT]
     axis = field.axis
     stride = 1
@@ -165,6 +169,7 @@ def gather(eqn: JaxprEqn, fields: Fields, indices: np.ndarray | None) -> Interva
 
 
 def concatenate(eqn: JaxprEqn, fields: Fields) -> Intervals | None:
+    """Pieces behind each other along one axis; along the others, arrays side by side."""
     axis = eqn.params["dimension"]
     along_axis = [field for field in fields if field is not None and field.axis == axis]
     if not along_axis:
@@ -189,6 +194,7 @@ def concatenate(eqn: JaxprEqn, fields: Fields) -> Intervals | None:
 
 
 def transpose(eqn: JaxprEqn, fields: Fields) -> Intervals:
+    """The axis moves, its positions keep their intervals."""
     field = fields[INPUT]
     return field.on_axis(eqn.params["permutation"].index(field.axis))
 
@@ -213,10 +219,12 @@ def reshape(eqn: JaxprEqn, fields: Fields) -> Intervals:
 
 
 def squeeze(eqn: JaxprEqn, fields: Fields) -> Intervals:
+    """Axes of one position are removed."""
     return _without_axes(fields[INPUT], eqn.params["dimensions"])
 
 
 def reduction(eqn: JaxprEqn, fields: Fields) -> Intervals:
+    """Sums, maxima and the like over whole axes."""
     return _without_axes(fields[INPUT], eqn.params["axes"])
 
 
@@ -234,6 +242,7 @@ def _remaining_axes(num_axes: int, removed: Sequence[int]) -> list[int]:
 
 
 def broadcast(eqn: JaxprEqn, fields: Fields) -> Intervals:
+    """Axes are added, or axes of one position become longer."""
     field = fields[INPUT]
     axis = eqn.params["broadcast_dimensions"][field.axis]
     if eqn.outvars[0].aval.shape[axis] != eqn.invars[INPUT].aval.shape[field.axis]:

@@ -103,7 +103,7 @@ def _of_equation(eqn: JaxprEqn, values: list[Value]) -> list[Value]:
     inner = _inner_program(eqn, num_inputs=len(values))
     if inner is not None:
         return follow(inner, values)
-    if eqn.primitive.name == "cond" and values[0] is not None:
+    if eqn.primitive.name == "cond" and isinstance(values[0], np.ndarray):
         # Which branch runs is known, as where it depends on the platform alone.
         return follow(eqn.params["branches"][int(values[0])], values[1:])
     fields = []
