@@ -1,4 +1,4 @@
-"""Benchmarks through the door, on a network of next to nothing: what is written, what is refused."""
+"""Benchmarks through the door, on a tiny network: what is written, and what is refused."""
 
 import importlib.util
 import json
