@@ -65,6 +65,7 @@ def read_targets(flags: argparse.Namespace) -> list[Target]:
     Raises UserError for a name that does not exist, for a value that is none, and for a clip that a
     network does not take.
     """
+    # Values first: they are cheap to check, and importing a family is not.
     clips = [targets.parse_clip(text) for text in split(flags.clips)]
     precisions = split(flags.precisions)
     for name in precisions:
