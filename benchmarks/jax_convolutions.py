@@ -18,9 +18,8 @@ from benchmarks.targets import Target
 from benchmarks.timing import Contestant, make_turn
 from vidjax.analysis import counts
 from vidjax.ops import conv
-from vidjax.ops.conv import forms
+from vidjax.ops.conv import Spec, kernels
 from vidjax.ops.conv import rule as conv_rule
-from vidjax.ops.conv.forms import Spec
 from vidjax.run import devices
 
 LOWERINGS = tuple(conv_rule.FORMS)  # those that "auto" chooses from
@@ -164,7 +163,9 @@ def picked(one: Convolution, precision: str) -> str:
     """The lowering that "auto" takes here, forward."""
     kernel, spec = _without_padding_taps(one)
     on_cpu = jax.default_backend() == "cpu"
-    return conv_rule.choose(on_cpu, kernel, spec, one.x[1:4], auto(), precision)
+    return conv_rule.choose(
+        kernel, spec, one.x[1:4], on_cpu=on_cpu, lowering=auto(), dtype=precision
+    )
 
 
 def same_as_picked(one: Convolution, *, precision: str, step: str) -> str:
@@ -181,7 +182,7 @@ def same_as_picked(one: Convolution, *, precision: str, step: str) -> str:
 
 def _without_padding_taps(one: Convolution) -> tuple[tuple[int, ...], Spec]:
     """(shape of the kernel, spec) without the taps that meet padding alone."""
-    taps, spec = forms.met(one.kernel, one.spec, one.x[1:4])
+    taps, spec = kernels.effective_taps(one.kernel, one.spec, one.x[1:4])
     lengths = [axis.stop - axis.start for axis in taps]
     return (*lengths, *one.kernel[3:]), spec
 

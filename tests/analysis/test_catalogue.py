@@ -1,4 +1,4 @@
-"""The page of all networks: the committed one is what the command would write now, and it leaves out none."""
+"""docs/models.md: the committed page is what the command writes, and no network is missing."""
 
 import csv
 from dataclasses import replace
@@ -75,7 +75,8 @@ def test_what_cannot_be_counted_names_the_network():
     row = replace(
         catalogue.DEFAULT, family="resnet3d", variant="r3d_18", fields=(("midplanes", "none"),)
     )
-    with pytest.raises(UserError, match="resnet3d r3d_18 midplanes=none: midplanes is 'none'"):
+    told = "resnet3d r3d_18 midplanes=none: model.midplanes is 'none'"
+    with pytest.raises(UserError, match=told):
         catalogue.line(row)
 
 

@@ -1,4 +1,4 @@
-"""Counts of a traced program against counts by hand, for every way a convolution or a product can be in it."""
+"""Counts of a traced program against counts by hand, for each kind of convolution and product."""
 
 import flax.linen as nn
 import jax
@@ -89,18 +89,18 @@ def test_loops_and_calls():
     assert count(jax.vmap(product), (6, 3, 3)) == 6 * 27
 
 
-@pytest.mark.parametrize("variant", ["r2plus1d_18", "mc3_18", "r2d_18"])
+@pytest.mark.parametrize("variant", ["r2plus1d_10", "r2d_18"])
 def test_the_lowering_changes_no_count(variant):
-    video, totals = jax.ShapeDtypeStruct((1, 5, 30, 31, 3), jnp.float32), []
+    video = jax.ShapeDtypeStruct((1, 5, 30, 31, 3), jnp.float32)
+    module = models.build("resnet3d", variant=variant, num_classes=7, width=0.2)
+    # The shapes of parameters do not depend on the lowering.
+    variables = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros(video.shape)))
+    totals = []
     for lowering in LOWERINGS:
-        module = models.build(
-            "resnet3d", variant=variant, num_classes=7, width=0.2, lowering=lowering
-        )
-        variables = jax.eval_shape(
-            lambda m=module: m.init(jax.random.key(0), jnp.zeros(video.shape))
-        )
-        totals.append([row.multiply_adds for row in counts.endpoints(module, variables, video)])
-    assert all(total == totals[0] for total in totals) and sum(totals[0]) > 1e6
+        rows = counts.endpoints(models.with_style(module, lowering=lowering), variables, video)
+        totals.append([row.multiply_adds for row in rows])
+    assert all(total == totals[0] for total in totals)
+    assert sum(totals[0]) > 1e6
 
 
 def test_endpoints_own_what_no_endpoint_before_them_needed():

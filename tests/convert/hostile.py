@@ -1,4 +1,7 @@
-"""Weight files made to do harm: payloads that would write a file, damage, tensors out of bounds, zips that lie."""
+"""Weight files made to do harm.
+
+Payloads that would write a file, damage, tensors out of bounds, zips that lie.
+"""
 
 import importlib.util
 import io
@@ -126,7 +129,9 @@ DAMAGED = {
     "a string of 2 GB": with_state(Raw(b"X\xff\xff\xff\x7fab")),
     "a string of 2**60": with_state(Raw(b"\x8d" + struct.pack("<Q", 2**60) + b"ab"), 4),
     "bytes of 2**63": with_state(Raw(b"\x8e" + struct.pack("<Q", 2**63) + b"ab"), 4),
-    "a frame of 2**63": writer.zip_file(b"\x80\x04\x95" + struct.pack("<Q", 2**63) + b"N.", STORAGES),
+    "a frame of 2**63": writer.zip_file(
+        b"\x80\x04\x95" + struct.pack("<Q", 2**63) + b"N.", STORAGES
+    ),
     "an integer of negative length": with_state(Raw(b"\x8b\xff\xff\xff\xff")),
     "an integer of a million digits": with_state(Raw(b"I" + b"9" * 10**6 + b"\n")),
     "a string that is no string": with_state(Raw(b"X\x02\0\0\0\xff\xff")),
@@ -137,17 +142,23 @@ DAMAGED = {
     "an OrderedDict of no pairs": with_state(Call(Global("collections", "OrderedDict"), ([1, 2],))),
     "nested tuples at the top": writer.zip_file(b"\x80\x02" + NESTED + b".", {}),
     "nested tuples as shape": writer.zip_file(
-        {"w": Call(Global("torch._utils", "_rebuild_tensor"), (Storage("0", "FloatStorage", 6), 0, Raw(NESTED), (1,)))},
+        {"w": Call(
+            Global("torch._utils", "_rebuild_tensor"),
+            (Storage("0", "FloatStorage", 6), 0, Raw(NESTED), (1,)),
+        )},
         STORAGES,
     ),
     "nested tuples as the key of a storage": writer.zip_file(
         {"w": tensor(Storage(Raw(NESTED), "FloatStorage", 6), (2, 3))}, STORAGES
     ),
     "integers of one hash as keys": with_state(
-        Raw(b"}(" + b"".join(code(n * (2**61 - 1)) + b"N" for n in range(1, 50_000)) + b"u" + b"\xff")
+        Raw(
+            b"}(" + b"".join(code(n * (2**61 - 1)) + b"N" for n in range(1, 50_000)) + b"u\xff"
+        )
     ),
     "a dict that holds itself": writer.zip_file(b"\x80\x02}q\x00" + b"".join(
-        code(key) + b"h\x00s" for key in ("state_dict", "model", "net", "model_state", "model_state_dict")
+        code(key) + b"h\x00s"
+        for key in ("state_dict", "model", "net", "model_state", "model_state_dict")
     ) + b".", {}),
     "a name of 100,000 letters in four lines": with_state(Global("os", "x\r" * 50_000)),
 }  # fmt: skip
@@ -167,7 +178,8 @@ BOUNDS = {
     "integers of a million bits": with_tensor(shape=(1 << 10**6, 3), stride=(1 << 10**6, 1)),
     "a terabyte by a stride of 0": with_tensor(shape=(2**38,), stride=(0,)),
     "a terabyte in a thousand tensors": writer.zip_file(
-        {f"w{i}": tensor(Storage("0", "FloatStorage", 6), (2**28,), (0,)) for i in range(1000)}, STORAGES
+        {f"w{i}": tensor(Storage("0", "FloatStorage", 6), (2**28,), (0,)) for i in range(1000)},
+        STORAGES,
     ),
     "nothing, but large": with_tensor(shape=(0, 2**40, 2**40), stride=(1, 1, 1)),
     "forty dimensions": with_tensor(shape=(1,) * 40, stride=(1,) * 40),
@@ -180,7 +192,9 @@ BOUNDS = {
     "a storage outside": with_tensor(Storage("../../../../etc/passwd", "FloatStorage", 6)),
     "a storage with a number for a key": with_tensor(Storage(0, "FloatStorage", 6)),
     "a storage of an unknown module": with_tensor(Storage("0", "FloatStorage", 6, module="mine")),
-    "a view outside its storage": with_tensor(Storage("0", "FloatStorage", 6, view=(("1", 4, 3),)), (3,), (1,)),
+    "a view outside its storage": with_tensor(
+        Storage("0", "FloatStorage", 6, view=(("1", 4, 3),)), (3,), (1,)
+    ),
     "a reference as text": with_state(Raw(b"Pstorage\n")),
     "a byte order of another kind": writer.zip_file(STATE, STORAGES, byteorder=b"middle"),
     "legacy: a storage with two kinds": writer.legacy_file(
@@ -199,7 +213,10 @@ BOUNDS = {
 
 
 def patched(data, signature, place, form, value, which=0):
-    """Zip bytes with a field of the header number `which` that begins with `signature` set to another value."""
+    """Zip bytes with another value in a field of a header.
+
+    The header is number `which` of those that begin with `signature`.
+    """
     at = -1
     for _ in range(which + 1):
         at = data.index(signature, at + 1)
@@ -209,7 +226,7 @@ def patched(data, signature, place, form, value, which=0):
 
 
 def zip_bomb(claim=None):
-    """A storage of 100 MB of zeros in 100 KB, which may claim another size in the zip's directory."""
+    """A storage of 100 MB of zeros in 100 KB, which may claim another size in the directory."""
     state = {"w": tensor(Storage("0", "FloatStorage", 6), (2, 3))}
     data = writer.zip_file(state, {"0": bytes(10**8)}, compression=zipfile.ZIP_DEFLATED)
     return data if claim is None else patched(data, b"PK\1\2", 24, "<I", claim, which=2)
@@ -256,14 +273,16 @@ def export_bomb():
     return out.getvalue()
 
 
-# Those that would fill memory or take long; with some of the above they are read by a process that has little memory.
+# Those that would fill memory or take long. With some of the above they are read by a process that
+# has little memory.
 GREEDY = {
     "a tuple 450,000 deep": writer.zip_file(b"\x80\x02)" + b"\x85" * 450_000 + b".", {}),
     "a million lists": writer.zip_file(b"\x80\x02" + b"]" * 1_000_000 + b".", {}),
     "a million marks": writer.zip_file(b"\x80\x02" + b"(" * 1_000_000 + b".", {}),
     "a list of pairs used again and again": writer.zip_file(
         b"\x80\x02](" + b"K\x01K\x02\x86q\x01" + b"h\x01" * 20_000 + b"eq\x00"
-        + code(Global("collections", "OrderedDict")) + b"q\x02" + b"h\x02h\x00\x85R" * 20_000 + b".",
+        + code(Global("collections", "OrderedDict"))
+        + b"q\x02" + b"h\x02h\x00\x85R" * 20_000 + b".",
         {},
     ),
     "a terabyte in a thousand tensors": BOUNDS["a terabyte in a thousand tensors"],

@@ -1,4 +1,7 @@
-"""c3d-pytorch through `convert.load`: what is recognised, the rows of fc6, and what does not fit."""
+"""c3d-pytorch through `convert.load`.
+
+What is recognised, the rows of fc6, and what does not fit.
+"""
 
 import numpy as np
 import pytest

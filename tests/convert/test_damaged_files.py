@@ -1,4 +1,7 @@
-"""Small valid weight files with random damage: each is read, or refused in a sentence, and nothing else happens."""
+"""Small valid weight files with random damage.
+
+Each is read, or refused in a sentence, and nothing else happens.
+"""
 
 import importlib.util
 import io
@@ -12,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidjax.convert import files
+from vidjax.convert import formats
 from vidjax.convert.formats import pickles
 from vidjax.core.errors import ConvertError
 
@@ -64,7 +67,7 @@ def test_random_damage_gives_arrays_or_a_sentence(tmp_path, name, data):
     for _ in range(80):
         path.write_bytes(damage(data, draw))
         try:
-            found = files.read(path, max_bytes=10**8)
+            found = formats.read(path, max_bytes=10**8)
             assert all(isinstance(array, np.ndarray) for array in found.values())
             sum(
                 float(np.nansum(array, dtype=np.float64))

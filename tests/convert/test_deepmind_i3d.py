@@ -1,4 +1,7 @@
-"""The checkpoints of I3D's authors: written, read, converted, and compared with what TensorFlow makes of them."""
+"""The checkpoints of I3D's authors.
+
+Written, read, converted, and compared with what TensorFlow makes of them.
+"""
 
 import sys
 
@@ -28,7 +31,10 @@ POOLS = {"4b": (3, 2), "5b": (2, 2)}  # before a block: window, stride
 
 
 class Original:
-    """The authors' network by its variables' names. `conv` makes the variables, or uses those that are there."""
+    """The authors' network by its variables' names.
+
+    `variable` makes the variables, or uses those that are given.
+    """
 
     def __init__(
         self, variables=None, *, scope="RGB/inception_i3d/", width=1.0, vector=lambda size: (size,)
@@ -38,7 +44,10 @@ class Original:
         self.rng = np.random.default_rng(0)
 
     def logits(self, x, num_classes):
-        """[N, T, H, W, C] -> [N, classes]: VALID average of 2x7x7, a 1x1x1 convolution, the mean over time."""
+        """[N, T, H, W, C] -> [N, classes].
+
+        VALID average of 2x7x7, a 1x1x1 convolution, the mean over time.
+        """
         import tensorflow as tf
 
         x = self.unit("Conv3d_1a_7x7", x, 64, 7, 2)
@@ -58,7 +67,10 @@ class Original:
         return tf.reduce_mean(tf.nn.conv3d(x, w, [1] * 5, "SAME") + b, (1, 2, 3)).numpy()
 
     def block(self, name, x, channels):
-        """Four branches; the second convolution of one of them has another name than in the eight other blocks."""
+        """Four branches.
+
+        In one block the second convolution of a branch has another name than in the eight others.
+        """
         import tensorflow as tf
 
         a, b, c, d, e, f = channels
@@ -131,7 +143,7 @@ def module_for(variant):
     ids=["flow", "rgb600"],
 )
 def test_outputs_are_the_authors(tmp_path, variant, scope, vector):
-    """Written by TensorFlow with all that training leaves in a file, read, converted: the same logits."""
+    """The same logits after a file of TensorFlow, with all that training leaves in it."""
     module = module_for(variant)
     clip = np.random.default_rng(1).standard_normal(
         (1, 9, 37, 70, module.backbone.in_channels), np.float32

@@ -1,4 +1,7 @@
-"""`files.read` tells forms from content, here safetensors and TensorFlow.js; `files.write` is whole or not at all."""
+"""`formats.read` tells forms from content, here safetensors and TensorFlow.js.
+
+`safetensors_file.write` is whole or not at all.
+"""
 
 import io
 import json
@@ -12,8 +15,9 @@ import pytest
 import safetensors
 import safetensors.numpy
 
-from vidjax.convert import files
-from vidjax.core.errors import ConvertError
+from vidjax.convert import formats
+from vidjax.convert.formats import safetensors_file
+from vidjax.core.errors import ConvertError, StorageError
 
 MOBILENET = (
     Path(__file__).parents[3]
@@ -32,7 +36,7 @@ def path(tmp_path):
 
 def refused(path, match):
     with pytest.raises(ConvertError, match=match) as caught:
-        files.read(path)
+        formats.read(path)
     assert str(caught.value).startswith(str(path)) and len(str(caught.value).splitlines()) <= 5
 
 
@@ -47,8 +51,8 @@ ARRAYS = {
 
 
 def test_written_arrays_are_read(path):
-    files.write(path, ARRAYS, {"who": "me"})
-    found = files.read(path)
+    safetensors_file.write(path, ARRAYS, {"who": "me"})
+    found = formats.read(path)
     assert set(found) == set(ARRAYS)
     for name, array in ARRAYS.items():
         assert (
@@ -61,8 +65,8 @@ def test_written_arrays_are_read(path):
 
 
 def test_bfloat16_is_read_as_float32(path):
-    files.write(path, {"module.x": np.array([1.5, -2, 3e38], ml_dtypes.bfloat16)})
-    found = files.read(path)["x"]
+    safetensors_file.write(path, {"module.x": np.array([1.5, -2, 3e38], ml_dtypes.bfloat16)})
+    found = formats.read(path)["x"]
     assert found.dtype == np.float32
     np.testing.assert_array_equal(
         found, np.array([1.5, -2, 3e38], ml_dtypes.bfloat16).astype(np.float32)
@@ -70,15 +74,15 @@ def test_bfloat16_is_read_as_float32(path):
 
 
 def test_a_write_that_fails_leaves_what_was_there(path, monkeypatch):
-    files.write(path, ARRAYS)
+    safetensors_file.write(path, ARRAYS)
     before = path.read_bytes()
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError):
-        files.write(path, {"a": np.zeros(1)})
+    with pytest.raises(StorageError, match="No space left"):
+        safetensors_file.write(path, {"a": np.zeros(1)})
     assert path.read_bytes() == before and os.listdir(path.parent) == [path.name]
 
 
@@ -134,9 +138,9 @@ def test_a_file_that_is_none_or_too_large_is_refused(path):
     refused(path, "no such file")
     refused(path.parent, "'model.json'")
     refused("/dev/null", "is no file")
-    files.write(path, ARRAYS)
+    safetensors_file.write(path, ARRAYS)
     with pytest.raises(ConvertError, match="more than the limit of 99"):
-        files.read(path, max_bytes=99)
+        formats.read(path, max_bytes=99)
 
 
 def test_a_zip_of_something_else_is_refused(path):
@@ -151,7 +155,7 @@ def test_the_prefix_of_a_checkpoint_of_tensorflow(tmp_path, monkeypatch, given):
 
     monkeypatch.setattr(tensorflow_checkpoint, "read", lambda prefix: {"prefix": str(prefix)})
     (tmp_path / "model.ckpt.index").touch()
-    assert files.read(tmp_path / given) == {"prefix": str(tmp_path / "model.ckpt")}
+    assert formats.read(tmp_path / given) == {"prefix": str(tmp_path / "model.ckpt")}
 
 
 def weight(name="w", shape=(2, 2), dtype="float32", **more):
@@ -183,11 +187,11 @@ def test_tensorflow_js(tmp_path, form):
     table = {"model.json": json.dumps(GOOD).encode(), **SHARDS}
     if form.startswith("zip"):
         (tmp_path / "x").write_bytes(zipped(table, "web/" if "folder" in form else ""))
-        found = files.read(tmp_path / "x")
+        found = formats.read(tmp_path / "x")
     else:
         for name, data in table.items():
             (tmp_path / name).write_bytes(data)
-        found = files.read(tmp_path if form == "folder" else tmp_path / "model.json")
+        found = formats.read(tmp_path if form == "folder" else tmp_path / "model.json")
     assert (
         list(found) == ["w", "module.n"] and found["module.n"] == 7
     )  # names as the manifest has them
@@ -205,7 +209,7 @@ def test_tensorflow_js(tmp_path, form):
 def test_quantized_tensorflow_js(path, dtype, stored):
     row = weight(shape=(2,), quantization={"dtype": dtype, "scale": 0.5, "min": -3})
     path.write_bytes(zipped({"model.json": json.dumps(model(row)), "a.bin": stored.tobytes()}))
-    found = files.read(path)["w"]
+    found = formats.read(path)["w"]
     assert found.dtype == np.float32
     np.testing.assert_array_equal(
         found, stored if dtype == "float16" else stored * np.float32(0.5) - 3
@@ -266,7 +270,7 @@ def test_a_json_of_a_million_brackets_and_a_link_outwards_are_refused(tmp_path):
 
 @pytest.mark.skipif(not MOBILENET.exists(), reason="the file is not beside the project")
 def test_a_network_of_teachable_machine():
-    found = files.read(MOBILENET)
+    found = formats.read(MOBILENET)
     assert len(found) == 263 and found["Conv1/kernel"].shape == (3, 3, 3, 16)
     assert sum(array.nbytes for array in found.values()) == 2154032
     assert all(np.isfinite(array).all() for array in found.values())

@@ -1,4 +1,6 @@
-"""Weight files made to do harm: each ends soon in one sentence, nothing in it runs, and memory stays small.
+"""Weight files made to do harm.
+
+Each ends soon in one sentence, nothing in it runs, and memory stays small.
 
 What would run writes a file, and an audit hook listens for Python's own events of running anything.
 """
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from vidjax.convert import files
+from vidjax.convert import formats
 from vidjax.core.errors import ConvertError
 
 
@@ -27,7 +29,8 @@ def load(name):
 
 hostile = load("hostile")
 
-# Python's own events of running something; pickle's tells that one of its readers, which call things, was at work
+# Python's events of running something. That of pickle says that one of its readers, which call
+# things, was at work.
 RUN = (
     "os.system",
     "os.exec",
@@ -57,7 +60,7 @@ def refuse(folder, data, monkeypatch, **options):
     began, listening = time.process_time(), True
     try:
         with pytest.raises(ConvertError) as caught:
-            files.read(path, **options)
+            formats.read(path, **options)
     finally:
         listening = False
     assert time.process_time() - began < 5
@@ -104,7 +107,7 @@ def test_the_name_is_told_and_what_to_do(tmp_path, monkeypatch):
 # Reads files with no more than 400 MB of address space on top of what the imports took.
 BOUNDED = """
 import resource, sys, time
-from vidjax.convert import files
+from vidjax.convert import formats
 from vidjax.core.errors import ConvertError
 pages = int(open("/proc/self/statm").read().split()[0])
 limit = pages * resource.getpagesize() + 400 * 2**20
@@ -112,7 +115,7 @@ resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 for path in sys.argv[1:]:
     began = time.process_time()
     try:
-        files.read(path)
+        formats.read(path)
     except ConvertError:
         print(time.process_time() - began)
 """

@@ -1,4 +1,7 @@
-"""MobileNetV2 from Keras: the same features as there for the ImageNet weights of width 0.35, and what is recognised."""
+"""MobileNetV2 from Keras.
+
+The features are Keras's for the ImageNet weights of width 0.35; what is recognised and refused.
+"""
 
 from pathlib import Path
 
@@ -7,7 +10,7 @@ import numpy as np
 import pytest
 
 from vidjax import convert
-from vidjax.convert import files, peers
+from vidjax.convert import formats, peers
 from vidjax.core.errors import ConvertError
 
 EXPORT = (
@@ -59,7 +62,7 @@ def test_features_are_those_of_keras(size):
     tensorflow = pytest.importorskip("tensorflow")
     if not hasattr(tensorflow, "keras"):
         pytest.skip("this TensorFlow has no Keras")
-    source = files.read(EXPORT)
+    source = formats.read(EXPORT)
     reference = tensorflow.keras.applications.MobileNetV2(
         input_shape=(*size, 3), alpha=0.35, include_top=False, weights=None
     )
@@ -89,7 +92,9 @@ def endpoints(module, video):
 @pytest.mark.skipif(not EXPORT.exists(), reason="the ImageNet weights are not beside the project")
 def test_the_names_below_are_those_of_the_export():
     shapes = {
-        name: array.shape for name, array in files.read(EXPORT).items() if name not in PEER.DROPPED
+        name: array.shape
+        for name, array in formats.read(EXPORT).items()
+        if name not in PEER.DROPPED
     }
     assert shapes == {name: array.shape for name, array in keras_names().items()}
 
@@ -134,7 +139,7 @@ def test_only_the_head_known_to_have_no_place_is_dropped():
 def test_what_is_missing_is_listed():
     source = keras_names()
     del source["Conv1/kernel"], source["block_16_project/kernel"]
-    with pytest.raises(
-        ConvertError, match="Conv1/kernel is missing(.|\n)*block_16_project/kernel is missing"
-    ):
+    with pytest.raises(ConvertError) as caught:
         convert.load(source)
+    for name in ("Conv1/kernel", "block_16_project/kernel"):
+        assert f"{name} is missing" in str(caught.value)

@@ -1,4 +1,7 @@
-"""pseudo-3d-pytorch through `convert.load`: variants recognised, and refused where they do not fit."""
+"""pseudo-3d-pytorch through `convert.load`.
+
+Variants recognised, and refused where they do not fit.
+"""
 
 import numpy as np
 import pytest

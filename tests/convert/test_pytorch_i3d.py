@@ -1,4 +1,7 @@
-"""pytorch-i3d and torchvision's S3D through `convert.load`: recognised, and refused where they do not fit."""
+"""pytorch-i3d and torchvision's S3D through `convert.load`.
+
+Recognised, and refused where they do not fit.
+"""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,7 @@
-"""pytorchvideo's networks of one pathway through `convert.load`: variants told apart, what is none of them refused."""
+"""pytorchvideo's networks of one pathway through `convert.load`.
+
+Variants told apart, what is none of them refused.
+"""
 
 import numpy as np
 import pytest
@@ -21,7 +24,10 @@ def zeros(
     num_classes=3,
     side=lambda c: c,
 ):
-    """Names and shapes of such a network, written from pytorchvideo's modules; `side` scales channels."""
+    """Names and shapes of such a network, written from pytorchvideo's modules.
+
+    `side` scales channels.
+    """
     shapes = {}
 
     def conv_norm(conv, norm, out, kernel):

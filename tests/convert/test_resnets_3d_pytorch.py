@@ -1,4 +1,7 @@
-"""3D-ResNets-PyTorch's networks through `convert.load`: depths recognised, look-alikes left to others or refused."""
+"""3D-ResNets-PyTorch's networks through `convert.load`.
+
+Depths recognised, look-alikes left to others or refused.
+"""
 
 import numpy as np
 import pytest
@@ -18,7 +21,10 @@ DEPTHS = {
 
 
 def zeros(depths, *, basic, num_classes=3, axes=3, shortcut="B", side=lambda c: c):
-    """Names and shapes of such a network, written from the peer's modules; `side` scales channels."""
+    """Names and shapes of such a network, written from the peer's modules.
+
+    `side` scales channels.
+    """
     shapes = {}
 
     def conv_norm(conv, norm, out, before, size):

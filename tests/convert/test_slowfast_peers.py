@@ -1,7 +1,7 @@
-"""PySlowFast's and pytorchvideo's SlowFast, and PySlowFast's networks of one pathway, through `convert.load`.
+"""`convert.load` of SlowFast from two code bases, and of PySlowFast's networks of one pathway.
 
-The names are written here from their modules, apart from the tables; pytorchvideo's have golden outputs, and the same
-numbers under PySlowFast's names have to end in the same variables.
+The names are written here from their modules, apart from the tables. pytorchvideo's have golden
+outputs, and the same numbers under PySlowFast's names have to end in the same variables.
 """
 
 import zlib
@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from vidjax import convert, models
-from vidjax.convert import peers
-from vidjax.convert.formats import leaves
+from vidjax.convert import filling, peers
 from vidjax.core.errors import ConvertError
 
 R14, R50, R101 = (1, 1, 1, 1), (3, 4, 6, 3), (3, 4, 23, 3)
@@ -44,7 +43,10 @@ def pytorchvideo(part, pathway=0, stage=0, block=0):
 
 
 def pathway(stem, depths, extents):
-    """(extent of the stem's kernel, of the blocks' first kernels); `extents` is a cycle, or a number of 3s, a stage."""
+    """(extent of the stem's kernel, of the blocks' first kernels).
+
+    `extents` is a cycle, or a number of 3s, a stage.
+    """
     rows = [
         [3] * e + [1] * (d - e) if isinstance(e, int) else [e[b % len(e)] for b in range(d)]
         for d, e in zip(depths, extents, strict=True)
@@ -125,18 +127,28 @@ def test_variant_and_classes_are_recognised(spell, name):
     module = peers.peer(found[0]).network(source)
     family = "slowfast" if len(pathways) == 2 else "resnet3d_50"
     assert models.identify(module) == (family, name, {}) and module.head.num_classes == 11
-    table = peers.peer(found[0]).entries(source)
-    assert {e.theirs for e in table} == {
+
+
+@pytest.mark.parametrize(
+    "spell, name",
+    [(pyslowfast, name) for name in ("slowfast_r50_8x8", "slow_r101", "i3d_r50")]
+    + [(pytorchvideo, "slowfast_r50_4x16")],
+)
+def test_every_entry_has_its_place(spell, name):
+    """The names and shapes of the others differ in the number of blocks alone."""
+    source = zeros(shapes(spell, *NETWORKS[name]))
+    peer = convert.recognise(source)
+    expected = filling.shapes(peer.network(source), peer.CLIP)
+    origins = filling.origins(peer.table(source), expected)
+    assert {origin.name for origin in origins.values()} == {
         entry for entry in source if not entry.endswith("num_batches_tracked")
     }
-    expected = leaves.shapes(module, peers.peer(found[0]).CLIP)
-    assert {e.ours: e.change(source[e.theirs]).shape for e in table} == {
-        k: v.shape for k, v in expected.items()
-    }
+    ours = {path: o.layout(source[o.name]).shape for path, o in origins.items()}
+    assert ours == expected
 
 
 def drawn(spell):
-    """A network of 14 layers and an eighth of the width, filled by kind of entry, whatever its name."""
+    """A network of 14 layers and an eighth of the width, with equal numbers under all names."""
     found = shapes(spell, two(R14, (0, 0, 1, 1), R14), 5, scale=8)
     places = shapes(pytorchvideo, two(R14, (0, 0, 1, 1), R14), 5, scale=8)
     arrays = {}
@@ -160,7 +172,7 @@ def test_the_same_numbers_under_both_names_are_the_same_variables():
 
 
 def test_other_numbers_of_blocks_over_time_are_fields():
-    """PySlowFast's 101-50-101: 6 blocks of the slow pathway's third stage reach over time, all of the fast one's."""
+    """In PySlowFast's 101-50-101 only 6 slow blocks of the third stage have temporal kernels."""
     module = peers.peer("pyslowfast").network(
         zeros(shapes(pyslowfast, two(R101, (0, 0, 6, 3), R101), 5))
     )
@@ -170,6 +182,15 @@ def test_other_numbers_of_blocks_over_time_are_fields():
         R101,
         4,
     )
+
+
+@pytest.fixture(scope="module")
+def r50():
+    """Where the variables of the whole slowfast_r50_8x8 come from: (source, expected, origins)."""
+    source = zeros(shapes(pyslowfast, *NETWORKS["slowfast_r50_8x8"]))
+    peer = peers.peer("pyslowfast")
+    expected = filling.shapes(peer.network(source), peer.CLIP)
+    return source, expected, filling.origins(peer.table(source), expected)
 
 
 @pytest.mark.parametrize(
@@ -183,14 +204,14 @@ def test_other_numbers_of_blocks_over_time_are_fields():
         "head.projection.weight",
     ],
 )
-def test_any_entry_may_be_missing(missing):
-    pathways, fusion = NETWORKS["slowfast_r50_8x8"]
-    source = zeros(shapes(pyslowfast, pathways, fusion))
-    del source[missing]
-    module = peers.peer("pyslowfast").network(source)
-    assert models.identify(module)[1:] == ("slowfast_r50_8x8", {})
+def test_any_entry_may_be_missing(missing, r50):
+    source, expected, origins = r50
+    source = {name: array for name, array in source.items() if name != missing}
+    peer = convert.recognise(source)
+    assert models.identify(peer.network(source))[1:] == ("slowfast_r50_8x8", {})
+    assert peer.table(source) == peers.peer("pyslowfast").TABLE
     with pytest.raises(ConvertError) as caught:
-        convert.load(source)
+        filling.fill(source, expected, origins)
     first, *faults = str(caught.value).splitlines()
     assert len(faults) == 1 and f"{missing} is missing, for params/" in faults[0]
 

@@ -1,4 +1,7 @@
-"""Files of torch.save through `files.read`: those that PyTorch wrote, and what they leave out by our own writer."""
+"""Files of torch.save through `formats.read`.
+
+Those that PyTorch wrote, and what they leave out by our own writer.
+"""
 
 import importlib.util
 import zipfile
@@ -7,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidjax.convert import files
+from vidjax.convert import formats
 from vidjax.core.errors import ConvertError
 
 HERE = Path(__file__).parent
@@ -34,7 +37,7 @@ FLOATS = np.arange(6, dtype="<f4")
 
 def read(tmp_path, data, **options):
     (tmp_path / "weights").write_bytes(data)
-    return files.read(tmp_path / "weights", **options)
+    return formats.read(tmp_path / "weights", **options)
 
 
 def simple(order="<"):
@@ -69,7 +72,7 @@ EXPECTED = {
 
 @pytest.mark.parametrize("name", ["zip.pt", "legacy.pt", "plain.pt"])
 def test_what_pytorch_wrote_is_read(name):
-    found = files.read(HERE / "files" / name)
+    found = formats.read(HERE / "files" / name)
     assert list(found) == list(EXPECTED)
     for entry, expected in EXPECTED.items():
         assert (found[entry].dtype, found[entry].shape) == (expected.dtype, expected.shape), entry

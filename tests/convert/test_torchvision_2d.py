@@ -1,11 +1,13 @@
-"""2D ResNets and MobileNetV2 of torchvision, and shift networks, through `convert`: what is recognised and refused."""
+"""2D ResNets and MobileNetV2 of torchvision, and shift networks, through `convert`.
+
+What is recognised and refused.
+"""
 
 import numpy as np
 import pytest
 
 from vidjax import convert, models
-from vidjax.convert import peers
-from vidjax.convert.formats import leaves
+from vidjax.convert import filling, peers
 from vidjax.core.errors import ConvertError
 
 DEPTHS = {"18": (2, 2, 2, 2), "34": (3, 4, 6, 3), "50": (3, 4, 6, 3), "101": (3, 4, 23, 3)}
@@ -37,7 +39,10 @@ def zeros(shapes, head, num_classes, channels):
 
 
 def resnet(depths, bottleneck, *, prefix="", every=0, head="fc", num_classes=11, kernel=()):
-    """A ResNet's names; `kernel` are axes of its kernels before those of space, `every` how often conv1 is shifted."""
+    """A ResNet's names.
+
+    `kernel` are axes of its kernels before those of space; every `every`-th block shifts its conv1.
+    """
     shapes, before, expansion = {}, 64, 4 if bottleneck else 1
     add(shapes, f"{prefix}conv1", f"{prefix}bn1", 64, 3, *kernel, 7, 7)
     for stage, depth in enumerate(depths, start=1):
@@ -130,7 +135,7 @@ def test_the_width_of_a_mobilenet_is_told_from_its_last_block():
     source = mobilenet(scale=lambda c: (c // 2 + 4) // 8 * 8, num_classes=5)
     module, _ = convert.load(source)
     assert module.backbone.alpha == 0.5 and module.head.num_classes == 5
-    assert module.backbone.padding == "half" and module.backbone.epsilon == 1e-5
+    assert module.backbone.padding == "half" and module.backbone.style.epsilon == 1e-5
     with pytest.raises(
         ConvertError, match="a MobileNetV2 with 328 channels in its last block is of no known width"
     ):
@@ -170,8 +175,8 @@ def test_other_networks_are_refused():
 
 def test_what_is_dropped_takes_no_place():
     source = resnet(DEPTHS["18"], False) | {"spam": np.zeros(3)}
-    module, entries = TWO_D.network(source), TWO_D.entries(source)
+    expected = filling.shapes(TWO_D.network(source), TWO_D.CLIP)
+    origins = filling.origins(TWO_D.table(source), expected)
     with pytest.raises(ConvertError, match="spam is left over"):
-        leaves.variables(source, entries, module, TWO_D.CLIP)
-    dropped = [*entries, leaves.Entry("spam", leaves.DROPPED, leaves.same)]
-    assert leaves.variables(source, dropped, module, TWO_D.CLIP)
+        filling.fill(source, expected, origins)
+    assert filling.fill(source, expected, origins, dropped=["spam"])

@@ -1,4 +1,7 @@
-"""Weights of one network as the start of another: what is taken, what is inflated, what is refused."""
+"""Weights of one network as the start of another.
+
+What is taken, what is inflated, what is refused.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -14,18 +17,26 @@ QUICK = {"xla_backend_optimization_level": 0}
 
 
 def variables(variant="r3d_10", seed=0, num_classes=3, width=0.1, **fields):
-    """(module, variables) with statistics that are not those of a fresh network."""
+    """(module, variables) with drawn weights and statistics; nothing is compiled for them."""
     module = models.build(
         "resnet3d", variant=variant, num_classes=num_classes, width=width, **fields
     )
-    made = jax.jit(
-        lambda key: module.init(key, jnp.zeros((1, 2, 16, 16, 3))), compiler_options=QUICK
-    )(jax.random.key(seed))
-    made = jax.device_get(made)
+    shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, 2, 16, 16, 3))))
     noise = np.random.default_rng(seed)
-    made["batch_stats"] = jax.tree.map(
-        lambda a: np.float32(a + 0.1 * noise.standard_normal(a.shape) ** 2), made["batch_stats"]
-    )
+
+    def draw(path, leaf):
+        """Kernels that keep the scale of activations; scales and variances around one."""
+        values = noise.standard_normal(leaf.shape)
+        match path[-1].key:
+            case "kernel":
+                values *= np.sqrt(2 / np.prod(leaf.shape[:-1]))
+            case "scale" | "var":
+                values = 1 + 0.1 * values**2
+            case _:
+                values *= 0.1
+        return np.float32(values)
+
+    made = jax.tree_util.tree_map_with_path(draw, shapes)
     return module, made
 
 
@@ -83,8 +94,14 @@ def test_centre_answers_to_any_video_frame_by_frame():
 
 
 def test_a_2d_network_inflates_into_a_3d_one():
-    """fR2D has kernels of one frame and the shapes of R3D otherwise; its strides in time are 1, R3D's halve."""
-    (flat, source), (deep, target) = variables("fr2d_10", seed=1), variables("r3d_10", seed=2)
+    """fR2D has kernels of one frame and the shapes of R3D otherwise.
+
+    Its strides in time are 1, R3D's halve.
+    """
+    (flat, source), (deep, target) = (
+        variables("fr2d_10", seed=1, lowering="native"),
+        variables("r3d_10", seed=2, lowering="native"),
+    )
     found = transfer.transfer(source, target)
     assert len(found.inflated) == 9 and all(
         name.endswith("conv/kernel") for name in found.inflated
@@ -99,7 +116,8 @@ def test_a_2d_network_inflates_into_a_3d_one():
         return program(weights, video)
 
     one = features(flat, source, image)
-    # A border reaches 24 frames inwards: 3 by stem and stage 1, then 3, 6 and 12. The middle of 65 is free of it.
+    # Padding has an effect up to 24 frames inwards: 3 by stem and stage 1, then 3, 6 and 12. The
+    # middle of 65 is free of it.
     many = features(deep, found.variables, np.repeat(image, 65, axis=1))
     for name, endpoint in one.items():
         middle = many[name][:, many[name].shape[1] // 2]

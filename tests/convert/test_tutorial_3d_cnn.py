@@ -1,4 +1,7 @@
-"""The tutorial's ConvColumns through `convert.load`: two variants are told apart, others are refused."""
+"""The tutorial's ConvColumns through `convert.load`.
+
+Two variants are told apart, others are refused.
+"""
 
 import jax
 import jax.numpy as jnp

@@ -1,6 +1,9 @@
-"""Files as torch.save lays them out, written without torch: names are written as they are given, right or wrong.
+"""Files as torch.save lays them out, written without torch.
 
-`Global`, `Call` and `Storage` stand for what a pickle has of PyTorch; `Raw` is operations as they are.
+Names are written as they are given, right or wrong.
+
+`Global`, `Call` and `Storage` stand for what a pickle has of PyTorch; `Raw` is operations as they
+are.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""Settings from values and from text: what each type takes, and the sentence for what it refuses."""
+"""Settings from values and from text: what each type takes, and what is said of the rest."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The four layouts of Jester, on tiny trees; what is quarantined; what a user without data is told."""
+"""The four layouts of Jester on tiny trees, the quarantine, and the messages for missing data."""
 
 import json
 import os

@@ -8,14 +8,35 @@ from vidjax.data.labels import flip_map
 from vidjax.data.sources.jester import SWAPS
 
 # 20BN-Jester in the order of its labels file, and the map of a horizontal flip over it
-JESTER = (
-    "Swiping Left,Swiping Right,Swiping Down,Swiping Up,Pushing Hand Away,Pulling Hand In,Sliding Two Fingers Left,"
-    "Sliding Two Fingers Right,Sliding Two Fingers Down,Sliding Two Fingers Up,Pushing Two Fingers Away,"
-    "Pulling Two Fingers In,Rolling Hand Forward,Rolling Hand Backward,Turning Hand Clockwise,"
-    "Turning Hand Counterclockwise,Zooming In With Full Hand,Zooming Out With Full Hand,Zooming In With Two Fingers,"
-    "Zooming Out With Two Fingers,Thumb Up,Thumb Down,Shaking Hand,Stop Sign,Drumming Fingers,No gesture,"
-    "Doing other things"
-).split(",")
+JESTER = [
+    "Swiping Left",
+    "Swiping Right",
+    "Swiping Down",
+    "Swiping Up",
+    "Pushing Hand Away",
+    "Pulling Hand In",
+    "Sliding Two Fingers Left",
+    "Sliding Two Fingers Right",
+    "Sliding Two Fingers Down",
+    "Sliding Two Fingers Up",
+    "Pushing Two Fingers Away",
+    "Pulling Two Fingers In",
+    "Rolling Hand Forward",
+    "Rolling Hand Backward",
+    "Turning Hand Clockwise",
+    "Turning Hand Counterclockwise",
+    "Zooming In With Full Hand",
+    "Zooming Out With Full Hand",
+    "Zooming In With Two Fingers",
+    "Zooming Out With Two Fingers",
+    "Thumb Up",
+    "Thumb Down",
+    "Shaking Hand",
+    "Stop Sign",
+    "Drumming Fingers",
+    "No gesture",
+    "Doing other things",
+]
 JESTER_FLIP = [1, 0, 2, 3, 4, 5, 7, 6, 8, 9, 10, 11, 12, 13, 15, 14, *range(16, 27)]
 
 

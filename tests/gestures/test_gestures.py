@@ -20,14 +20,35 @@ from vidjax.gestures.source import Source
 from vidjax.gestures.take import draw_take
 
 # Jester's labels in file order, and the opposite of each under time reversal
-LABELS = (
-    "Swiping Left|Swiping Right|Swiping Down|Swiping Up|Pushing Hand Away|Pulling Hand In|Sliding Two Fingers Left|"
-    "Sliding Two Fingers Right|Sliding Two Fingers Down|Sliding Two Fingers Up|Pushing Two Fingers Away|"
-    "Pulling Two Fingers In|Rolling Hand Forward|Rolling Hand Backward|Turning Hand Clockwise|"
-    "Turning Hand Counterclockwise|Zooming In With Full Hand|Zooming Out With Full Hand|Zooming In With Two Fingers|"
-    "Zooming Out With Two Fingers|Thumb Up|Thumb Down|Shaking Hand|Stop Sign|Drumming Fingers|No gesture|"
-    "Doing other things"
-).split("|")
+LABELS = [
+    "Swiping Left",
+    "Swiping Right",
+    "Swiping Down",
+    "Swiping Up",
+    "Pushing Hand Away",
+    "Pulling Hand In",
+    "Sliding Two Fingers Left",
+    "Sliding Two Fingers Right",
+    "Sliding Two Fingers Down",
+    "Sliding Two Fingers Up",
+    "Pushing Two Fingers Away",
+    "Pulling Two Fingers In",
+    "Rolling Hand Forward",
+    "Rolling Hand Backward",
+    "Turning Hand Clockwise",
+    "Turning Hand Counterclockwise",
+    "Zooming In With Full Hand",
+    "Zooming Out With Full Hand",
+    "Zooming In With Two Fingers",
+    "Zooming Out With Two Fingers",
+    "Thumb Up",
+    "Thumb Down",
+    "Shaking Hand",
+    "Stop Sign",
+    "Drumming Fingers",
+    "No gesture",
+    "Doing other things",
+]
 OPPOSITE = [1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14, 17, 16, 19, 18, *range(20, 27)]
 
 
@@ -147,7 +168,7 @@ def test_directions_are_the_viewers(motion, axis, sign):
 
 
 def box_sums(pose, look):
-    """Summed bounding boxes (left, top, right, bottom) and number of each frame's polygons: [T, 5]."""
+    """Sums over the polygons of each frame, [T, 5]: left, top, right, bottom, and their number."""
     sums = []
     for drawn in hand.shapes(pose, look):
         boxes = [
@@ -175,8 +196,10 @@ def test_turning_and_rolling_go_the_way_they_are_called():
     for _ in range(5):
         take = draw_take(rng, 32)
         (pose,) = motions.turn_clockwise(take, rng)
-        fingers = [np.concatenate([np.reshape(p, (-1, 2)) for p, _ in drawn[-40:]]) for drawn in
-                   hand.shapes(pose, scene.draw_look(rng))]  # fmt: skip
+        fingers = []
+        for polygons in hand.shapes(pose, scene.draw_look(rng)):
+            nearest = [np.reshape(points, (-1, 2)) for points, _ in polygons[-40:]]
+            fingers.append(np.concatenate(nearest))
         first, last = (fingers[t].mean(0) - pose.centre[t] for t in (0, -1))
         assert (
             first[0] * last[1] - first[1] * last[0] > 0 and first[0] < last[0]

@@ -1,4 +1,4 @@
-"""Every network against its published size: parameters exactly, multiply-adds within half a per cent."""
+"""Every network against its published size: exact parameters, multiply-adds within 0.5 per cent."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def test_counts_are_the_published(row):
 
 
 def test_no_published_row_is_left_out():
-    """Each is of a variant or in the list above; three networks are published at 224 pixels, too."""
+    """Each is of a variant or in the list above; three networks are published at two sizes."""
     assert {row.variant for row in PUBLISHED if not row.family} == set(NOT_BACKBONES)
     for row in PUBLISHED:
         if row.family in models.names():

@@ -1,4 +1,4 @@
-"""SlowFast: published sizes, how one clip becomes two pathways, clips that alpha does not divide."""
+"""SlowFast: published sizes, two pathways from one clip, and clips that alpha does not divide."""
 
 import jax
 import jax.numpy as jnp
@@ -53,7 +53,7 @@ def test_multiply_adds_are_the_published():
 
 
 def test_shapes_of_endpoints():
-    """Table 1 of the paper, 4 slow and 32 fast frames, at the size of the published multiply-adds."""
+    """Table 1 of the paper, 4 slow and 32 fast frames, at 256 pixels."""
     module = build("slowfast_r50_4x16", 400)
     rows = counts.endpoints(module, *abstract(module, (1, 32, 256, 256, 3)))
     assert sum(row.multiply_adds for row in rows) / 1e9 == pytest.approx(36.099, rel=1e-3)

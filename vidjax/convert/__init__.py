@@ -1,62 +1,87 @@
-"""Foreign weights -> our variables, in NumPy, without PyTorch: `peers` has a file of names for each code base.
+"""Weights of other code bases -> our variables, in NumPy, without PyTorch.
 
-`load` recognises the peer, the variant and the number of classes from names and shapes, and refuses what does not fit
-whole: every entry of the source is used, and every one of our variables is filled.
+`formats` reads files, `peers` has one file of names for each code base, `filling` fills our
+variables by these, and `transfer` fits weights to a run. `load` recognises the code base, the
+variant and the number of classes from names and shapes. It refuses what does not fit whole: every
+array of the source is used, and every variable of the network is filled.
 """
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import flax.linen as nn
 import numpy as np
 
-from vidjax.convert import files, own, peers
-from vidjax.convert.formats import leaves
+from vidjax.convert import description, filling, formats, peers
+from vidjax.convert.formats import safetensors_file
 from vidjax.core.errors import ConvertError
 
+Source = Mapping[str, np.ndarray] | str | os.PathLike
 
-def load(
-    source: Mapping[str, np.ndarray] | str | os.PathLike, model: nn.Module | None = None
-) -> tuple[nn.Module, dict[str, Any]]:
-    """A module and its variables from a file, or from a mapping of a peer's names to arrays.
 
-    With `model` the weights have to fit it; without, the network is recognised. Raises ConvertError that says what did
-    not fit: no peer has such names, or entries that are missing, left over or of another shape, all listed together.
+def load(source: Source, model: nn.Module | None = None) -> tuple[nn.Module, dict[str, Any]]:
+    """A network and its variables, from a weight file or from a mapping of names to arrays.
+
+    With `model` the weights have to fit it; without, the network is recognised. Raises ConvertError
+    for names that no known code base has, and for arrays that are missing, left over or of another
+    shape, all listed together.
     """
-    return read(source, model)[:2]
+    module, variables, _ = read(source, model)
+    return module, variables
 
 
 def read(
-    source: Mapping[str, np.ndarray] | str | os.PathLike, model: nn.Module | None = None
+    source: Source, model: nn.Module | None = None
 ) -> tuple[nn.Module, dict[str, Any], tuple[int, ...]]:
-    """What `load` gives, and a clip [N, T, H, W, C] that the network takes. Raises ConvertError."""
+    """What `load` returns, and a clip [N, T, H, W, C] that the network takes.
+
+    Raises ConvertError.
+    """
     if isinstance(source, str | os.PathLike):
-        about, source = own.read_header(Path(source)), files.read(Path(source))
-        if own.METADATA in about:
-            module, clip = own.network(about)
-            entries = [leaves.Entry(name, tuple(name.split("/")), leaves.same) for name in source]
-            module = model or module
-            return module, leaves.variables(source, entries, module, clip), clip
+        path = Path(source)
+        metadata = safetensors_file.read_metadata(path)
+        source = formats.read(path)
+        if description.KEY in metadata:
+            return _read_ours(source, metadata, model)
     if not isinstance(source, Mapping):
         raise ConvertError(
             f"load takes a file or a mapping of names to arrays, not {type(source).__name__}."
         )
     peer = recognise(source)
+    # Recognise before reading the table: what is no network of ours is refused with its reason.
     module = peer.network(source) if model is None else model
-    return module, leaves.variables(source, peer.entries(source), module, peer.CLIP), peer.CLIP
+    table = peer.table(source)
+    expected = filling.shapes(module, peer.CLIP)
+    origins = filling.origins(table, expected)
+    variables = filling.fill(source, expected, origins, dropped=table.dropped)
+    return module, variables, peer.CLIP
 
 
-def recognise(source: Mapping[str, np.ndarray]) -> Any:
-    """The module of the peer whose names these are. Raises ConvertError."""
+def _read_ours(
+    source: Mapping[str, np.ndarray], metadata: Mapping[str, str], model: nn.Module | None
+) -> tuple[nn.Module, dict[str, Any], tuple[int, ...]]:
+    """`read` for a file that `save` wrote, whose names are our paths."""
+    module, clip = description.read_header(metadata)
+    if model is not None:
+        module = model
+    expected = filling.shapes(module, clip)
+    origins = {path: filling.Origin("/".join(path)) for path in expected}
+    return module, filling.fill(source, expected, origins), clip
+
+
+def recognise(source: Mapping[str, np.ndarray]) -> ModuleType:
+    """The peer, a file of `peers`, whose names these are. Raises ConvertError."""
     for name in peers.names():
         peer = peers.peer(name)
         if peer.recognises(source):
             return peer
-    shown = ", ".join(list(source)[:3])
+    examples = ", ".join(list(source)[:3])
     raise ConvertError(
-        f"no known network has these names: {shown}, ...\nKnown are those of {', '.join(peers.names())}."
+        f"no known network has these names: {examples}, ...\n"
+        f"Known are those of {', '.join(peers.names())}."
     )
 
 
@@ -67,8 +92,15 @@ def save(
     *,
     clip: tuple[int, ...],
 ) -> None:
-    """Writes variables as safetensors with our names; `load` reads them back with their network.
+    """Writes variables as safetensors with our paths as names, for `load` to read back.
 
-    `clip` is a shape [N, T, H, W, C] that the module takes. Raises ConvertError where the file cannot be written.
+    Args:
+        path: the file, which is written whole or not at all.
+        module: the network that the variables are of.
+        variables: the collections `params` and `batch_stats`.
+        clip: a shape [N, T, H, W, C] that the network takes.
+
+    Raises StorageError where the file cannot be written.
     """
-    files.write(Path(path), own.names(variables), own.header(module, clip))
+    header = description.header(module, clip)
+    safetensors_file.write(Path(path), description.arrays(variables), header)

@@ -1,8 +1,9 @@
-"""Weights of one network as the start of another: the same arrays by path, 2D kernels inflated over time, a new head.
+"""Weights of one network as the start of another: arrays by path, inflated kernels, a new head.
 
-Carreira and Zisserman, Quo Vadis, Action Recognition?, CVPR 2017, section 2.4, for inflation: a kernel copied to every
-frame and divided by their number answers to a video of one repeated frame as the 2D one does to that frame. "centre"
-puts the 2D kernel into the middle frame alone, which answers to any video as the 2D network does frame by frame.
+A 2D kernel is inflated over time as by Carreira and Zisserman, Quo Vadis, Action Recognition?, CVPR
+2017, section 2.4: it is copied to every frame and divided by their number, so that a video of one
+repeated frame gets the answer that the 2D kernel gives to the frame. "centre" puts the 2D kernel
+into the middle frame alone, which answers to any video as the 2D network does frame by frame.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import numpy as np
 from vidjax.core.errors import ConvertError
 
 INFLATIONS = ("copy", "centre")
-HEAD = "head"
+HEAD = "head"  # the module below `params` that may differ
 
 
 @dataclass(frozen=True)
@@ -24,58 +25,88 @@ class Transfer:
     variables: dict[str, Any]  # float32 arrays of the target's structure
     taken: int  # arrays that are the source's, inflated ones included
     inflated: tuple[str, ...]  # paths of kernels
-    replaced: tuple[str, ...]  # paths of the head that are the target's own
+    replaced: tuple[str, ...]  # paths of the head's arrays that are the target's
 
 
 def inflate(kernel: np.ndarray, size: int, how: str = "copy") -> np.ndarray:
-    """A kernel [1, kh, kw, C, F] -> [size, kh, kw, C, F]. Raises ValueError for a `how` that is not in INFLATIONS."""
+    """A kernel [1, kh, kw, C, F] -> [size, kh, kw, C, F].
+
+    Raises ValueError for a `how` that is not in INFLATIONS.
+    """
     if how == "copy":
         return np.repeat(kernel, size, axis=0) / np.float32(size)
     if how == "centre":
-        out = np.zeros((size, *kernel.shape[1:]), kernel.dtype)
-        out[size // 2] = kernel[0]
-        return out
+        # With an even size the middle is the later of two frames.
+        inflated = np.zeros((size, *kernel.shape[1:]), kernel.dtype)
+        inflated[size // 2] = kernel[0]
+        return inflated
     raise ValueError(f"no inflation {how!r}; there are {', '.join(INFLATIONS)}")
 
 
 def transfer(source: dict[str, Any], target: dict[str, Any], *, how: str = "copy") -> Transfer:
-    """The variables of `target`, a freshly initialised network, with those of `source` in their place.
+    """The variables of `target`, a freshly initialised network, with those of `source` in place.
 
-    The head alone may differ: where its shapes do (another number of classes) all of it stays the target's. Raises
-    ConvertError with every other array that is missing, left over or of another shape.
+    Only the head may differ: where any of its arrays has another shape (another number of
+    classes), all of it stays the target's. Raises ConvertError, which lists every other array that
+    is missing, left over or of another shape.
     """
-    ours, theirs = _flat(target), _flat(source)
-    head = {key for key in ours if key[1] == HEAD}
-    whole = all(key in theirs and theirs[key].shape == ours[key].shape for key in head)
-    replaced = () if whole else tuple(sorted("/".join(key) for key in head))
-    found, inflated, faults = {}, [], []
-    for key, array in ours.items():
-        name = "/".join(key)
-        if key in head and replaced:
-            found[key] = np.asarray(array)
-        elif key not in theirs:
+    target_arrays = _flat(target)
+    source_arrays = _flat(source)
+    new_head = _differing_head(source_arrays, target_arrays)
+    result = {}
+    inflated = []
+    faults = []
+    for path, array in target_arrays.items():
+        name = "/".join(path)
+        given = source_arrays.get(path)
+        if path in new_head:
+            # Before the others: the source may lack these, or have them in another shape.
+            result[path] = np.asarray(array)
+        elif given is None:
             faults.append(f"{name} is missing")
-        elif theirs[key].shape == array.shape:
-            found[key] = np.asarray(theirs[key], np.float32)
-        elif _inflates(theirs[key].shape, array.shape):
-            found[key] = inflate(np.asarray(theirs[key], np.float32), array.shape[0], how)
+        elif given.shape == array.shape:
+            result[path] = np.asarray(given, np.float32)
+        elif _can_inflate(given.shape, array.shape):
+            result[path] = inflate(np.asarray(given, np.float32), array.shape[0], how)
             inflated.append(name)
         else:
-            faults.append(f"{name} is {theirs[key].shape} there, the model has {array.shape}")
-    faults += [
-        f"{'/'.join(key)} is left over" for key in theirs if key not in ours and key[1] != HEAD
-    ]
+            faults.append(f"{name} is {given.shape} there, the model has {array.shape}")
+    for path in source_arrays:
+        # A larger head of the source, such as one of several layers, is no fault.
+        if path not in target_arrays and not _is_head(path):
+            faults.append(f"{'/'.join(path)} is left over")
     if faults:
         raise ConvertError("these weights do not fit the model:\n  " + "\n  ".join(faults))
-    taken = len(ours) - (len(replaced))
-    return Transfer(flax.traverse_util.unflatten_dict(found), taken, tuple(inflated), replaced)
+    return Transfer(
+        variables=flax.traverse_util.unflatten_dict(result),
+        taken=len(target_arrays) - len(new_head),
+        inflated=tuple(inflated),
+        replaced=tuple(sorted("/".join(path) for path in new_head)),
+    )
+
+
+def _differing_head(source_arrays: dict, target_arrays: dict) -> set[tuple[str, ...]]:
+    """The paths of the target's head, if the source's cannot take its place; none otherwise."""
+    head = {path for path in target_arrays if _is_head(path)}
+    for path in head:
+        given = source_arrays.get(path)
+        if given is None or given.shape != target_arrays[path].shape:
+            return head
+    return set()
+
+
+def _is_head(path: tuple[str, ...]) -> bool:
+    return path[1] == HEAD
 
 
 def _flat(variables: dict[str, Any]) -> dict[tuple[str, ...], Any]:
-    """(collection, module, ..., name) -> array."""
-    kept = {collection: tree for collection, tree in variables.items() if tree}
-    return flax.traverse_util.flatten_dict(kept)
+    """(collection, module, ..., variable) -> array; empty collections are left out."""
+    filled = {collection: tree for collection, tree in variables.items() if tree}
+    return flax.traverse_util.flatten_dict(filled)
 
 
-def _inflates(theirs: tuple[int, ...], ours: tuple[int, ...]) -> bool:
-    return len(theirs) == len(ours) == 5 and theirs[0] == 1 < ours[0] and theirs[1:] == ours[1:]
+def _can_inflate(source_shape: tuple[int, ...], target_shape: tuple[int, ...]) -> bool:
+    """Whether the two are kernels that differ in the frames only, the source's having one."""
+    if len(source_shape) != 5 or len(target_shape) != 5:
+        return False
+    return source_shape[0] == 1 < target_shape[0] and source_shape[1:] == target_shape[1:]

@@ -99,6 +99,7 @@ def guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
         return 130
     if "--trace" in argv:
         traceback.print_exception(problem)
+    # A message from a library below may be long; the stack has all of it.
     lines = f"error: {problem}".splitlines()
     print("\n".join(lines[:MAX_LINES]), file=sys.stderr)
     return code

@@ -43,6 +43,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(part, "wb") as file:
             write(file)
+            # On the disk before the rename, or a power cut could leave an empty file in its place.
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)

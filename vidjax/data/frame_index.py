@@ -7,7 +7,6 @@ a network disk. The index is one file to read.
 import hashlib
 import json
 import os
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -90,6 +89,7 @@ def read_index(path: str) -> dict[str, Listing | str]:
     """What write_index wrote; {} where there is no index or it is damaged."""
     try:
         with open(path, "rb") as file:
+            # A copy that was cut short has another checksum.
             checksum = file.readline().strip()
             body = file.read()
         if checksum.decode() != hashlib.sha1(body).hexdigest():
@@ -156,6 +156,7 @@ def list_folder(folder: str) -> Listing | str:
     stems_by_suffix: dict[str, list[str]] = {}
     for name in names:
         stem, suffix = os.path.splitext(name)
+        # int() also reads digits of other scripts, which a file name made from a number has not.
         if suffix.lower() in SUFFIXES and stem.isascii() and stem.isdecimal():
             stems_by_suffix.setdefault(suffix, []).append(stem)
     if not stems_by_suffix:
@@ -163,12 +164,11 @@ def list_folder(folder: str) -> Listing | str:
 
     # A stray thumbnail in another format is no frame: the frames have the most common suffix. Ties
     # go to the suffix that the folder lists first.
-    counts = Counter({suffix: len(stems) for suffix, stems in stems_by_suffix.items()})
-    [(suffix, _)] = counts.most_common(1)
+    suffix = max(stems_by_suffix, key=lambda suffix: len(stems_by_suffix[suffix]))
     stems = stems_by_suffix[suffix]
 
     # Files are opened by a name made from the number, so all names must follow one rule.
-    digits = min(len(stem) for stem in stems)
+    digits = len(min(stems, key=len))
     numbers = sorted(int(stem) for stem in stems)
     if {f"{number:0{digits}d}" for number in numbers} != set(stems):
         return "its frames are numbered with and without leading zeros"

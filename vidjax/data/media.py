@@ -32,10 +32,12 @@ class Frames:
 
     @property
     def num_frames(self) -> int:
+        """How many frames the folder holds."""
         return len(self.numbers)
 
     @property
     def location(self) -> str:
+        """The folder."""
         return self.folder
 
     def path(self, position: int) -> str:

@@ -212,6 +212,7 @@ def _clips_and_draws(
     clips = np.empty(len(positions), np.int64)
     draws = np.empty(len(positions), np.uint32)
     epochs, places = np.divmod(positions, num_clips)
+    # A batch that is larger than the data set holds more than two epochs.
     for epoch in np.unique(epochs).tolist():
         in_epoch = epochs == epoch
         clips[in_epoch] = permutation(epoch, num_clips)[places[in_epoch]]
@@ -228,27 +229,37 @@ def _batches(stream: _Stream) -> Iterator[Batch]:
             element = next(elements)
         except tf.errors.OpError as error:
             raise _explained(error, stream, step) from error
-        clips, draws, positions, boxes, video = (tensor.numpy() for tensor in element)
-        labels = []
-        for clip, clip_positions, box in zip(clips, positions, boxes.tolist(), strict=True):
-            record = stream.records[clip]
-            labels.append(stream.encode(record, clip_positions, tuple(box), stream.spec.size, None))
+        clips = element["clip"].numpy()
+        positions = element["positions"].numpy()
+        boxes = element["box"].numpy()
         batch = {
-            "video": video,
-            "label": np.stack(labels),
+            "video": element["video"].numpy(),
+            "label": _labels(stream, clips, positions=positions, boxes=boxes),
             "mask": np.ones(len(clips), np.float32),
             "id": clips,
-            "draw": draws,
+            "draw": element["draw"].numpy(),
         }
         yield _pad(batch, stream.num_rows)
     for _ in range(stream.num_padding_batches):
         yield _pad(_empty_batch(stream), stream.num_rows)
 
 
-def _dataset(stream: _Stream) -> Any:
-    """A tf.data.Dataset of batches without labels, each a tuple of five tensors.
+def _labels(
+    stream: _Stream, clips: np.ndarray, *, positions: np.ndarray, boxes: np.ndarray
+) -> np.ndarray:
+    """The labels of clips [n], read at positions [n, T] and cropped to boxes [n, 4]: [n, ...]."""
+    labels = []
+    for row, clip in enumerate(clips.tolist()):
+        record = stream.records[clip]
+        box = tuple(boxes[row].tolist())
+        labels.append(stream.encode(record, positions[row], box, stream.spec.size, None))
+    return np.stack(labels)
 
-    clips int32 [n], draws uint32 [n], positions int32 [n, T], boxes int32 [n, 4] and video uint8
+
+def _dataset(stream: _Stream) -> Any:
+    """A tf.data.Dataset of batches without labels, each a dict of tensors.
+
+    clip int32 [n], draw uint32 [n], positions int32 [n, T], box int32 [n, 4] and video uint8
     [n, T, H, W, 3]. The graph gets whole steps, each planned in one call of Python, and splits them
     into clips, which it reads in parallel and keeps in order.
     """
@@ -269,29 +280,36 @@ def _dataset(stream: _Stream) -> Any:
     def plan_graph(step):
         types = [tf.int32, tf.uint32, tf.int32, tf.string]
         clips, draws, positions, requests = tf.numpy_function(plan_step, [step], types)
-        return (
-            tf.ensure_shape(clips, [None]),
-            tf.ensure_shape(draws, [None]),
-            tf.ensure_shape(positions, [None, spec.num_frames]),
-            tf.ensure_shape(requests, [None, None]),
-        )
+        # A graph does not know the shapes of what NumPy returns.
+        return {
+            "clip": tf.ensure_shape(clips, [None]),
+            "draw": tf.ensure_shape(draws, [None]),
+            "positions": tf.ensure_shape(positions, [None, spec.num_frames]),
+            "request": tf.ensure_shape(requests, [None, None]),
+        }
 
-    def read_graph(clip, draw, positions, request):
+    def read_graph(row):
         def box_of_frame(height, width):
             # The size of the frames is known only once the header of the first one is read.
-            box = tf.numpy_function(box_in_numpy, [height, width, draw], tf.int32)
+            box = tf.numpy_function(box_in_numpy, [height, width, row["draw"]], tf.int32)
             return tf.ensure_shape(box, [4])
 
         video, box = reader.read(
-            request, num_frames=spec.num_frames, choose_box=box_of_frame, size=spec.size
+            row["request"], num_frames=spec.num_frames, choose_box=box_of_frame, size=spec.size
         )
-        return clip, draw, positions, box, video
+        return {
+            "clip": row["clip"],
+            "draw": row["draw"],
+            "positions": row["positions"],
+            "box": box,
+            "video": video,
+        }
 
     def box_in_numpy(height, width, draw):
         return stream.box(int(height), int(width), draw=int(draw))
 
     options = tf.data.Options()
-    options.deterministic = True
+    options.deterministic = True  # clips keep the order of the plan, however long each takes
     # A thread pool of the dataset's own, with one thread for each operation, leaves the other cores
     # to XLA.
     options.threading.private_threadpool_size = threads

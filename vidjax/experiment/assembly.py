@@ -111,6 +111,7 @@ def build(config: ConfigDict, *, assumed_classes: int = 0) -> Experiment:
             raise
         classes, swaps = tuple(f"class {index}" for index in range(assumed_classes)), ()
     mirror = None
+    # Only where clips are mirrored: a set may have classes whose mirror image nobody has named.
     if config.augment.flip:
         mirror = labels.flip_map(classes, swaps)
     return assemble(config, source=source, classes=classes, mirror=mirror)
@@ -119,6 +120,7 @@ def build(config: ConfigDict, *, assumed_classes: int = 0) -> Experiment:
 def check(config: ConfigDict) -> None:
     """Builds everything except the data set. Raises UserError for what the config cannot mean."""
     checks.check_values(config)
+    # The parts refuse what they cannot be; nobody keeps what comes out.
     experiment = assemble(config, source=None, classes=CLASSES_OF_CHECK, mirror=None)
     experiment.optimiser(experiment.schedule(num_steps=1))
 
@@ -139,6 +141,7 @@ def assemble(
     settings = without_name(config.loss)
     task = tasks.build(config.task.name, classes, loss=config.loss.name, settings=settings)
     flip_label = None
+    # A map of every class to itself would cost a lookup in each step for nothing.
     if mirror is not None and (mirror != np.arange(len(mirror))).any():
         flip_label = functools.partial(task.flip_label, mirror=mirror)
     return Experiment(
@@ -168,6 +171,7 @@ def make_source(config: ConfigDict) -> Any:
 def make_network(config: ConfigDict, num_classes: int) -> models.Classifier:
     """The network of a config. Raises UserError for a name or field that does not exist."""
     fields_of_model = without_name(config.model)
+    # "auto" depends on how the program will be compiled, which only this room knows.
     if fields_of_model.get("lowering") == "auto":
         fields_of_model["lowering"] = devices.lowering(compiler_options(config))
     return models.build(
@@ -191,6 +195,7 @@ def make_clips(config: ConfigDict) -> ClipSpec:
 def make_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
     """Step -> learning rate, scaled with the batch if the config asks for it. Raises UserError."""
     schedule = config.schedule
+    # A config lists the settings of all schedules; each takes those that it has.
     names = optim.settings_of(optim.SCHEDULES, schedule.name, what="schedule")
     rate = optim.scaled_learning_rate(
         config.optim.learning_rate, config.batch_size, config.optim.reference_batch

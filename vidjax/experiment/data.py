@@ -33,6 +33,7 @@ def load_split(experiment: Experiment, split: str, workdir: Path) -> list[Record
     if split not in source.splits:
         raise UserError(no_such("split", split, source.splits))
     records, bad = source.records(split), source.quarantine(split)
+    # Written before anything is refused, so that the refusal can point to the list.
     write_quarantine(workdir, split, bad)
     total = len(records) + len(bad)
     share = len(bad) / max(total, 1)
@@ -43,6 +44,7 @@ def load_split(experiment: Experiment, split: str, workdir: Path) -> list[Record
         log.warning("%d %s clips are left out, see %s", len(bad), split, path)
     if not records:
         raise DataError(f"The {split} split has no clips.")
+    # Now, and not in the middle of the training, when the clip's turn comes.
     for record in records:
         experiment.task.encode(record)  # raises DataError for a label that is no class
     return records
@@ -92,6 +94,7 @@ def settle_data(workdir: Path, classes: Sequence[str], train: Sequence[Record] =
         if train:
             write_json(path, now)
         return
+    # The classes first: with others the clips differ as well, and say less.
     then = json.loads(path.read_text())
     _compare_classes(then["classes"], now["classes"], workdir)
     if train and then["train"] != now["train"]:

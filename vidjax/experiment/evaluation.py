@@ -58,6 +58,7 @@ def evaluate(
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )
+    # Rows stay on the device until the end, so that no batch waits for the one before.
     parts = []
     for batch in batches:
         if stop:
@@ -116,6 +117,7 @@ def write(
         "scalars": scalars,
         "sections": experiment.task.sections(answers, strips),
     }
+    # The summary comes last: whoever reads it finds the rows and pictures that belong to it.
     write_rows(folder / f"{split}.npz", answers, experiment.task.classes)
     write_json(folder / f"{split}.json", summary)
 
@@ -133,6 +135,7 @@ def write_strips(
 
     `records` are keyed by the path of the picture in `folder`. Earlier pictures of the split go.
     """
+    # Pictures of an earlier evaluation would stand beside the new ones.
     shutil.rmtree(folder / split, ignore_errors=True)
     (folder / split).mkdir(parents=True)
     batches = pipeline.eval_batches(

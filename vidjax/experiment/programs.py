@@ -40,6 +40,7 @@ class Programs:
 
         Raises UserError where the network does not take clips of the config's size.
         """
+        # The seed does not matter for shapes.
         state = jax.eval_shape(self._init(tx), jax.random.key(0))
         return devices.abstract({"state": state, "window": self.empty_window()}, self.mesh)
 
@@ -65,6 +66,7 @@ class Programs:
             state, sums = step(state, batch)
             return state, metrics.add(window, sums)
 
+        # State and sums are the same on every device; the batch is cut over them.
         same = devices.replicated(self.mesh)
         return jax.jit(
             windowed,
@@ -79,6 +81,7 @@ class Programs:
         task = self.experiment.task
         logits, label = self._shapes_of_answers()
         window = steps.zeros(task.metrics_of_training(), logits=logits, label=label)
+        # Besides the metrics, the step says whether it was finite; see learn.steps.
         window["finite"] = (jnp.zeros(()), jnp.zeros(()))
         return jax.device_put(window, devices.replicated(self.mesh))
 

@@ -81,6 +81,7 @@ def _of_run(path: Path) -> Weights:
     if step is None:
         raise UserError(f"There is no checkpoint in {path} yet.")
     state = checkpoints.restore_as_saved(step)["state"]
+    # What an evaluation of the run would take: the average, if the run kept one.
     variables = state.get("ema")
     if not variables:
         variables = {key: state.get(key) or {} for key in ("params", "batch_stats")}
@@ -96,6 +97,7 @@ def start_from(path: Path, config: ConfigDict, state: State, *, mesh: Mesh) -> S
     Raises UserError, ConvertError where they do not fit the network.
     """
     weights = read(path)
+    # On the host: arrays are compared and replaced one by one.
     target = jax.device_get({"params": state.params, "batch_stats": state.batch_stats})
     fit = fitted(path, weights, target, config=config)
     log.info("starts from %s: %s, %d arrays", path, weights, fit.taken)
@@ -104,7 +106,9 @@ def start_from(path: Path, config: ConfigDict, state: State, *, mesh: Mesh) -> S
     if fit.replaced:
         num_classes = target["params"]["head"]["logits"]["bias"].shape[0]
         log.info(
-            "its head of %d classes is replaced by a new one of %d", weights.num_classes, num_classes
+            "its head of %d classes is replaced by a new one of %d",
+            weights.num_classes,
+            num_classes,
         )
     return with_variables(state, fit.variables, mesh)
 
@@ -126,6 +130,7 @@ def fitted(
     try:
         return transfer.transfer(weights.variables, target, how=config.inflate)
     except ConvertError as error:
+        # The first line says that it does not fit; the rest are the faults, of which two are shown.
         faults = [line.strip() for line in str(error).splitlines()[1:]]
         shown = "; ".join(faults[:SHOWN_FAULTS])
         if len(faults) > SHOWN_FAULTS:

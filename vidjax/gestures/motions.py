@@ -63,26 +63,32 @@ def _away(take, rng, *, hand):
 
 
 def swipe_left(take, rng):
+    """An open hand goes to the left."""
     return _left(take, rng, hand=_open(rng), distance=(32, 40))
 
 
 def swipe_down(take, rng):
+    """An open hand goes down."""
     return _down(take, rng, hand=_open(rng), distance=(28, 35))
 
 
 def push(take, rng):
+    """An open palm goes towards the viewer."""
     return _away(take, rng, hand=_open(rng) | {"yaw": 0.0})
 
 
 def slide_left(take, rng):
+    """Two fingers go to the left."""
     return _left(take, rng, hand=_two(rng), distance=(27, 35))
 
 
 def slide_down(take, rng):
+    """Two fingers go down."""
     return _down(take, rng, hand=_two(rng), distance=(24, 31))
 
 
 def push_two(take, rng):
+    """Two fingers go towards the viewer."""
     return _away(take, rng, hand=_two(rng))
 
 
@@ -119,6 +125,7 @@ def roll_forward(take, rng):
 
 
 def turn_clockwise(take, rng):
+    """An open hand turns in the picture, most of the way about the wrist."""
     half = rng.uniform(62, 80)
     angle = half * (2 * take.phase - 1) + rng.uniform(-8, 8)
     hand = _open(rng)
@@ -211,6 +218,7 @@ def _thumb(take, rng, *, x, y, here, slope, side):
 
 
 def shake(take, rng):
+    """An open hand goes to and fro."""
     swing = np.sin(2 * np.pi * (rng.uniform(2.2, 3.6) * take.pace + rng.uniform()))
     hand = _open(rng)
     return [

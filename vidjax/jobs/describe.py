@@ -1,9 +1,9 @@
 """describe: what a config asks for, without doing it: keys, shapes and costs, length of the run.
 
 No data is read beyond lists; nothing is drawn or written, and nothing is compiled unless `--memory`
-asks what a training step takes. What `train` would refuse in a config is refused here, too, except a
-batch that the devices do not divide. With `--all` it is about no config: it prints the table of all
-networks beside what is published of them, in Markdown.
+asks what a training step takes. What `train` would refuse in a config is refused here, too, except
+a batch that the devices do not divide. With `--all` it is about no config: it prints the table of
+all networks beside what is published of them, in Markdown.
 """
 
 import math
@@ -57,6 +57,7 @@ def run(request: Request) -> None:
         print(catalogue.page(progress=_print_to_stderr), end="")
         return
     config = needs_config(request)
+    # The network can be described without the data: only the head depends on its classes.
     experiment = experiments.build(config, assumed_classes=ASSUMED_CLASSES)
     num_train = num_clips(experiment.source, "train")
     memory = [HOW_TO_MEMORY]
@@ -107,6 +108,7 @@ def config_lines(config: ConfigDict, base: dict[str, Any]) -> list[str]:
     if base:
         legend = "* differs from configs/base.py, whose value is at the right"
     lines = [f"config ({legend})"]
+    # Sorted, because a ConfigDict has no order of its own.
     for key in sorted(values):
         default = repr(base[key]) if key in base else "added"
         differs = bool(base) and values[key] != default
@@ -127,6 +129,7 @@ def network_lines(experiment: Experiment) -> list[str]:
     def init():
         return module.init(jax.random.key(0), jnp.zeros(shape), train=False)
 
+    # Shapes alone: a large network is described as fast as a small one.
     variables = jax.eval_shape(init)
     rows = counts.endpoints(module, variables, video)
     total = counts.num_parameters(variables)
@@ -163,7 +166,7 @@ def _table(rows: list[counts.Endpoint]) -> list[str]:
     cost_so_far = accumulate(row.multiply_adds for row in rows)
     for row, parameters, cost in zip(rows, parameters_so_far, cost_so_far, strict=True):
         # an endpoint of two pathways has two of each, told as "a+b"
-        words = [receptive_field.in_words(*axes) for axes in row.reaches]
+        words = [receptive_field.in_words(*axes) for axes in row.receptive_fields]
         stride, frames, pixels = map("+".join, zip(*words, strict=True))
         shapes = "+".join(map(_shape, row.shapes))
         cells.append(
@@ -191,6 +194,7 @@ def _table(rows: list[counts.Endpoint]) -> list[str]:
 
 def memory_lines(experiment: Experiment) -> list[str]:
     """What a training step of the config's batch takes on one device, by the compiled program."""
+    # One device: what several take is this divided among them, apart from the state.
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("data",))
     programs = Programs(experiment, mesh)
     tx = experiment.optimiser(experiment.schedule(num_steps=1))

@@ -38,6 +38,7 @@ def run(request: Request) -> None:
             "--workdir names the folder of a training run."
         )
     experiment = experiments.build(config)
+    # The lock, because the evaluation is written into the folder of a run that may be under way.
     with workdir.opened(request.workdir):
         use_compilation_cache(config)
         mesh = devices.make_mesh()
@@ -45,6 +46,7 @@ def run(request: Request) -> None:
         log.info("%s", experiment.source.about)
         records = load_split(experiment, split, request.workdir)
         require_labels(records, split)
+        # Without training clips it only compares the classes, whose order the weights depend on.
         settle_data(request.workdir, experiment.task.classes)
 
         programs = Programs(experiment, mesh)

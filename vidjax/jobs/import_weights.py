@@ -73,17 +73,20 @@ def run(request: Request) -> None:
 def keep(request: Request, path: Path, source: weights.Weights) -> None:
     """Writes the work folder: a checkpoint of step 0 with these weights."""
     config = request.config
+    # The file decides about variant and width, unless a flag said otherwise.
     weights.adopt(config, source, request.overridden)
     experiments.check(config)
     # The file has no names of classes; a run that starts from the folder has its own.
     classes = tuple(f"class {index}" for index in range(source.num_classes))
     experiment = assemble(config, source=None, classes=classes, mirror=None)
     with workdir.opened(request.workdir):
+        # Step 0 would be passed over in favour of any step that is there, silently.
         if Checkpoints(request.workdir).steps():
             raise UserError(
                 f"There are checkpoints in {request.workdir}; name another --workdir, or remove it."
             )
         programs = Programs(experiment, devices.make_mesh())
+        # A whole state, optimiser included, so that the folder is like that of a run.
         state = programs.init_state(experiment.optimiser(experiment.schedule(num_steps=1)))
         target = {"params": state.params, "batch_stats": state.batch_stats}
         fit = weights.fitted(path, source, target, config=config)

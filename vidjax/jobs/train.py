@@ -46,6 +46,7 @@ def run(request: Request) -> None:
     """
     progress.show_messages()
     config = needs_config(request)
+    # Everything that can be refused is refused here, before a folder is made or a device used.
     experiment = experiments.build(config)
     # The lock comes before the devices: a second process would first take their memory, and fail
     # for that.
@@ -59,6 +60,7 @@ def run(request: Request) -> None:
         for split in ("train", "validation"):
             splits[split] = load_split(experiment, split, request.workdir)
         require_labels(splits["train"], "train")
+        # Labels are indices from here on: other classes than those of an earlier start are refused.
         settle_data(request.workdir, experiment.task.classes, splits["train"])
         training = Training(request, experiment, Programs(experiment, mesh), splits, stop)
         training.run()
@@ -104,7 +106,9 @@ class Training:
         self.checkpoints = Checkpoints(folder, contract=contract, clean=True)
 
         state, window, start = self.first_state(tx)
+        # After the restore: it may have dropped later steps, which may have been the best.
         self.best = self.checkpoints.best()
+        # These take back what was written after `start`, so that its lines are not there twice.
         self.metrics = progress.Metrics(folder, start)
         self.clips_log = progress.ClipsLog(folder, start)
         self.line = self.new_line(start)
@@ -113,6 +117,7 @@ class Training:
         self.is_finite = make_is_finite()
         try:
             if start:
+                # A signal may have come between the last step and its evaluation.
                 self.evaluate_if_owed(start, state)
             if start < self.lengths.num_steps:
                 self.write_environment(state)
@@ -132,6 +137,7 @@ class Training:
         restored = self.checkpoints.restore(self.programs.checkpoint_shapes(tx))
         if restored is not None:
             start, tree = restored
+            # Later steps are damaged ones, or they would have been restored; they are made again.
             self.checkpoints.drop_after(start)
             if start < self.lengths.num_steps:
                 log.info("%s goes on at step %d of %d", folder, start, self.lengths.num_steps)
@@ -172,11 +178,13 @@ class Training:
         batches = self.batches(start)
         for number in range(start + 1, self.lengths.num_steps + 1):
             batch = self.clock.waiting(batches)
+            # The ids stay on the host, so their hash is made before the batch leaves it.
             digest = self.clips_hash(number - 1, batch["id"])
             batch = self.programs.device_batch(batch)
             if number == start + 1:
                 step = self.compiled(step, state, window, batch)
             self.clips_log.write(number, digest)
+            # The call returns at once; the device works while the next batch is prepared.
             before = window
             state, window = step(state, window, batch)
             self.clock.count(self.experiment.config.batch_size)
@@ -195,6 +203,7 @@ class Training:
             is_best = score is not None and (self.best is None or score > self.best[1])
             if is_best:
                 self.best = number, score
+            # A signal is a reason to save as well: what was done is not lost.
             if is_best or self.stop or self.is_due(number, self.lengths.checkpoint_steps):
                 self.save(number, {"state": state, "window": window}, score=score)
             self.leave_if_stopped(number)
@@ -220,9 +229,11 @@ class Training:
 
     def save(self, number: int, tree: dict[str, Any], *, score: float | None) -> None:
         """Starts to write a checkpoint; what the logs say up to here is on disk first."""
+        # A bad parameter can come from a finite gradient (a rate too high), so both are looked at.
         self.check_finite(tree["window"], number)
         if not self.is_finite(tree["state"]):
             raise NonFiniteLoss(f"A parameter is not finite after step {number}. {ADVICE}")
+        # In this order: a checkpoint must not be ahead of the logs that belong to it.
         self.metrics.flush()
         self.clips_log.flush()
         self.checkpoints.save(number, tree, score=score)
@@ -230,6 +241,7 @@ class Training:
     def leave_if_stopped(self, number: int) -> None:
         """Raises Preempted, once the checkpoint of step `number` counts."""
         if self.stop:
+            # The save goes on in a thread; an exit now would leave it half-written.
             self.checkpoints.wait()
             raise Preempted(
                 f"stopped by {self.stop.name}, saved at step {number}; "
@@ -255,6 +267,7 @@ class Training:
         """What `clips.log` says of a step: the clips of its batch, over all processes."""
         config = self.experiment.config
         if jax.process_count() > 1:
+            # This process has seen only its own rows of the batch.
             num_clips = len(self.splits["train"])
             ids = pipeline.train_clips(
                 step, num_clips, seed=config.seed, batch_size=config.batch_size

@@ -1,8 +1,9 @@
-"""Batch normalisation with the field's settings, its statistics in float32 whatever the network computes in.
+"""Batch normalisation with statistics in float32, whatever type the network computes in.
 
-Ioffe and Szegedy, Batch Normalization, ICML 2015. Under jit with the batch sharded, the statistics are those of the
-whole batch on all devices: no axis name is needed. The gradient is written out: what automatic differentiation makes of
-mean and variance goes over the array about twice as often.
+Ioffe and Szegedy, Batch Normalization, ICML 2015. Under jit, a batch that is sharded over devices
+is normalised by the statistics of the whole batch, so no axis name is needed. The gradient is
+written by hand, because automatic differentiation of mean and variance reads the activations about
+twice as often.
 """
 
 import functools
@@ -17,33 +18,49 @@ from jax import lax
 def normalise(
     x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """(y [..., C] of x's type, mean [C], biased variance [C], float32) over all axes but the last.
+    """Normalises [..., C] over all axes but the last, then scales and shifts each channel.
 
-    Differentiable in x, scale and bias, in reverse; mean and variance count as constants.
+    Supports reverse-mode differentiation in x, scale and bias. The mean and the variance that it
+    returns pass no gradient back.
+
+    Args:
+      x: activations [..., C].
+      scale: gamma [C], float32.
+      bias: beta [C], float32.
+      epsilon: what is added to the variance.
+
+    Returns:
+      y [..., C] of x's type, the mean [C] and the biased variance [C], both float32.
     """
     return _forward(x, scale, bias, epsilon)[0]
 
 
 def _forward(x, scale, bias, epsilon):
-    wide, axes = x.astype(jnp.float32), tuple(range(x.ndim - 1))
-    mean = wide.mean(axes)
-    variance = jnp.maximum((wide * wide).mean(axes) - mean * mean, 0)
+    x32 = x.astype(jnp.float32)
+    axes = tuple(range(x.ndim - 1))
+    mean = x32.mean(axes)
+    # Rounding can take the difference of two close numbers below zero.
+    variance = jnp.maximum((x32 * x32).mean(axes) - mean * mean, 0)
     inverse = lax.rsqrt(variance + epsilon)
-    # One factor and one summand a channel, here and for dx: what is centred would be kept at full size.
+    # y is one multiply-add with values of size [C]. Centring x first would make an array of full
+    # size, which the compiler then keeps for the backward pass.
     factor = inverse * scale
-    y = wide * factor + (bias - mean * factor)
+    y = x32 * factor + (bias - mean * factor)
     return (y.astype(x.dtype), mean, variance), (x, scale, mean, inverse)
 
 
-def _backward(epsilon, saved, cotangents):
-    x, scale, mean, inverse = saved
-    wide, dy = x.astype(jnp.float32), cotangents[0].astype(jnp.float32)
-    axes, count = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
+def _backward(epsilon, residuals, cotangents):
+    x, scale, mean, inverse = residuals
+    x32, dy = x.astype(jnp.float32), cotangents[0].astype(jnp.float32)
+    axes = tuple(range(x.ndim - 1))
+    count = x.size // x.shape[-1]
     dbias = dy.sum(axes)
-    dscale = (dy * (wide - mean)).sum(axes) * inverse
+    dscale = (dy * (x32 - mean)).sum(axes) * inverse
+    # dx = factor * (dy - dbias / count - normalised x * dscale / count), arranged as in _forward:
+    # dy and x are each multiplied by a vector [C], and a third vector is subtracted.
     factor = inverse * scale
     slope = -factor * inverse * dscale / count
-    dx = dy * factor + wide * slope - (factor * dbias / count + slope * mean)
+    dx = dy * factor + x32 * slope - (factor * dbias / count + slope * mean)
     return dx.astype(x.dtype), dscale, dbias
 
 
@@ -51,13 +68,26 @@ normalise.defvjp(_forward, _backward)
 
 
 class BatchNorm(nn.Module):
-    """[..., C] -> [..., C]; running statistics move by a tenth a step, as in PyTorch's `momentum=0.1`."""
+    """Batch normalisation over all axes but the channels: [..., C] -> [..., C].
+
+    Training normalises by the statistics of the batch and moves the running ones, which are what
+    inference normalises by.
+
+    Args:
+      epsilon: what is added to the variance.
+      momentum: how much of a running statistic stays at each step. 0.9 is PyTorch's momentum=0.1.
+      dtype: type of the output; statistics and parameters are float32.
+      frozen: normalise by the running statistics in training as well, with no gradient into the
+        scale and the bias.
+      zero_scale: start the scale at zero, so that the block that ends in this norm starts as its
+        shortcut.
+    """
 
     epsilon: float = 1e-5
     momentum: float = 0.9
     dtype: str = "float32"
-    frozen: bool = False  # running statistics in training, too, and no gradient into the variables
-    zero_scale: bool = False  # starts the scale at zero
+    frozen: bool = False
+    zero_scale: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -65,17 +95,18 @@ class BatchNorm(nn.Module):
         scale_init = nn.initializers.zeros if self.zero_scale else nn.initializers.ones
         scale = self.param("scale", scale_init, shape)
         bias = self.param("bias", nn.initializers.zeros_init(), shape)
-        mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
-        variance = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
+        running_var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
         if self.frozen or not train:
-            centre, spread = mean.value, variance.value
+            mean, variance = running_mean.value, running_var.value
             if self.frozen:
-                frozen = (scale, bias, centre, spread)
-                scale, bias, centre, spread = lax.stop_gradient(frozen)
-            factor = lax.rsqrt(spread + self.epsilon) * scale
-            return ((x.astype(jnp.float32) - centre) * factor + bias).astype(self.dtype)
-        y, now, spread = normalise(x.astype(self.dtype), scale, bias, self.epsilon)
+                frozen = (scale, bias, mean, variance)
+                scale, bias, mean, variance = lax.stop_gradient(frozen)
+            factor = lax.rsqrt(variance + self.epsilon) * scale
+            y = (x.astype(jnp.float32) - mean) * factor + bias
+            return y.astype(self.dtype)
+        y, mean, variance = normalise(x.astype(self.dtype), scale, bias, self.epsilon)
         if not self.is_initializing():
-            mean.value = self.momentum * mean.value + (1 - self.momentum) * now
-            variance.value = self.momentum * variance.value + (1 - self.momentum) * spread
+            running_mean.value = self.momentum * running_mean.value + (1 - self.momentum) * mean
+            running_var.value = self.momentum * running_var.value + (1 - self.momentum) * variance
         return y

@@ -1,22 +1,43 @@
-"""Pooling over clips, [N, T, H, W, C] in and out; padding never counts as a value."""
+"""Max and average pooling over clips, [N, T, H, W, C] in and out; padding never counts as a value.
+
+On a CPU, max pooling has a lowering and a gradient of its own, since XLA's go value by value. The
+forward pass notes which tap of the window each maximum came from, in a byte each, and the gradient
+reads nothing else. On a GPU or TPU both are XLA's.
+"""
 
 import functools
 import itertools
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from vidjax.ops import phases
-from vidjax.ops.conv import forms
-from vidjax.ops.conv.forms import Spec
+from vidjax.ops.conv.phases import interleave
+from vidjax.ops.conv.spec import Pairs, Size, Spec
+from vidjax.ops.conv.windows import axis_windows, concatenate, pad, taps, windows
 from vidjax.ops.padding import Padding, pairs
 
-MANY = 64  # positions of a window, 256 at most: the gradient of a larger one is the compiler's
-FEW = 4  # positions: for no more than these, finding the largest again is cheaper than keeping where it was
+# Above this many taps in a window, the gradient is XLA's: ours makes a pass over the clip for each
+# tap. A tap's number has to fit a byte, so this can be 256 at most.
+MAX_TAPS = 64
+# Up to this many taps, comparing again in the backward pass is faster than keeping the numbers.
+RECOMPUTED_MAX_TAPS = 4
+
+
+class _Window(NamedTuple):
+    """A pooling window and how it moves, in time, height and width."""
+
+    size: Size
+    stride: Size
+    padding: Pairs
+
+    @property
+    def num_taps(self) -> int:
+        return math.prod(self.size)
 
 
 def max_pool(
@@ -25,104 +46,135 @@ def max_pool(
     stride: Sequence[int] | None = None,
     padding: Padding = (0, 0, 0),
 ) -> jax.Array:
-    """The largest value under a window [kt, kh, kw], which moves by `stride` (its own size by default).
+    """Takes the maximum under a moving window.
 
-    A window larger than what there is, padding included, shrinks to it.
+    Args:
+      x: clips [N, T, H, W, C].
+      window: sizes (kt, kh, kw). A window larger than the padded clip shrinks to it.
+      stride: steps of the window; by default its size as given, so that windows do not overlap.
+      padding: as in `vidjax.ops.conv.conv`; padding is never the maximum.
+
+    Returns:
+      [N, T', H', W', C].
     """
     stride = tuple(stride or window)
     pads = pairs(padding, x.shape[1:4], window, stride)
-    window = tuple(
-        min(k, size + sum(pad)) for k, size, pad in zip(window, x.shape[1:4], pads, strict=True)
-    )
-    return _max_pool(x, window, stride, tuple(pads))
+    shrunk = []
+    for length, size, pad_pair in zip(window, x.shape[1:4], pads, strict=True):
+        shrunk.append(min(length, size + sum(pad_pair)))
+    return _max_pool(x, _Window(tuple(shrunk), stride, pads))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
-def _max_pool(x, window, stride, pads):
-    def own(x):
-        """Axis by axis, the largest of as many slices as the window is long: the compiler's goes value by value."""
-        x = forms.pad(x, pads, -jnp.inf)
-        for axis, length in enumerate(window):
-            x = functools.reduce(jnp.maximum, forms.slices(x, length, Spec(stride), axis=axis))
-        return x
-
-    return lax.platform_dependent(
-        x, cpu=own, default=lambda x: nn.max_pool(x, window, stride, pads)
-    )
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _max_pool(x, window):
+    on_cpu = functools.partial(_max_by_axis, window=window)
+    by_xla = functools.partial(_max_by_xla, window=window)
+    return lax.platform_dependent(x, cpu=on_cpu, default=by_xla)
 
 
-def _forward(x, window, stride, pads):
-    if math.prod(window) > MANY:
-        return _max_pool(x, window, stride, pads), (x, None)
-
-    def compilers(x):
-        y = nn.max_pool(x, window, stride, pads)
-        return y, jnp.zeros(y.shape, jnp.uint8)  # which nothing reads
-
-    own = functools.partial(_with_first, window=window, stride=stride, pads=pads)
-    y, first = lax.platform_dependent(x, cpu=own, default=compilers)
-    return y, (x, first)
+def _max_by_xla(x, window):
+    return nn.max_pool(x, window.size, window.stride, window.padding)
 
 
-def _backward(window, stride, pads, saved, dy):
-    def compilers(x, first, dy):
-        return jax.vjp(lambda x: nn.max_pool(x, window, stride, pads), x)[1](dy)[0]
-
-    x, first = saved
-    if first is None:
-        return (compilers(x, first, dy),)
-    own = functools.partial(_to_the_first, window=window, stride=stride, pads=pads)
-    return (lax.platform_dependent(x, first, dy, cpu=own, default=compilers),)
+def _max_by_axis(x, window):
+    """Along one axis after the other, the maximum of as many slices as the window is long."""
+    x = pad(x, window.padding, -jnp.inf)
+    for axis, length in enumerate(window.size):
+        slices = axis_windows(x, length, Spec(window.stride), axis=axis)
+        x = functools.reduce(jnp.maximum, slices)
+    return x
 
 
-def _with_first(x, window, stride, pads):
-    """The largest values, and the number of the tap that each came from: the first of equal ones.
+def _forward(x, window):
+    if window.num_taps > MAX_TAPS:
+        return _max_pool(x, window), (x, None)
 
-    Windows of more than FEW positions run in a loop over two halves of the channels. It is there only so that the
-    compiler keeps the numbers, instead of finding them anew in all that reads them. What is not a number passes
-    through, without a tap of its own.
-    """
+    def by_xla(x):
+        y = _max_by_xla(x, window)
+        return y, jnp.zeros(y.shape, jnp.uint8)  # its gradient does not read these
 
-    def find(clips):
-        windows = forms.windows(forms.pad(clips, pads, -jnp.inf), window, Spec(stride))
-        y = next(windows)
-        first = jnp.zeros(y.shape, jnp.uint8)
-        for number, seen in enumerate(windows, start=1):
-            first = jnp.where(seen > y, jnp.uint8(number), first)
-            y = jnp.maximum(y, seen)
-        return y, first
-
-    half, odd = divmod(x.shape[4], 2)
-    if odd or math.prod(window) <= FEW:
-        return find(x)
-    halves = lax.map(
-        lambda start: find(lax.dynamic_slice_in_dim(x, start, half, axis=4)), jnp.array([0, half])
-    )
-    return tuple(forms.beside([array[0], array[1]]) for array in halves)
+    on_cpu = functools.partial(_max_and_argmax, window=window)
+    y, argmax = lax.platform_dependent(x, cpu=on_cpu, default=by_xla)
+    return y, (x, argmax)
 
 
-def _to_the_first(x, first, dy, window, stride, pads):
-    """dL/dx, to the taps that `first` names: phase by phase, where the compiler's scatter goes value by value."""
-    padded = [size + lo + hi for size, (lo, hi) in zip(x.shape[1:4], pads, strict=True)]
-    counts = [-(-size // step) for size, step in zip(padded, stride, strict=True)]
-    none, clips = jnp.zeros((), dy.dtype), []
-    for phase in itertools.product(*map(range, stride)):
-        clip = jnp.zeros((x.shape[0], *counts, x.shape[4]), dy.dtype)
-        for number, tap in enumerate(forms.taps(window)):
-            if all(k % s == p for k, s, p in zip(tap, stride, phase, strict=True)):
-                befores = [k // s for k, s in zip(tap, stride, strict=True)]
-                around = [
-                    (lo, c - o - lo, 0)
-                    for lo, c, o in zip(befores, counts, dy.shape[1:4], strict=True)
-                ]
-                clip = clip + lax.pad(
-                    jnp.where(first == number, dy, none), none, [(0, 0, 0), *around, (0, 0, 0)]
-                )
-        clips.append(clip)
-    return phases.interleave(clips, stride, [lo for lo, _ in pads], x.shape[1:4])
+def _backward(window, residuals, dy):
+    def by_xla(x, argmax, dy):
+        _, vjp = jax.vjp(functools.partial(_max_by_xla, window=window), x)
+        return vjp(dy)[0]
+
+    x, argmax = residuals
+    if argmax is None:
+        return (by_xla(x, argmax, dy),)
+    on_cpu = functools.partial(_gradient_to_argmax, window=window)
+    return (lax.platform_dependent(x, argmax, dy, cpu=on_cpu, default=by_xla),)
 
 
 _max_pool.defvjp(_forward, _backward)
+
+
+def _max_and_argmax(x, window):
+    """The maxima, and the number of the tap that each came from, uint8: the first of equal ones.
+
+    NaN passes through to the maximum, but no comparison with it holds, so its tap is not noted.
+    """
+
+    def compare_taps(clips):
+        candidates = windows(pad(clips, window.padding, -jnp.inf), window.size, Spec(window.stride))
+        largest = next(candidates)
+        argmax = jnp.zeros(largest.shape, jnp.uint8)
+        for number, candidate in enumerate(candidates, start=1):
+            argmax = jnp.where(candidate > largest, jnp.uint8(number), argmax)
+            largest = jnp.maximum(largest, candidate)
+        return largest, argmax
+
+    half_channels, odd = divmod(x.shape[4], 2)
+    if odd or window.num_taps <= RECOMPUTED_MAX_TAPS:
+        return compare_taps(x)
+
+    # A loop over two halves of the channels, only so that the compiler keeps the numbers. Without a
+    # loop it computes them again in everything that reads them.
+    def compare_half(start):
+        return compare_taps(lax.dynamic_slice_in_dim(x, start, half_channels, axis=4))
+
+    maxima, argmaxima = lax.map(compare_half, jnp.array([0, half_channels]))  # [2, ..., C / 2]
+    maxima = concatenate([maxima[0], maxima[1]])
+    return maxima, concatenate([argmaxima[0], argmaxima[1]])
+
+
+def _gradient_to_argmax(x, argmax, dy, window):
+    """Passes dy to the tap that `argmax` names, phase by phase of the stride: dL/dx of x's shape.
+
+    XLA's gradient of a maximum is a scatter that goes value by value on a CPU.
+    """
+    stride = window.stride
+    phase_size = []
+    for size, (before, after), step in zip(x.shape[1:4], window.padding, stride, strict=True):
+        phase_size.append(-(-(size + before + after) // step))
+    phases = []
+    for phase in itertools.product(*map(range, stride)):
+        total = jnp.zeros((x.shape[0], *phase_size, x.shape[4]), dy.dtype)
+        for number, tap in enumerate(taps(window.size)):
+            if _phase_of_tap(tap, stride) == phase:
+                dy_of_tap = jnp.where(argmax == number, dy, jnp.zeros((), dy.dtype))
+                total = total + _at_tap(dy_of_tap, tap, stride=stride, phase_size=phase_size)
+        phases.append(total)
+    starts = [before for before, _ in window.padding]
+    return interleave(phases, stride, starts=starts, size=x.shape[1:4])
+
+
+def _phase_of_tap(tap, stride):
+    return tuple(k % step for k, step in zip(tap, stride, strict=True))
+
+
+def _at_tap(dy, tap, *, stride, phase_size):
+    """Pads dy with zeros to the size of a phase, shifted to where a tap meets the phase."""
+    config = [(0, 0, 0)]
+    for axis in range(3):
+        before = tap[axis] // stride[axis]
+        config.append((before, phase_size[axis] - dy.shape[axis + 1] - before, 0))
+    config.append((0, 0, 0))
+    return lax.pad(dy, jnp.zeros((), dy.dtype), config)
 
 
 def avg_pool(
@@ -131,9 +183,16 @@ def avg_pool(
     stride: Sequence[int] | None = None,
     padding: Padding = (0, 0, 0),
 ) -> jax.Array:
-    """The mean under a window [kt, kh, kw] of the values that are there: padding is left out of sum and count.
+    """Takes the mean under a moving window; padding is left out of both sum and count.
 
-    A window larger than what there is shrinks to it.
+    Args:
+      x: clips [N, T, H, W, C].
+      window: sizes (kt, kh, kw). A window larger than the clip shrinks to it.
+      stride: steps of the window; by default its size, after it has shrunk.
+      padding: as in `vidjax.ops.conv.conv`.
+
+    Returns:
+      [N, T', H', W', C].
     """
     window = tuple(min(k, size) for k, size in zip(window, x.shape[1:4], strict=True))
     stride = tuple(stride or window)
@@ -142,5 +201,5 @@ def avg_pool(
 
 
 def global_avg_pool(x: jax.Array) -> jax.Array:
-    """[N, T, H, W, C] -> [N, 1, 1, 1, C], summed in float32."""
+    """Takes the mean over time and space, in float32: [N, T, H, W, C] -> [N, 1, 1, 1, C]."""
     return x.astype(jnp.float32).mean(axis=(1, 2, 3), keepdims=True).astype(x.dtype)

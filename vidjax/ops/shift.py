@@ -1,7 +1,8 @@
-"""The temporal shift: some channels take the values of the frame after, some those of the frame before.
+"""The temporal shift of TSM: some channels come from the next frame, some from the previous one.
 
-Lin et al., TSM: Temporal Shift Module for Efficient Video Understanding, ICCV 2019, section 3. It costs no arithmetic;
-a 2D network with it sees as much of its clip as one with kernels over time. Beyond the clip's ends there are zeros.
+Lin et al., TSM: Temporal Shift Module for Efficient Video Understanding, ICCV 2019, section 3. The
+shift does no arithmetic, and gives a 2D network a temporal receptive field. Frames before the first
+and after the last are zeros.
 """
 
 import flax.linen as nn
@@ -14,41 +15,48 @@ DIRECTIONS = ("bidirectional", "one-directional")
 def temporal_shift(
     x: jax.Array, *, fraction: float = 0.125, direction: str = "bidirectional"
 ) -> jax.Array:
-    """[N, T, H, W, C] -> the same shape; `fraction` of the channels, rounded down, move each way.
+    """Shifts some channels of [N, T, H, W, C] by one frame; the shape stays.
 
-    "bidirectional": the first ones come from the frame after, as many behind them from the frame before.
-    "one-directional": the first ones come from the frame before and nothing from the future, so that a stream can be
-    classified frame by frame. Raises ValueError for another direction, and a fraction of more channels than there are.
+    Args:
+      x: a clip [N, T, H, W, C].
+      fraction: share of the channels that moves in each direction, rounded down to whole channels.
+      direction: "bidirectional" takes the first channels from the next frame and as many after them
+        from the previous one. "one-directional" takes the first channels from the previous frame
+        and none from the next, so that a stream can be classified frame by frame.
+
+    Raises:
+      ValueError: the direction has another name, or the fraction asks for more than all channels.
     """
     if direction not in DIRECTIONS:
         raise ValueError(f"direction is {direction!r}; there are {', '.join(DIRECTIONS)}")
-    both = direction == "bidirectional"
-    if not 0 <= fraction <= (0.5 if both else 1):
+    bidirectional = direction == "bidirectional"
+    limit, limit_text = (0.5, "1/2") if bidirectional else (1, "1")
+    if not 0 <= fraction <= limit:
         raise ValueError(
-            f"fraction is {fraction}; a {direction} shift moves 0 to {'1/2' if both else '1'} each way"
+            f"fraction is {fraction}; a {direction} shift moves 0 to {limit_text} each way"
         )
     count = int(fraction * x.shape[-1])
-    if both:
-        moved = (
-            _from_after(x[..., :count]),
-            _from_before(x[..., count : 2 * count]),
+    if bidirectional:
+        parts = (
+            _from_next_frame(x[..., :count]),
+            _from_previous_frame(x[..., count : 2 * count]),
             x[..., 2 * count :],
         )
     else:
-        moved = (_from_before(x[..., :count]), x[..., count:])
-    return jnp.concatenate(moved, axis=-1)
+        parts = (_from_previous_frame(x[..., :count]), x[..., count:])
+    return jnp.concatenate(parts, axis=-1)
 
 
-def _from_after(x):
+def _from_next_frame(x):
     return jnp.pad(x[:, 1:], ((0, 0), (0, 1), (0, 0), (0, 0), (0, 0)))
 
 
-def _from_before(x):
+def _from_previous_frame(x):
     return jnp.pad(x[:, :-1], ((0, 0), (1, 0), (0, 0), (0, 0), (0, 0)))
 
 
 class TemporalShift(nn.Module):
-    """`temporal_shift` with its settings as fields: [N, T, H, W, C] -> the same shape, no parameters."""
+    """`temporal_shift` as a module without parameters: [N, T, H, W, C] -> the same shape."""
 
     fraction: float = 0.125
     direction: str = "bidirectional"

@@ -73,7 +73,7 @@ class Checkpoints:
             raise StorageError(f"{path} cannot be read: {error}.") from error
 
     def save(self, step: int, tree: Any, *, score: float | None = None) -> None:
-        """Starts to write `tree` (arrays on any devices). The step counts once it has a manifest."""
+        """Starts to write `tree`, arrays on any devices. The step counts once it has a manifest."""
         self.wait()
         path = self._path(step)
         try:

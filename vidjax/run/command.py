@@ -76,6 +76,7 @@ class Words:
 def read(argv: Sequence[str], jobs: Sequence[str]) -> Words:
     """Reads the job, the config and its overrides, which takes milliseconds. Raises UserError."""
     rest, overrides = split_overrides(argv)
+    # Words that it does not know may be flags of the job, which `complete` checks.
     options, other_words = _parser(jobs, add_help=False).parse_known_args(rest)
     if options.job not in jobs:
         raise UserError(no_such("job", options.job, jobs))
@@ -114,6 +115,7 @@ def complete(words: Words, job: ModuleType, jobs: Sequence[str]) -> Request:
     workdir = Path(words.workdir) if words.workdir else _default_workdir(words, job, flags)
     config, open_flags = words.config, words.open_flags
     saved = workdir / "config.json"
+    # To look at a run, its folder counts and not what the file says today.
     if getattr(job, "READS_RUN", False) and saved.exists():
         config, open_flags = override(read_config(saved), words.overrides)
     return Request(
@@ -176,6 +178,7 @@ def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[str]]:
         if not word.startswith(PREFIX):
             rest.append(word)
             continue
+        # argparse would take the value for a word of its own.
         value_follows = words and not words[0].startswith("--")
         if "=" not in word and value_follows:
             word = f"{word}={words.pop(0)}"

@@ -135,6 +135,7 @@ def _set(config: ConfigDict, words: Sequence[str], before: dict[str, Any]) -> No
         config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=arguments)
         values(arguments)
     except (flags.Error, ValueError, TypeError) as error:
+        # "flag --config.KEY=VALUE: reason" is the only message that names the key.
         refused = re.match(rf"flag {PREFIX}([\w.]+)=(.*?): ", str(error))
         if refused:
             key, value = refused[1], refused[2]

@@ -70,6 +70,7 @@ def sharded(mesh: Mesh) -> NamedSharding:
 
 def check_batch(batch_size: int, mesh: Mesh) -> None:
     """Raises UserError for a batch that cannot be cut into equal parts."""
+    # XLA cuts the first axis into equal parts only.
     count = mesh.devices.size
     if batch_size % count:
         nearest = max(count, round(batch_size / count) * count)

@@ -35,6 +35,7 @@ def show_messages() -> None:
         start = CLEAR_LINE if sys.stderr.isatty() else ""
         handler.setFormatter(logging.Formatter(f"{start}%(message)s"))
         log.addHandler(handler)
+    # The root logger may have handlers of other packages, which would say everything twice.
     log.propagate = False
 
 
@@ -61,6 +62,7 @@ class Metrics:
 
     def evaluated(self, step: int) -> bool:
         """Whether there is a line of validation metrics for this step."""
+        # The line may still be in the buffer of this process.
         self._file.flush()
         return any(row["step"] == step and "val/loss" in row for row in self._rows())
 
@@ -129,6 +131,7 @@ def keep_lines(path: Path, keep: Callable[[str], bool]) -> None:
         if not good:
             break
         kept.append(line)
+    # Whole or not at all: a kill in between must not cost the lines that were to be kept.
     files.write_text(path, "".join(kept))
 
 

@@ -106,6 +106,7 @@ def _take(lock: TextIO, path: Path) -> None:
 def settle_config(workdir: Path, config: ConfigDict) -> None:
     """Writes `config.json`; with a checkpoint there, refuses changes of what the run computes."""
     path = workdir / "config.json"
+    # Without a checkpoint nothing has been computed that another config could contradict.
     if path.exists() and any((workdir / "checkpoints").glob("*.json")):
         refuse_changes(read_config(path), config, workdir)
     write_json(path, config.to_dict())
@@ -165,6 +166,7 @@ def _commit() -> str:
     root = Path(sys.modules["vidjax"].__file__).parent.parent
 
     def git(*words):
+        # A user may have no git; the commit is then unknown, and the run goes on.
         command = ["git", "-C", root, *words]
         done = subprocess.run(command, capture_output=True, text=True, timeout=10)
         return done.stdout.strip() if done.returncode == 0 else ""

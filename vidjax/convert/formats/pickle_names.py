@@ -1,12 +1,12 @@
-"""What a pickle names, and what stands for objects of it; nothing here imports or calls what is named."""
+"""What a pickle names, and what stands for its objects; nothing that is named is imported."""
 
 import sys
 from dataclasses import dataclass
 
-from vidjax.convert.formats.shown import shown
+from vidjax.convert.formats.quoting import quoted
 from vidjax.core.errors import ConvertError
 
-# They are read as dicts, what they are called with as pairs: Python 2 wrote an OrderedDict so.
+# These are read as dicts, and what they are called with as pairs: Python 2 wrote OrderedDicts so.
 DICTS = (
     "collections.OrderedDict",
     "collections.defaultdict",
@@ -14,23 +14,22 @@ DICTS = (
     "builtins.dict",
 )
 
-# Of Python's own library, what the settings beside a state dict are made of. Anything else of it is an attack or of no
-# use, and refused for the reader's sake: safety does not rest on this list, nothing that is named is ever looked up.
-DATA = {
-    *DICTS,
-    *(
-        f"builtins.{name}"
-        for name in "bool bytearray bytes complex float frozenset int list object".split()
-    ),
-    *(f"builtins.{name}" for name in "range set slice str tuple".split()),
-    *(
-        f"pathlib.{name}"
-        for name in "Path PosixPath PurePath PurePosixPath PureWindowsPath WindowsPath".split()
-    ),
-    *(f"datetime.{name}" for name in "date datetime timedelta timezone".split()),
-    *("argparse.Namespace", "types.SimpleNamespace", "functools.partial", "collections.deque"),
-    *("copyreg._reconstructor", "_codecs.encode"),  # how old protocols write objects and bytes
-}
+# The settings beside a state dict are made of these, of Python's own library. Any other name of
+# that library is an attack or of no use, and refused with a message. Safety does not rest on this
+# list, since a name is never looked up.
+DATA = frozenset(
+    """
+    builtins.bool builtins.bytearray builtins.bytes builtins.complex builtins.float
+    builtins.frozenset builtins.int builtins.list builtins.object builtins.range builtins.set
+    builtins.slice builtins.str builtins.tuple
+    pathlib.Path pathlib.PosixPath pathlib.PurePath pathlib.PurePosixPath
+    pathlib.PureWindowsPath pathlib.WindowsPath
+    datetime.date datetime.datetime datetime.timedelta datetime.timezone
+    argparse.Namespace types.SimpleNamespace functools.partial collections.deque
+    copyreg._reconstructor _codecs.encode
+    """.split()
+).union(DICTS)
+# Old modules of Python 2 -> what Python 3 calls them.
 PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 
 
@@ -43,18 +42,24 @@ class Name:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Placeholder:
-    """Where an object would be: what made it, and nothing that it was made from."""
+    """Stands for an object: the name of what would have made it, and none of its contents."""
 
     name: str
 
 
 def named(module: str, name: str) -> Name:
-    """The global of these two, as Python 3 calls it. Raises ConvertError for one of Python's own that is no data."""
+    """The global of a module, by its name in Python 3.
+
+    Raises ConvertError for one of Python's standard library that is no data.
+    """
     module = PYTHON_2.get(module, module)
-    full = f"{module}.{name}"
-    if module.partition(".")[0] in sys.stdlib_module_names and full not in DATA:
+    full_name = f"{module}.{name}"
+    # Only names of the standard library are refused. Those of other libraries, and the classes of
+    # a training script, are common beside a state dict, and become placeholders.
+    is_standard = module.partition(".")[0] in sys.stdlib_module_names
+    if is_standard and full_name not in DATA:
         raise ConvertError(
-            f"its pickle names {shown(full)}, which no weights need: nothing was run.\n"
+            f"its pickle names {quoted(full_name)}, which no weights need: nothing was run.\n"
             "If you trust where it comes from, save the state dict alone in PyTorch."
         )
-    return Name(full)
+    return Name(full_name)

@@ -1,6 +1,6 @@
-"""TensorFlow checkpoints -> NumPy arrays by name: `<prefix>.index` and the `<prefix>.data-...` files beside it.
+"""TensorFlow checkpoints: `<prefix>.index` and the `<prefix>.data-...` files beside it.
 
-The one file of this room that needs TensorFlow, which is imported when something is read.
+This is the only reader that needs TensorFlow, which is imported when a checkpoint is read.
 """
 
 import math
@@ -13,10 +13,13 @@ from vidjax.core.errors import ConvertError
 
 
 def read(prefix: str | os.PathLike) -> dict[str, np.ndarray]:
-    """The variables of a network: what counts steps is left out, and what an optimiser kept.
+    """The variables of a network by name, without step counters and the state of an optimiser.
 
-    Those are single numbers, or named below another variable (`x/w/Momentum`). Raises ConvertError for what is no
-    checkpoint, or is damaged, or where TensorFlow is not installed.
+    Counters are single numbers. An optimiser's variables are named below that of the network
+    (`x/w/Momentum`).
+
+    Raises ConvertError for what is no checkpoint, for a damaged one, and where TensorFlow is not
+    installed.
     """
     try:
         import tensorflow as tf
@@ -26,24 +29,41 @@ def read(prefix: str | os.PathLike) -> dict[str, np.ndarray]:
         ) from error
     try:
         reader = tf.train.load_checkpoint(os.fspath(prefix))
-        types, shapes = reader.get_variable_to_dtype_map(), reader.get_variable_to_shape_map()
-        arrays = [name for name in sorted(shapes) if types[name].is_floating and shapes[name]]
-        names = [name for name in arrays if name.rpartition("/")[0] not in shapes]
-        claimed, there = (
-            sum(math.prod(shapes[name]) * types[name].size for name in names),
-            _num_bytes(Path(prefix)),
-        )
-        if claimed > there:  # before memory is set aside for them
-            raise ValueError(f"its variables have {claimed:,} bytes, the files beside it {there:,}")
+        types = reader.get_variable_to_dtype_map()
+        shapes = reader.get_variable_to_shape_map()
+        names = _names(types, shapes)
+        claimed = 0
+        for name in names:
+            claimed += math.prod(shapes[name]) * types[name].size
+        # Before reading, which sets memory aside for all that is claimed.
+        available = _num_data_bytes(Path(prefix))
+        if claimed > available:
+            raise ValueError(
+                f"its variables have {claimed:,} bytes, the files beside it {available:,}"
+            )
         return {name: reader.get_tensor(name) for name in names}
     except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as error:
-        said = str(error).splitlines()[0]
-        raise ConvertError(f"{prefix} cannot be read as a TensorFlow checkpoint: {said}") from error
+        reason = str(error).splitlines()[0]
+        raise ConvertError(
+            f"{prefix} cannot be read as a TensorFlow checkpoint: {reason}"
+        ) from error
 
 
-def _num_bytes(prefix: Path) -> int:
+def _names(types: dict, shapes: dict) -> list[str]:
+    """The variables of the network, sorted."""
+    names = []
+    for name in sorted(shapes):
+        is_array = types[name].is_floating and shapes[name]
+        is_of_optimiser = name.rpartition("/")[0] in shapes
+        if is_array and not is_of_optimiser:
+            names.append(name)
+    return names
+
+
+def _num_data_bytes(prefix: Path) -> int:
     """The size of the data files of a checkpoint."""
-    files = prefix.absolute().parent.iterdir()
-    return sum(
-        path.stat().st_size for path in files if path.name.startswith(f"{prefix.name}.data-")
-    )
+    total = 0
+    for path in prefix.absolute().parent.iterdir():
+        if path.name.startswith(f"{prefix.name}.data-"):
+            total += path.stat().st_size
+    return total

@@ -1,6 +1,7 @@
-"""Tensors as PyTorch's pickles describe them, and their values out of the bytes of their storages.
+"""Tensors as PyTorch's pickles describe them, and their values from the bytes of their storages.
 
-A description is taken down as it comes; whether it is one, and lies inside its storage, is asked when the values are.
+A description is taken down as it comes. Whether it is one, and lies inside its storage, is checked
+when the values are asked for.
 """
 
 import math
@@ -11,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from vidjax.convert.formats.pickle_names import Name, Placeholder
-from vidjax.convert.formats.shown import shown
+from vidjax.convert.formats.quoting import quoted
 from vidjax.core.errors import ConvertError
 
 MAX_DIMENSIONS = 32
-MAX_INDEX = 2**48  # of anything: no integer of a million digits gets into a product
+MAX_INDEX = 2**48  # of anything, so that no integer of a million digits gets into a product
 BFLOAT16 = "bfloat16"
 
-# kind of storage: dtype of its elements, without the byte order
+# Kind of storage -> dtype of its elements, without the byte order.
 STORAGES = {
     "FloatStorage": "f4",
     "DoubleStorage": "f8",
@@ -32,13 +33,19 @@ STORAGES = {
     "BoolStorage": "?",
     "UntypedStorage": "u1",
 }
-# those that have no kind of storage, and are named at the tensor
+STORAGE_MODULES = ("torch", "torch.cuda", "torch.storage")
+# Dtypes without a kind of storage, which are named at the tensor.
 DTYPES = {"torch.uint16": "u2", "torch.uint32": "u4", "torch.uint64": "u8"}
+
+# The arguments of PyTorch's functions that rebuild a tensor, in their order.
+VIEW_ARGUMENTS = ("storage", "offset", "shape", "stride", "requires_grad", "hooks")
+V2_ARGUMENTS = (*VIEW_ARGUMENTS, "metadata")
+V3_ARGUMENTS = (*VIEW_ARGUMENTS, "dtype", "metadata")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Storage:
-    """Where the elements of tensors lie: `size` of them from `start` on, in the bytes under `key`."""
+    """Where the elements of tensors lie: `size` of them from `start` on, in the bytes of `key`."""
 
     key: str
     dtype: str
@@ -53,7 +60,7 @@ class Storage:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Tensor:
-    """A view of a storage, in elements; nothing about it is checked yet but its storage."""
+    """A view of a storage, in elements; only the storage has been checked."""
 
     storage: Storage
     offset: Any
@@ -62,7 +69,10 @@ class Tensor:
 
 
 def storage(reference: Any) -> Storage:
-    """A storage from a persistent id: ("storage", kind, key, place, number of elements), and a view in old files."""
+    """The storage of a persistent id: ("storage", kind, key, device, number of elements, view).
+
+    Only old files have the view, of a part of another storage. Raises ConvertError.
+    """
     match reference:
         case ("storage", Name(name=name), str(key), _, int(size), *view) if 0 <= size < MAX_INDEX:
             pass
@@ -71,8 +81,8 @@ def storage(reference: Any) -> Storage:
         case _:
             raise ConvertError("its pickle refers to something that is no storage.")
     module, _, kind = name.rpartition(".")
-    if kind not in STORAGES or module not in ("torch", "torch.cuda", "torch.storage"):
-        raise ConvertError(f"it holds numbers of a kind that is not read: {shown(name)}.")
+    if kind not in STORAGES or module not in STORAGE_MODULES:
+        raise ConvertError(f"it holds numbers of a kind that is not read: {quoted(name)}.")
     match view:
         case [] | [None]:
             return Storage(key, STORAGES[kind], size)
@@ -81,47 +91,60 @@ def storage(reference: Any) -> Storage:
     raise ConvertError("its pickle refers to a part of a storage that does not lie in it.")
 
 
-def _tensor(stored: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Tensor:
+# The functions from here to CALLS stand for calls of PyTorch's. A file chooses their arguments, so
+# that they only build descriptions. A TypeError or KeyError means that it is damaged.
+
+
+def _tensor(*arguments: Any) -> Tensor:
+    # What follows these four (requires_grad, hooks) is of no interest for weights.
+    stored, offset, shape, stride, *_ = arguments
     if not isinstance(stored, Storage):
         raise TypeError
     return Tensor(stored, offset, shape, stride)
 
 
-def _tensor_v2(
-    stored, offset, shape, stride, grad, hooks=None, metadata=None
-) -> Tensor | Placeholder:
-    if metadata:  # negated or conjugated when read
+def _tensor_v2(*arguments: Any) -> Tensor | Placeholder:
+    given = _by_name(V2_ARGUMENTS, arguments)
+    # With metadata the tensor is negated or conjugated when it is read.
+    if given.get("metadata"):
         return Placeholder("torch._utils._rebuild_tensor_v2")
-    return _tensor(stored, offset, shape, stride)
+    return _tensor(given["storage"], given["offset"], given["shape"], given["stride"])
 
 
-def _tensor_v3(
-    stored, offset, shape, stride, grad, hooks, dtype, metadata=None
-) -> Tensor | Placeholder:
-    """A tensor over untyped bytes, which names its dtype itself."""
-    if (
-        metadata
-        or not isinstance(dtype, Name)
-        or dtype.name not in DTYPES
-        or not isinstance(stored, Storage)
-    ):
+def _tensor_v3(*arguments: Any) -> Tensor | Placeholder:
+    """A tensor over bytes without a type, which names its dtype itself."""
+    given = _by_name(V3_ARGUMENTS, arguments)
+    stored = given["storage"]
+    dtype = given["dtype"]
+    is_known = isinstance(dtype, Name) and dtype.name in DTYPES and isinstance(stored, Storage)
+    if given.get("metadata") or not is_known:
         return Placeholder("torch._utils._rebuild_tensor_v3")
     if stored.dtype != "u1" or stored.start:
         raise TypeError
     code = DTYPES[dtype.name]
-    return Tensor(
-        Storage(stored.key, code, stored.size // np.dtype(code).itemsize), offset, shape, stride
+    num_elements = stored.size // np.dtype(code).itemsize
+    return _tensor(
+        Storage(stored.key, code, num_elements), given["offset"], given["shape"], given["stride"]
     )
+
+
+def _by_name(names: tuple[str, ...], arguments: tuple[Any, ...]) -> dict[str, Any]:
+    """Positional arguments by name. Later ones may be missing, as in files of older versions."""
+    if len(arguments) > len(names):
+        raise TypeError
+    return dict(zip(names, arguments, strict=False))
 
 
 def _parameter(data: Any, *_: Any) -> Any:
     return data
 
 
-def _subclass(function: Any, kind: Any, arguments: Any, state: Any) -> Any:
-    """A tensor of a class of its own, or with attributes: the tensor that it is made from."""
-    if isinstance(function, Name) and function.name in PLAIN and type(arguments) is tuple:
-        return PLAIN[function.name](*arguments)
+def _subclass(*arguments: Any) -> Any:
+    """For a tensor of a subclass, or with attributes: the tensor that it is made from."""
+    function, _kind, inner_arguments, _state = arguments
+    is_rebuilding = isinstance(function, Name) and function.name in REBUILD
+    if is_rebuilding and type(inner_arguments) is tuple:
+        return REBUILD[function.name](*inner_arguments)
     return Placeholder("torch._tensor._rebuild_from_type_v2")
 
 
@@ -129,14 +152,14 @@ def _size(sizes: Any = ()) -> Any:
     return sizes
 
 
-PLAIN: dict[str, Callable[..., Any]] = {
+REBUILD: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor_v2,
     "torch._utils._rebuild_tensor_v3": _tensor_v3,
 }
-# what stands for a call of these names; each only builds a description
+# What stands for a call of these names.
 CALLS: dict[str, Callable[..., Any]] = {
-    **PLAIN,
+    **REBUILD,
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
     "torch.nn.parameter.Parameter": _parameter,
@@ -146,35 +169,40 @@ CALLS: dict[str, Callable[..., Any]] = {
 
 
 def values(data: bytes, dtype: str, order: str) -> np.ndarray:
-    """The elements in a storage's bytes, [numel] in this machine's byte order; bfloat16 as float32, which is exact.
+    """The elements in a storage's bytes, [numel], in this machine's byte order.
 
-    `order` is "<" or ">".
+    `order` is "<" or ">". bfloat16 comes as float32, which is exact.
     """
     if dtype == BFLOAT16:
-        return (np.frombuffer(data, f"{order}u2").astype(np.uint32) << 16).view(np.float32)
+        # A bfloat16 is the upper half of the float32 with the same value.
+        upper_half = np.frombuffer(data, f"{order}u2").astype(np.uint32)
+        return (upper_half << 16).view(np.float32)
     if dtype == "?":
-        return np.frombuffer(data, np.uint8) != 0  # any other byte would be neither True nor False
-    raw = np.frombuffer(data, f"{order}{dtype}")
-    return raw.astype(raw.dtype.newbyteorder("="), copy=False)
+        return np.frombuffer(data, np.uint8) != 0  # other bytes would be neither True nor False
+    elements = np.frombuffer(data, f"{order}{dtype}")
+    return elements.astype(elements.dtype.newbyteorder("="), copy=False)
 
 
 def num_elements(tensor: Tensor) -> int:
-    """How many elements it has when it is written out. Raises ConvertError for what is no view of its storage."""
-    shape, stride = tensor.shape, tensor.stride
+    """The number of elements of a tensor when it is written out.
+
+    Raises ConvertError for a description that is no view of its storage.
+    """
+    shape = tensor.shape
+    stride = tensor.stride
     if type(shape) is not tuple or type(stride) is not tuple or len(shape) != len(stride):
         raise ConvertError("its shape and strides are not two tuples of a length.")
     numbers = (tensor.offset, *shape, *stride)
-    if len(shape) > MAX_DIMENSIONS or not all(
-        type(n) is int and 0 <= n < MAX_INDEX for n in numbers
-    ):
+    if len(shape) > MAX_DIMENSIONS or not all(_is_index(number) for number in numbers):
         raise ConvertError("its shape, strides or offset are not what a tensor can have.")
-    if (
-        math.prod(n for n in shape if n) >= MAX_INDEX
-    ):  # NumPy's limit, which an empty array has, too
+    # NumPy has this limit, and for empty arrays, too.
+    if math.prod(size for size in shape if size) >= MAX_INDEX:
         raise ConvertError("its shape is larger than any array.")
     if 0 in shape:
         return 0
-    last = tensor.offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
+    last = tensor.offset
+    for size, step in zip(shape, stride, strict=True):
+        last += (size - 1) * step
     if last >= tensor.storage.size:
         raise ConvertError(
             f"it reaches to element {last:,} of a storage of {tensor.storage.size:,}."
@@ -182,8 +210,16 @@ def num_elements(tensor: Tensor) -> int:
     return math.prod(shape)
 
 
+def _is_index(number: Any) -> bool:
+    """Whether it is an index, and no bool, which is an int for `isinstance`."""
+    return type(number) is int and 0 <= number < MAX_INDEX
+
+
 def view(tensor: Tensor, elements: np.ndarray) -> np.ndarray:
-    """The tensor over its storage's elements, not copied and not to be written to. `num_elements` has passed it."""
+    """The tensor over its storage's elements, not copied, and read-only.
+
+    `num_elements` must have accepted the tensor: NumPy does not check that a view lies in memory.
+    """
     base = elements[tensor.storage.start + tensor.offset :]
     strides = [step * elements.itemsize for step in tensor.stride]
     return np.lib.stride_tricks.as_strided(base, tensor.shape, strides, writeable=False)

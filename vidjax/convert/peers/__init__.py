@@ -1,9 +1,14 @@
-"""The code bases whose weights are read. A file is a peer, or a family of one, with
+"""The code bases whose weights are read: one file each, or one for each family of a large one.
 
-`recognises(source)`: whether these are its names, whole or not; only one file may say so;
-`network(source)`: the classifier, with variant, number of classes and fields told from names and shapes;
-`entries(source)`: the table, a list of `leaves.Entry`;
+A peer's file has
+
+`recognises(source)`: whether the names are of this code base, even if some are missing. Only one
+    peer may say so, since they are asked in no particular order;
+`network(source)`: the classifier; names and shapes show its variant, classes and fields;
+`table(source)`: what our layers are called in this code base, a `tables.Table`;
 `CLIP`: the shape [N, T, H, W, C] of a small clip that its networks take.
+
+Files whose names begin with an underscore are shared by several peers, and are none themselves.
 """
 
 import importlib
@@ -13,7 +18,8 @@ from types import ModuleType
 
 def names() -> list[str]:
     """Every peer, sorted."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__))
+    files = [module.name for module in pkgutil.iter_modules(__path__)]
+    return sorted(name for name in files if not name.startswith("_"))
 
 
 def peer(name: str) -> ModuleType:

@@ -1,9 +1,11 @@
-"""keras.applications.MobileNetV2 of the usual widths, with or without its top, and TensorFlow.js exports of it.
+"""keras.applications.MobileNetV2 of the usual widths, and TensorFlow.js exports of it.
 
-Kernels are [kh, kw, C, F] there, depthwise ones [kh, kw, C, 1]. Without a top the head of our classifier has one class
-and is zero: what counts then is `features`, and a model with another head keeps its own where weights are transferred.
-Teachable Machine puts two layers on the pooled features, `dense_Dense1` with a rectifier and `dense_Dense2` without a
-bias. A head of one linear layer has no place for them, so they are dropped.
+Keras has kernels [kh, kw, C, F], and depthwise ones [kh, kw, C, 1].
+
+A network without its top layer is read with a head of one class that is zero: only its `features`
+are of use, and a run that starts from it replaces the head. Teachable Machine puts two layers on
+the pooled features, `dense_Dense1` with a rectifier and `dense_Dense2` without a bias. A head of
+one linear layer has no place for them, so they are dropped.
 """
 
 from collections.abc import Mapping
@@ -12,87 +14,67 @@ import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import evidence, images
-from vidjax.convert.formats import leaves
+from vidjax.convert import recognition
+from vidjax.convert.frameworks import KERAS
+from vidjax.convert.peers import _mobilenet_v2
+from vidjax.convert.tables import Table
 from vidjax.core.errors import ConvertError
 
 CLIP = (1, 1, 32, 32, 3)
-NAMES = (
+# Two of these names together are this network's alone.
+MARKS = (
     "Conv1/kernel",
     "bn_Conv1/gamma",
     "expanded_conv_project/kernel",
     "block_1_depthwise/depthwise_kernel",
 )
-NARROW = {"block_16_project/kernel": 3, "block_16_project_BN/beta": 0, "Conv_1/kernel": 2}
-TOP = "predictions"
+TOP = "predictions"  # the last layer
 DROPPED = ("dense_Dense1/kernel", "dense_Dense1/bias", "dense_Dense2/kernel", "dense_Dense2/bias")
 
 
 def recognises(source: Mapping[str, np.ndarray]) -> bool:
-    """True for a mapping with Keras's names of a MobileNetV2, whole or not."""
-    return sum(name in source for name in NAMES) >= 2
+    """Whether the names are those of a MobileNetV2 in Keras, complete or not."""
+    return sum(name in source for name in MARKS) >= 2
 
 
 def network(source: Mapping[str, np.ndarray]) -> nn.Module:
-    """The classifier; one class without a top. Raises ConvertError for a width that is no variant of mobilenet_v2."""
-    tops = [
-        np.shape(source[name])[-1:] for name in (f"{TOP}/kernel", f"{TOP}/bias") if name in source
-    ]
+    """The classifier, of one class without a top. Raises ConvertError for an unusual width."""
+    arrays = table(source).our_arrays(source)
+    alpha = _mobilenet_v2.alpha(arrays)
+    # Keras pads with SAME, where PyTorch's variants pad both sides alike.
+    variant = recognition.variant("mobilenet_v2", padding="SAME", alpha=alpha)
+    if variant is None:
+        raise ConvertError(f"a MobileNetV2 of width {alpha} is not a variant of mobilenet_v2.")
     return models.build(
-        "mobilenet_v2", variant=_variant(source), num_classes=max(sum(tops, ()), default=1)
+        "mobilenet_v2", variant=variant, num_classes=recognition.num_classes(arrays)
     )
 
 
-def entries(source: Mapping[str, np.ndarray]) -> list[leaves.Entry]:
-    """The table of names."""
-    found = _conv_norm("Conv1", "bn_Conv1", "stem")
-    for i, block in enumerate(images.BLOCKS):
-        theirs = f"block_{i}" if i else "expanded_conv"
-        for name in ("expand", "depthwise", "project") if i else ("depthwise", "project"):
-            found += _conv_norm(f"{theirs}_{name}", f"{theirs}_{name}_BN", block, name)
-    found += _conv_norm("Conv_1", "Conv_1_bn", "last")
-    found += [leaves.Entry(name, leaves.DROPPED, leaves.same) for name in DROPPED if name in source]
-    theirs, change = (
-        (f"{TOP}/{{}}", leaves.same) if evidence.has(source, f"{TOP}/") else ("", _zeros)
+def table(source: Mapping[str, np.ndarray]) -> Table:
+    """The table of names, with a head of zeros for a network without its top."""
+    layers = {"backbone/stem": ("Conv1", "bn_Conv1"), "backbone/last": ("Conv_1", "Conv_1_bn")}
+    for number, ours in enumerate(_mobilenet_v2.blocks()):
+        # The first block does not expand and has a name without a number.
+        theirs = f"block_{number}" if number else "expanded_conv"
+        layers[f"{ours}/expand"] = (f"{theirs}_expand", f"{theirs}_expand_BN")
+        # Keras calls this variable differently, so that it needs a row for itself.
+        layers[f"{ours}/depthwise/conv/kernel"] = f"{theirs}_depthwise/depthwise_kernel"
+        layers[f"{ours}/depthwise/norm"] = f"{theirs}_depthwise_BN"
+        layers[f"{ours}/project"] = (f"{theirs}_project", f"{theirs}_project_BN")
+    constants = {}
+    if recognition.any_match(source, f"{TOP}/"):
+        layers["head/logits"] = TOP
+    else:
+        constants = {"head/logits/kernel": 0.0, "head/logits/bias": 0.0}
+    return Table(
+        layers,
+        framework=KERAS,
+        layouts={"depthwise/conv/kernel": _depthwise_layout},
+        constants=constants,
+        dropped=DROPPED,
     )
-    logits = ("params", "head", "logits")
-    return found + [
-        leaves.Entry(theirs.format(name), (*logits, name), change) for name in ("kernel", "bias")
-    ]
 
 
-def _variant(source) -> str:
-    alpha = images.alpha(source, NARROW)
-    for name, row in models.family("mobilenet_v2").VARIANTS.items():
-        if row["padding"] == "SAME" and row.get("alpha", 1.0) == alpha:
-            return name
-    raise ConvertError(f"a MobileNetV2 of width {alpha} is not a variant of mobilenet_v2.")
-
-
-def _conv_norm(conv, norm, *ours) -> list[leaves.Entry]:
-    kernel, change = (
-        ("depthwise_kernel", _depthwise) if conv.endswith("depthwise") else ("kernel", _kernel)
-    )
-    names = {"gamma": ("params", "scale"), "beta": ("params", "bias")}
-    names |= {"moving_mean": ("batch_stats", "mean"), "moving_variance": ("batch_stats", "var")}
-    return [
-        leaves.Entry(f"{conv}/{kernel}", ("params", "backbone", *ours, "conv", "kernel"), change),
-        *(
-            leaves.Entry(
-                f"{norm}/{theirs}", (collection, "backbone", *ours, "norm", name), leaves.same
-            )
-            for theirs, (collection, name) in names.items()
-        ),
-    ]
-
-
-def _kernel(array: np.ndarray) -> np.ndarray:
-    return array[None]  # [1, kh, kw, C, F]
-
-
-def _depthwise(array: np.ndarray) -> np.ndarray:
-    return array.swapaxes(-1, -2)[None] if array.ndim == 4 else array  # [1, kh, kw, 1, C]
-
-
-def _zeros(shape: leaves.Shape) -> np.ndarray:
-    return np.zeros(shape, np.float32)
+def _depthwise_layout(array: np.ndarray) -> np.ndarray:
+    """[kh, kw, C, 1] -> [1, kh, kw, 1, C]; any other array stays as it is."""
+    return array.swapaxes(-1, -2)[None] if array.ndim == 4 else array

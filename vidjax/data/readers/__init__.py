@@ -26,7 +26,6 @@ def reader_for(records: Sequence[Record]) -> ModuleType:
     """The reader of the records' media. They must be of one kind: a graph reads one kind only."""
     kinds = {type(record.media) for record in records}
     if len(kinds) != 1:
-        names = sorted(kind.__name__ for kind in kinds)
-        raise TypeError(f"the records of a list have one kind of media, not {names}")
+        raise TypeError(f"the records of a list have one kind of media, not {kinds}")
     (kind,) = kinds
     return importlib.import_module(f"{__name__}.{kind.__name__.lower()}")

@@ -47,6 +47,7 @@ def read(
     """
     tf = import_tensorflow()
     files = [tf.io.read_file(request[i]) for i in range(num_frames)]
+    # The format is that of the first file, for clips of both formats may come in one list.
     crops, box = tf.cond(
         tf.strings.regex_full_match(request[0], r"(?i).*\.png"),
         lambda: _decode(files, PNG, choose_box),
@@ -61,7 +62,7 @@ def read(
 def explain(media: Frames, positions: np.ndarray) -> str:
     """Says which is the first of the frames that `read` refuses, and why; "" where none is."""
     tf = import_tensorflow()
-    first = None
+    first = None  # height and width of the first frame
     for position in positions.tolist():
         path = media.path(position)
         name = os.path.basename(path)
@@ -103,7 +104,7 @@ def _decode(files: list, image_format: "_Format", choose_box: Callable) -> tuple
     ]
     with tf.control_dependencies(checks):
         box = choose_box(frame_height, frame_width)
-    top, left, height, width = (box[i] for i in range(4))
+    top, left, height, width = tf.unstack(box)
 
     # Decode the box with its margin, as far as the frame has pixels around it, then cut it out.
     above = tf.minimum(top, MARGIN)
@@ -148,8 +149,10 @@ def _png_size(file: Any) -> Any:
 
 
 def _png_crop(file: Any, box: Any) -> Any:
-    top, left, height, width = (box[i] for i in range(4))
-    image = import_tensorflow().io.decode_png(file, channels=3)
+    tf = import_tensorflow()
+    top, left, height, width = tf.unstack(box)
+    # TensorFlow cannot decode a part of a PNG file.
+    image = tf.io.decode_png(file, channels=3)
     return image[top : top + height, left : left + width]
 
 

@@ -28,8 +28,12 @@ COMMON_FIELDS = ("root", "cache_dir")  # every source has them
 
 def names() -> list[str]:
     """The sources in this folder, sorted."""
-    modules = [module.name for module in pkgutil.iter_modules(__path__)]
-    return sorted(name for name in modules if not name.startswith("_"))
+    sources = []
+    for module in pkgutil.iter_modules(__path__):
+        # A file whose name begins with an underscore helps sources and is none.
+        if not module.name.startswith("_"):
+            sources.append(module.name)
+    return sorted(sources)
 
 
 def open_source(

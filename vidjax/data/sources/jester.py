@@ -173,7 +173,8 @@ class Source:
             folders.append(root.parent)
         for folder in folders:
             lists = _lists_in(folder)
-            if any(split in lists for split in SPLITS):
+            # A folder with labels alone is not the place of the lists.
+            if lists.keys() & set(SPLITS):
                 return lists
         self._refuse_parts()
         raise MissingData(
@@ -192,8 +193,12 @@ class Source:
         rows = read_list(self._lists[split])
         if split != "test" or "test-answers" not in self._lists:
             return rows
+        # The list of the test split was published without labels, and the answers later.
         answers = dict(read_list(self._lists["test-answers"]))
-        return [(clip, label or answers.get(clip, "")) for clip, label in rows]
+        answered_rows = []
+        for clip, label in rows:
+            answered_rows.append((clip, label or answers.get(clip, "")))
+        return answered_rows
 
     def _frames(self, split: str, rows: list[tuple[str, str]]) -> dict[str, Frames | str]:
         """The frames of each clip of a split, or why it has none. Raises DataError, MissingData."""
@@ -203,6 +208,7 @@ class Source:
             raise DataError(f"The list {list_path} is empty.")
         folders = self._frame_folders(split)
         for folder in [*folders, self._root]:
+            # One clip is enough: those that are missing go to the quarantine.
             if any(os.path.isdir(os.path.join(folder, clip)) for clip in clips):
                 index = ""
                 if self.cache_dir:
@@ -269,6 +275,7 @@ def _lists_in(folder: Path) -> dict[str, str]:
     """The lists in a folder by LIST_NAMES: 20bn-jester-v1-val.csv is that of "validation"."""
     lists = {}
     for path in sorted(folder.iterdir()):
+        # The lists of version 1 have a prefix, those of 2022 and of Kaggle have none.
         name = re.sub(r"^(20bn-?)?(jester-)?(v1-)?", "", path.name.lower())
         if name == "val.csv":
             name = "validation.csv"
@@ -286,5 +293,8 @@ def _subfolders(folder: Path, names: tuple[str, ...]) -> list[Path]:
         # The folder above the root may be closed to us.
         return []
     paths_by_name = {entry.name.lower(): Path(entry.path) for entry in entries}
-    paths = [paths_by_name[name] for name in names if name in paths_by_name]
-    return [path for path in paths if path.is_dir()]
+    folders = []
+    for name in names:
+        if name in paths_by_name and paths_by_name[name].is_dir():
+            folders.append(paths_by_name[name])
+    return folders

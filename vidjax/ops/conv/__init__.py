@@ -1,25 +1,31 @@
-"""Convolution over clips: one meaning, [N, T, H, W, C] in and out, and several ways to lower it.
+"""Convolution over clips: one function, [N, T, H, W, C] in and out, and several ways to compute it.
 
-`conv_forms` and `conv_winograd` have the ways, `conv_gradients` the gradients that go with them on a CPU. "auto" picks
-by platform, also when a program is lowered for another one than this machine's (`conv_rule`); a form by its name forces
-it, forward and backward.
+`conv` is the function and `Conv` the module. Each way to compute it, called a form, is a file:
+`native`, `folded`, `shifted`, `product` and `winograd`; `rule` lists them and picks one. On a CPU
+the gradients are computed by this package, too (`input_gradient`, `kernel_gradient`). On a GPU or
+TPU they come from automatic differentiation.
+
+The files share `spec` (stride, padding, dilation, groups), `kernels` (trimmed and flipped),
+`windows` (what a tap meets in a clip), `matmul` and `phases` (of a stride).
 """
 
 import functools
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
-from vidjax.ops.conv import forms, gradients, winograd
-from vidjax.ops.conv.forms import Spec
-from vidjax.ops.conv.rule import FORMS, LOWERINGS, choose, gradients_by_planes
+from vidjax.ops.conv import input_gradient, kernel_gradient, kernels, native, winograd
+from vidjax.ops.conv.matmul import has_few_positions
+from vidjax.ops.conv.rule import FORMS, LOWERINGS, choose, kernel_gradient_by_winograd
+from vidjax.ops.conv.spec import Spec, is_depthwise
 from vidjax.ops.padding import Padding, pairs
 
-OUTPUT = "convolution"  # what `jax.checkpoint` policies know its results by
+OUTPUT = "convolution"  # the name of its outputs for policies of `jax.checkpoint`
 
 
 def conv(
@@ -32,78 +38,144 @@ def conv(
     groups: int = 1,
     lowering: str = "auto",
 ) -> jax.Array:
-    """Cross-correlates [N, T, H, W, C] with a kernel [kt, kh, kw, C / groups, features].
+    """Cross-correlates clips with a kernel.
 
-    `padding` counts the zeros on each side of time, height and width, as PyTorch does, so that the output has
-    (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1 positions; an axis may have a pair (before, after),
-    and "SAME" pads as TensorFlow does, to ceil(size / stride) positions. "native" can be differentiated in both modes,
-    the others in reverse. "onednn" is "auto" for a program that is compiled for a CPU with oneDNN, which jaxlib has
-    from 0.11 on (`run.devices.compiler_options`). Raises ValueError for a lowering that is not in LOWERINGS.
+    An axis of the output has
+    (size + 2 * padding - dilation * (kernel_size - 1) - 1) // stride + 1 positions.
+
+    Args:
+      x: clips [N, T, H, W, C].
+      kernel: [kt, kh, kw, C / groups, features].
+      stride: steps in time, height and width.
+      padding: zeros on each side of time, height and width, as in PyTorch. An axis may have a pair
+        (before, after). "SAME" pads as TensorFlow does, to ceil(size / stride) positions.
+      dilation: distance of neighbouring taps in time, height and width.
+      groups: number of groups of channels that are convolved separately.
+      lowering: how to compute it, one of LOWERINGS; `vidjax.ops.conv.rule` describes them. "native"
+        supports forward-mode and reverse-mode differentiation, all others reverse mode.
+
+    Returns:
+      [N, T', H', W', features].
+
+    Raises:
+      ValueError: there is no such lowering or no such padding.
     """
     if lowering not in LOWERINGS:
         raise ValueError(f"no lowering {lowering!r}; there are {', '.join(LOWERINGS)}")
     stride, dilation = tuple(stride), tuple(dilation)
-    reach = Spec(dilation=dilation).reach(kernel.shape[:3])
-    spec = Spec(stride, pairs(padding, x.shape[1:4], reach, stride), dilation, groups)
-    if lowering == "native":
-        return forms.native(x, kernel, spec)
-    kernel, spec = forms.trimmed(kernel, spec, x.shape[1:4])
-    return _conv(x, kernel, spec, lowering)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _conv(x, kernel, spec, lowering):
     size = x.shape[1:4]
-    cpu, other = (
-        FORMS[choose(on_cpu, kernel.shape, spec, size, lowering, x.dtype.name)]
-        for on_cpu in (True, False)
+    dilated_size = Spec(dilation=dilation).dilated_size(kernel.shape[:3])
+    spec = Spec(stride, pairs(padding, size, dilated_size, stride), dilation, groups)
+    if lowering == "native":
+        return native.native(x, kernel, spec)
+    kernel, spec = kernels.trim(kernel, spec, size)
+    return _conv(x, kernel, _Static(spec, lowering))
+
+
+class _Static(NamedTuple):
+    """What of a convolution is known while its program is traced, beside shapes."""
+
+    spec: Spec
+    lowering: str
+
+
+# The dispatch ------------------------------------------------------------------------------------
+#
+# A program may be lowered for another platform than this machine's (`jax.export`), so the platform
+# is not asked for here: `lax.platform_dependent` keeps one branch for each until the program is
+# lowered.
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _conv(x, kernel, static):
+    """Convolves in the form that the rule picks."""
+    spec, lowering = static
+    problem = kernel.shape, spec, x.shape[1:4]
+    on_cpu = FORMS[choose(*problem, on_cpu=True, lowering=lowering, dtype=x.dtype.name)]
+    elsewhere = FORMS[choose(*problem, on_cpu=False, lowering=lowering, dtype=x.dtype.name)]
+    if on_cpu is elsewhere:
+        return on_cpu(x, kernel, spec)
+    return lax.platform_dependent(
+        x,
+        kernel,
+        cpu=functools.partial(on_cpu, spec=spec),
+        default=functools.partial(elsewhere, spec=spec),
     )
-    if cpu is other:
-        return cpu(x, kernel, spec)
-    forms = {
-        "cpu": functools.partial(cpu, spec=spec),
-        "default": functools.partial(other, spec=spec),
-    }
-    return lax.platform_dependent(x, kernel, **forms)
 
 
-def _forward(x, kernel, spec, lowering):
-    return _conv(x, kernel, spec, lowering), (x, kernel)
+def _forward(x, kernel, static):
+    return _conv(x, kernel, static), (x, kernel)
 
 
-def _backward(spec, lowering, saved, dy):
-    size = saved[0].shape[1:4]
-
-    def pick(kernel_shape, spec, size):
-        # oneDNN does not see a depthwise convolution where the compiler has drawn the turned kernel into it
-        plain = lowering == "onednn" and forms.depthwise(kernel_shape, spec)
-        rule = "auto" if plain else lowering
-        return FORMS[choose(True, kernel_shape, spec, size, rule, dy.dtype.name, backward=True)]
-
-    def own(x, kernel, dy):
-        by_planes = gradients_by_planes(kernel.shape, spec, dy.shape[1:4], lowering)
-        few = spec.groups == 1 and forms.few_positions(math.prod(dy.shape[:4]), kernel.shape[3])
-        if few and lowering not in FORMS and not by_planes:
-            dx = gradients.by_columns(dy, kernel, spec, size)
-        else:
-            dx = gradients.input_gradient(dy, kernel, spec, size, pick)
-        way = winograd.kernel_gradient if by_planes else gradients.kernel_gradient
-        return dx, way(x, dy, spec, kernel.shape).astype(kernel.dtype)
-
-    def compilers(x, kernel, dy):
-        form = FORMS[choose(False, kernel.shape, spec, size, lowering)]
-        return jax.vjp(functools.partial(form, spec=spec), x, kernel)[1](dy)
-
-    return lax.platform_dependent(*saved, dy, cpu=own, default=compilers)
+def _backward(static, residuals, dy):
+    """(dL/dx, dL/dkernel): from this package on a CPU, by automatic differentiation elsewhere."""
+    x, kernel = residuals
+    return lax.platform_dependent(
+        x,
+        kernel,
+        dy,
+        cpu=functools.partial(_gradients_on_cpu, static=static),
+        default=functools.partial(_gradients_by_autodiff, static=static),
+    )
 
 
 _conv.defvjp(_forward, _backward)
 
 
-class Conv(nn.Module):
-    """A convolution with its own kernel: [N, T, H, W, C] -> [N, T', H', W', features].
+def _gradients_on_cpu(x, kernel, dy, *, static):
+    spec, lowering = static
+    size, out_size = x.shape[1:4], dy.shape[1:4]
+    by_winograd = kernel_gradient_by_winograd(kernel.shape, spec, out_size, lowering=lowering)
 
-    Kernels start as He et al. (2015) with the fan counted at the output, as residual networks are trained in the field.
+    # Positions are few compared with channels: flipping the kernel would take longer than the
+    # convolution itself, so compute the input gradient as one matrix product and a col2im sum.
+    few_positions = has_few_positions(math.prod(dy.shape[:4]), kernel.shape[3])
+    forced = lowering in FORMS
+    if few_positions and spec.groups == 1 and not forced and not by_winograd:
+        dx = input_gradient.by_col2im(dy, kernel, spec, size=size)
+    else:
+        choose_form = functools.partial(_form_of_input_gradient, lowering, dy.dtype.name)
+        dx = input_gradient.by_phases(dy, kernel, spec, size=size, choose=choose_form)
+
+    if by_winograd:
+        dkernel = winograd.kernel_gradient(x, dy, spec, kernel_shape=kernel.shape)
+    else:
+        dkernel = kernel_gradient.by_windows(x, dy, spec, kernel_shape=kernel.shape)
+    return dx, dkernel.astype(kernel.dtype)
+
+
+def _form_of_input_gradient(lowering, dtype, *problem):
+    kernel_shape, spec, _ = problem
+    if lowering == "onednn" and is_depthwise(kernel_shape, spec):
+        # XLA fuses the flip of a depthwise kernel into its convolution, which oneDNN then does not
+        # recognise.
+        lowering = "auto"
+    return FORMS[choose(*problem, on_cpu=True, lowering=lowering, dtype=dtype, backward=True)]
+
+
+def _gradients_by_autodiff(x, kernel, dy, *, static):
+    spec, lowering = static
+    form = FORMS[choose(kernel.shape, spec, x.shape[1:4], on_cpu=False, lowering=lowering)]
+    _, vjp = jax.vjp(functools.partial(form, spec=spec), x, kernel)
+    return vjp(dy)
+
+
+# The module --------------------------------------------------------------------------------------
+
+
+class Conv(nn.Module):
+    """A convolution with a kernel of its own: [N, T, H, W, C] -> [N, T', H', W', features].
+
+    Kernels start as He et al. (2015) with the fan counted at the output, which is how residual
+    networks are trained. Parameters are `kernel` [kt, kh, kw, C / groups, features] and, with
+    `use_bias`, `bias` [features].
+
+    Args:
+      features: number of output channels.
+      kernel_size: (kt, kh, kw).
+      stride: as in `conv`; so are padding, groups, dilation and lowering.
+      use_bias: whether a bias is added.
+      dtype: what the convolution computes in; parameters are float32.
     """
 
     features: int
@@ -119,9 +191,8 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (*self.kernel_size, x.shape[-1] // self.groups, self.features)
-        kernel = self.param(
-            "kernel", nn.initializers.variance_scaling(2.0, "fan_out", "normal"), shape
-        )
+        he_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+        kernel = self.param("kernel", he_init, shape)
         y = conv(
             x.astype(self.dtype),
             kernel.astype(self.dtype),

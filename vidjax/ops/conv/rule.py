@@ -1,103 +1,164 @@
-"""Which form a convolution takes where none is asked for. The limits are measured: docs/performance.md."""
+"""The rule that picks a form for each convolution, where the user asks for none.
+
+The names that users give as `lowering`:
+
+- "native": one convolution of XLA's in three axes.
+- "folded": 2D convolutions, with time folded into the batch, or height and width into one axis.
+- "shifted": shifted slices of the clip times the taps, summed.
+- "product": im2col and matrix products.
+- "winograd": Winograd's minimal filtering.
+- "auto": one of these for each convolution, by platform, kernel and size.
+- "onednn": the same for a program that is compiled for a CPU with oneDNN, which jaxlib has from
+0.11
+  on (`run.devices.compiler_options`).
+
+All limits are for CPUs and are measured (docs/performance.md). "Features" are output channels.
+"""
 
 import math
 from collections.abc import Callable, Sequence
 
-from vidjax.ops.conv import forms, winograd
-from vidjax.ops.conv.forms import Spec
+from vidjax.ops.conv import winograd
+from vidjax.ops.conv.folded import folded
+from vidjax.ops.conv.native import native
+from vidjax.ops.conv.product import product
+from vidjax.ops.conv.shifted import shifted
+from vidjax.ops.conv.spec import Spec, is_depthwise, is_pointwise, is_spatial, is_temporal
 
+# The forms: each computes the same convolution, as f(x, kernel, spec).
 FORMS: dict[str, Callable] = {
-    "native": forms.native,
-    "folded": forms.folded,
-    "shifted": forms.shifted,
-    "product": forms.product,
+    "native": native,
+    "folded": folded,
+    "shifted": shifted,
+    "product": product,
     "winograd": winograd.winograd,
 }
 LOWERINGS = ("auto", "onednn", *FORMS)
 
-# All of these are of a CPU.
-FEATURES = 128  # from which the compiler's 2D convolution is quicker than matrix products
-POSITIONS = (
-    64  # of a frame, up to which it is not: turning the kernel takes longer than the convolution
-)
-WEIGHTS = 1024  # channels x features from which planes cost less than the products that they save
-CHANNELS = 64  # from which they do in time as well, and for the gradient of the kernel
-# Beside oneDNN's convolution, which is quicker and need not be compiled:
-ONEDNN_WEIGHTS = 8192  # channels x features from which planes cost less, where one of these two is reached as well:
-PRODUCTS = 5e8  # multiply-adds a clip
-TURNED = 2**19  # numbers in a kernel that would have to be turned
+# At or above this many features, XLA's 2D convolution is faster than im2col products.
+FOLDED_MIN_FEATURES = 128
+# At or below this many positions in a frame, im2col products are faster all the same: copies of the
+# kernel for XLA's convolution would take longer than the convolution.
+PRODUCT_MAX_POSITIONS = 64
+# At or above this many weights in a tap (channels * features), minimal filtering saves more in the
+# products than its transforms cost.
+WINOGRAD_MIN_WEIGHTS = 1024
+# At or above this many channels, the same holds for the transforms in time and for the gradient of
+# a kernel.
+WINOGRAD_MIN_CHANNELS = 64
+
+# oneDNN's convolution is faster than XLA's and needs no compilation. Minimal filtering replaces it
+# at or above this many weights in a tap, if the convolution reaches one of the next two limits as
+# well:
+ONEDNN_WINOGRAD_MIN_WEIGHTS = 8192
+# multiply-adds of a clip, at or above which there is enough work to pay for the transforms;
+ONEDNN_WINOGRAD_MIN_MULTIPLY_ADDS = 5e8
+# or, for the gradient of an input, weights of the whole kernel, at or above which oneDNN's flipped
+# copy of the kernel takes too long.
+ONEDNN_WINOGRAD_MIN_FLIPPED_WEIGHTS = 2**19
 
 
 def choose(
-    on_cpu: bool,
     kernel_shape: tuple[int, ...],
     spec: Spec,
     size: tuple[int, ...],
+    *,
+    on_cpu: bool,
     lowering: str = "auto",
     dtype: str = "float32",
-    *,
     backward: bool = False,
 ) -> str:
-    """The name of the form that a convolution of a clip of `size` [T, H, W] takes, on a CPU or on an accelerator.
+    """Picks the form of a convolution, a key of FORMS.
 
-    `backward` is for the gradient of the input, whose kernel most forms have to turn around.
+    Args:
+      kernel_shape: [kt, kh, kw, C / groups, F].
+      spec: how the kernel moves.
+      size: the clip's (T, H, W).
+      on_cpu: whether the program runs on a CPU, or else on a GPU or TPU.
+      lowering: one of LOWERINGS; the name of a form is taken as it is.
+      dtype: what the convolution computes in.
+      backward: whether this is the gradient of an input, whose kernel has to be flipped in most
+        forms. `kernel_shape` is then that of the flipped kernel.
     """
     if lowering in FORMS:
         return lowering
-    if on_cpu and lowering == "onednn" and not forms.pointwise(kernel_shape, spec):
-        return (
-            "winograd"
-            if _pays_beside_onednn(kernel_shape, spec, size, dtype, backward)
-            else "native"
-        )
-    if forms.depthwise(kernel_shape, spec):
+    pointwise = is_pointwise(kernel_shape, spec)
+    if on_cpu and lowering == "onednn" and not pointwise:
+        return _choose_with_onednn(kernel_shape, spec, size, dtype=dtype, backward=backward)
+    if is_depthwise(kernel_shape, spec):
+        # XLA's depthwise convolution is slow on a CPU; multiply-adds are not.
         return "shifted" if on_cpu else "native"
-    if forms.pointwise(kernel_shape, spec):
-        return "shifted"
-    factored = forms.spatial(kernel_shape, spec) or forms.temporal(kernel_shape, spec)
+    if pointwise:
+        return "shifted"  # a single matrix product
+    temporal = is_temporal(kernel_shape, spec)
+    two_dimensional = is_spatial(kernel_shape, spec) or temporal
     if not on_cpu or spec.groups > 1:
-        return "folded" if factored else "native"
-    if forms.temporal(kernel_shape, spec):
+        return "folded" if two_dimensional else "native"
+    if temporal:
         return "folded"
-    out = spec.out_size(size, kernel_shape[:3])
-    if _pays(kernel_shape, spec, out, WEIGHTS):
+    return _choose_on_cpu(kernel_shape, spec, size)
+
+
+def _choose_on_cpu(kernel_shape, spec, size):
+    """Picks a form for a spatial or 3D kernel without groups, on a CPU without oneDNN."""
+    out_size = spec.out_size(size, kernel_shape[:3])
+    if _winograd_pays(kernel_shape, spec, out_size, min_weights=WINOGRAD_MIN_WEIGHTS):
         return "winograd"
-    strided = spec.stride != (1, 1, 1) and not factored
-    few = kernel_shape[4] < FEATURES or math.prod(out[1:]) <= POSITIONS
-    return "product" if few or strided else "folded"
+    if spec.stride != (1, 1, 1) and not is_spatial(kernel_shape, spec):
+        return "product"
+    if kernel_shape[4] < FOLDED_MIN_FEATURES or math.prod(out_size[1:]) <= PRODUCT_MAX_POSITIONS:
+        return "product"
+    return "folded"
 
 
-def gradients_by_planes(
-    kernel_shape: tuple[int, ...], spec: Spec, out: Sequence[int], lowering: str
+def _choose_with_onednn(kernel_shape, spec, size, *, dtype, backward):
+    """Picks "native", which oneDNN computes, or "winograd", for any kernel but a pointwise one."""
+    if dtype != "float32" or kernel_shape[0] == 3:
+        return "native"
+    out_size = spec.out_size(size, kernel_shape[:3])
+    num_weights = math.prod(kernel_shape)
+    much_work = math.prod(out_size) * num_weights >= ONEDNN_WINOGRAD_MIN_MULTIPLY_ADDS
+    slow_to_flip = backward and num_weights >= ONEDNN_WINOGRAD_MIN_FLIPPED_WEIGHTS
+    if not much_work and not slow_to_flip:
+        return "native"
+    if _winograd_pays(kernel_shape, spec, out_size, min_weights=ONEDNN_WINOGRAD_MIN_WEIGHTS):
+        return "winograd"
+    return "native"
+
+
+def kernel_gradient_by_winograd(
+    kernel_shape: tuple[int, ...], spec: Spec, out_size: Sequence[int], *, lowering: str
 ) -> bool:
-    """Whether a CPU takes dL/dkernel over `out` [T', H', W'] positions from `conv_winograd`.
+    """Whether a CPU computes the gradient of a kernel by minimal filtering.
 
-    And dL/dx, where positions are so few that it would be taken by columns otherwise.
+    If so, the gradient of the input is never taken by col2im either.
+
+    Args:
+      kernel_shape: [kt, kh, kw, C / groups, F].
+      spec: how the kernel moves.
+      out_size: the positions (T', H', W') of the output.
+      lowering: one of LOWERINGS; only "winograd" forces it.
     """
     if lowering in FORMS:
         return lowering == "winograd" and winograd.applies(kernel_shape, spec)
-    least = CHANNELS * (2 if kernel_shape[0] == 3 else 1)
-    return min(kernel_shape[3:]) >= least and _pays(kernel_shape, spec, out, 0)
+    min_channels = WINOGRAD_MIN_CHANNELS
+    if kernel_shape[0] == 3:
+        min_channels *= 2  # the transform in time has to pay, too
+    if min(kernel_shape[3:]) < min_channels:
+        return False
+    return _winograd_pays(kernel_shape, spec, out_size, min_weights=0)
 
 
-def _pays(kernel_shape, spec, out, weights):
-    """Whether what `winograd` saves in products is more than its planes cost."""
-    if not winograd.applies(kernel_shape, spec) or kernel_shape[1:3] == (1, 1):
+def _winograd_pays(kernel_shape, spec, out_size, *, min_weights):
+    """Whether minimal filtering saves more in the products than its transforms cost."""
+    if not winograd.applies(kernel_shape, spec):
+        return False
+    if kernel_shape[1:3] == (1, 1):  # three taps in time alone: a third less work gains nothing
         return False
     channels, features = kernel_shape[3:]
-    enough = channels * features >= weights and (kernel_shape[0] == 1 or channels >= CHANNELS)
-    return (
-        enough and 4 * math.prod(out) >= channels
-    )  # else the planes of the kernel are most of the work
-
-
-def _pays_beside_onednn(kernel_shape, spec, size, dtype, backward):
-    if dtype != "float32" or kernel_shape[0] == 3:
+    if channels * features < min_weights:
         return False
-    out = spec.out_size(size, kernel_shape[:3])
-    many = (
-        math.prod(out) * math.prod(kernel_shape) >= PRODUCTS
-        or backward
-        and math.prod(kernel_shape) >= TURNED
-    )
-    return many and _pays(kernel_shape, spec, out, ONEDNN_WEIGHTS)
+    if kernel_shape[0] == 3 and channels < WINOGRAD_MIN_CHANNELS:
+        return False
+    # With fewer positions, most of the work would be to transform the kernel.
+    return 4 * math.prod(out_size) >= channels

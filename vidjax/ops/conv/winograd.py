@@ -1,222 +1,319 @@
-"""Convolution by Winograd's minimal filtering: fewer multiplications for kernels of three taps at stride 1.
+"""The lowering "winograd": minimal filtering, with fewer multiplications for 3 taps at stride 1.
 
-Along an axis, two positions of a kernel g see four numbers d. Directly that is six products; F(2, 3) takes four,
+Two neighbouring positions of a kernel g of three taps see four values d, a tile. Directly that
+takes six products; F(2, 3) takes four,
 
     (d0 - d2) g0,   (d1 + d2) (g0 + g1 + g2) / 2,   (d2 - d1) (g0 - g1 + g2) / 2,   (d1 - d3) g2,
 
-of which the positions are p0 + p1 + p2 and p1 - p2 - p3. Axes nest: a frame takes 4/9 of the products, a clip 8/27.
-A plane has one number of every tile, for every channel, and each product is a matrix product of two planes. In float32
-that is about as near to the true sum as a direct one is; larger tiles are not, so there are none.
+and the two results are p0 + p1 + p2 and p1 - p2 - p3. The transforms nest over axes: F(2x2, 3x3)
+takes 4/9 of the products, and a 3x3x3 kernel 8/27.
 
-Winograd, Arithmetic Complexity of Computations (1980); Lavin and Gray, https://arxiv.org/abs/1509.09308.
+The tiles of a clip, each transformed, are kept as planes: a plane has one element of every tile,
+for every channel. So each of the products above is a matrix product of a plane of the clip and a
+plane of the kernel. In float32, F(2, 3) is about as exact as a direct sum. Larger tiles save more
+products but lose a digit, so this file has none.
+
+Winograd, Arithmetic Complexity of Computations (1980); Lavin and Gray, Fast Algorithms for
+Convolutional Neural Networks, https://arxiv.org/abs/1509.09308. The names of the transforms are
+those of Lavin and Gray: B for the input, G for the kernel, A for the output.
 """
 
-import math
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from vidjax.ops import phases
-from vidjax.ops.conv import forms
-from vidjax.ops.conv.forms import Spec
+from vidjax.ops.conv.matmul import contract, sum_over_positions
+from vidjax.ops.conv.phases import interleave
+from vidjax.ops.conv.product import product
+from vidjax.ops.conv.spec import Spec
+from vidjax.ops.conv.windows import axis_windows, pad
 
-TWO = Spec(stride=(2, 2, 2))  # how tiles move
-TOGETHER = (
-    7 * 2**20
-)  # numbers of the planes that are made at once; with more of them they leave a CPU's cache
+# Tiles have four values and overlap by two: a tile starts at every second position.
+TILE_STEP = Spec(stride=(2, 2, 2))
+# Elements of the planes that are made at once. Beyond this they leave a CPU's cache before the
+# products read them, so frames are transformed in groups that stay below it.
+MAX_PLANE_ELEMENTS = 7 * 2**20
 
 
 def applies(kernel_shape: tuple[int, ...], spec: Spec) -> bool:
-    """Whether an axis has three taps, and none has another number than three or one, a stride or holes."""
-    plain = spec.groups == 1 and spec.stride == spec.dilation == (1, 1, 1)
-    return plain and set(kernel_shape[:3]) in ({3}, {1, 3})
+    """Whether every axis has three taps or one, not all have one, and nothing else is set.
+
+    A stride, a dilation or groups rule it out.
+    """
+    dense = spec.groups == 1 and spec.stride == spec.dilation == (1, 1, 1)
+    return dense and set(kernel_shape[:3]) in ({3}, {1, 3})
 
 
-def held(kernel_shape: tuple[int, ...], out: Sequence[int]) -> int:
-    """Numbers in the planes of a frame of `out` (T', H', W') positions."""
-    sizes = [
-        4 * -(-n // 2) if k == 3 else n for n, k in zip(out[1:], kernel_shape[1:3], strict=True)
-    ]
-    return math.prod(sizes) * (kernel_shape[3] + kernel_shape[4])
+def plane_elements(kernel_shape: tuple[int, ...], out_size: Sequence[int]) -> int:
+    """Elements of all planes of a frame and of its result, at `out_size` (T', H', W') positions."""
+    elements = kernel_shape[3] + kernel_shape[4]
+    for num_positions, num_taps in zip(out_size[1:], kernel_shape[1:3], strict=True):
+        if num_taps == 3:
+            num_tiles = -(-num_positions // 2)  # rounded up
+            elements *= 4 * num_tiles
+        else:
+            elements *= num_positions
+    return elements
 
 
-def together(count: int, each: int) -> int:
-    """Of how many of `count` frames with `each` numbers planes are made at once: one, where `count` is not known."""
-    if not isinstance(count, int):
+def frames_at_once(num_frames: int, elements_per_frame: int) -> int:
+    """How many frames are transformed at once: a divisor of their number, 1 if that is symbolic."""
+    if not isinstance(num_frames, int):
         return 1
-    return max(
-        [
-            1,
-            *(
-                some
-                for some in range(2, count + 1)
-                if count % some == 0 and some * each <= TOGETHER
-            ),
-        ]
-    )
+    largest = 1
+    for count in range(2, num_frames + 1):
+        if num_frames % count == 0 and count * elements_per_frame <= MAX_PLANE_ELEMENTS:
+            largest = count
+    return largest
 
 
 def winograd(x: jax.Array, kernel: jax.Array, spec: Spec, *, backward: bool = False) -> jax.Array:
-    """[N, T, H, W, C] and a kernel [kt, kh, kw, C, F] -> [N, T', H', W', F]; computed in float32.
+    """Convolves by minimal filtering in float32; kernels that it does not fit go to "product".
 
-    With `backward` it is the transpose: x [N, T, H, W, F] meets the kernel turned around, and C comes out. A kernel
-    to which this does not apply goes to `product`.
+    Args:
+      x: [N, T, H, W, C], or [N, T, H, W, F] with `backward`.
+      kernel: [kt, kh, kw, C, F].
+      spec: how the kernel moves.
+      backward: convolve with the flipped kernel, as the gradient of the input does.
+
+    Returns:
+      [N, T', H', W', F], or [N, T', H', W', C] with `backward`.
     """
     if not applies(kernel.shape, spec):
-        return forms.product(x, kernel, spec, backward=backward)
+        return product(x, kernel, spec, backward=backward)
     size = spec.out_size(x.shape[1:4], kernel.shape[:3])
-    kernel = jnp.flip(kernel, (0, 1, 2)) if backward else kernel
+    if backward:
+        kernel = jnp.flip(kernel, (0, 1, 2))
     clip, kernel = x.astype(jnp.float32), kernel.astype(jnp.float32)
     if kernel.shape[0] == 1:
-        clip = forms.pad(clip, (spec.padding[0], (0, 0), (0, 0)))
-        (y,) = _frames([clip], [kernel], spec, size, backward)
+        clip = pad(clip, (spec.padding[0], (0, 0), (0, 0)))
+        (y,) = _convolve_frames([clip], [kernel], spec, size=size, backward=backward)
         return y.astype(x.dtype)
-    products = _frames(_over_time(clip, spec, size), _of_taps(kernel, 0), spec, size, backward)
-    return phases.interleave(_positions(products), (2, 1, 1), (0, 0, 0), size).astype(x.dtype)
+    products = _convolve_frames(
+        _input_planes_in_time(clip, spec, size),
+        _transform_kernel(kernel, 0),
+        spec,
+        size=size,
+        backward=backward,
+    )
+    phases = _transform_output(products)
+    return interleave(phases, (2, 1, 1), starts=(0, 0, 0), size=size).astype(x.dtype)
 
 
 def kernel_gradient(
-    x: jax.Array, dy: jax.Array, spec: Spec, kernel_shape: tuple[int, ...]
+    x: jax.Array, dy: jax.Array, spec: Spec, *, kernel_shape: tuple[int, ...]
 ) -> jax.Array:
-    """dL/dkernel, float32, of the shape of a kernel to which this applies."""
+    """The gradient of a kernel that minimal filtering fits, by the transposed transforms.
+
+    Args:
+      x: the clip [N, T, H, W, C].
+      dy: the gradient of the output [N, T', H', W', F].
+      spec: how the kernel moves.
+      kernel_shape: [kt, kh, kw, C, F].
+
+    Returns:
+      dL/dkernel of that shape, float32.
+    """
     size, x, dy = dy.shape[1:4], x.astype(jnp.float32), dy.astype(jnp.float32)
     if kernel_shape[0] == 1:
-        return _of_frames(forms.pad(x, (spec.padding[0], (0, 0), (0, 0))), dy, spec, kernel_shape)
-    planes = jnp.stack(_over_time(x, spec, size))
-    gradients = jnp.stack(_of_gradient(forms.pad(dy, ((0, size[0] % 2), (0, 0), (0, 0))), 0))
-    products = lax.map(lambda pair: _of_frames(*pair, spec, kernel_shape), (planes, gradients))
-    return jnp.concatenate(_taps(products))
+        clip = pad(x, (spec.padding[0], (0, 0), (0, 0)))
+        return _frames_kernel_gradient(clip, dy, spec, kernel_shape=kernel_shape)
+    planes = jnp.stack(_input_planes_in_time(x, spec, size))  # [4, N, T' / 2, H, W, C]
+    dy = pad(dy, ((0, size[0] % 2), (0, 0), (0, 0)))
+    dy_planes = jnp.stack(_transform_output_gradient(dy, 0))  # [4, N, T' / 2, H', W', F]
+
+    def plane_gradient(pair):
+        return _frames_kernel_gradient(*pair, spec, kernel_shape=kernel_shape)
+
+    products = lax.map(plane_gradient, (planes, dy_planes))  # [4, 1, kh, kw, C, F]
+    return jnp.concatenate(_transform_products_to_taps(products))
 
 
-def _frames(clips, kernels, spec, size, backward):
-    """Frame by frame: for each clip [N, T', H, W, C] its kernel [1, kh, kw, C, F] -> [N, T', H', W', F]."""
-    axes, out = _axes(kernels[0].shape), (1, *size[1:])
+# The convolution of frames -----------------------------------------------------------------------
 
-    def weights(kernel):
-        return [plane[0, 0, 0] for plane in _planes(_of_taps, [kernel], axes)]
 
-    def meet(frames, weights):
-        planes = _in_space(frames, spec, axes, out)
-        products = [
-            forms.dot(plane, weight, 4, int(backward))
-            for plane, weight in zip(planes, weights, strict=True)
-        ]
-        stride = tuple(2 if axis in axes else 1 for axis in range(3))
-        return phases.interleave(_combined(_positions, products, axes), stride, (0, 0, 0), out)
+def _convolve_frames(clips, kernels, spec, *, size, backward):
+    """Convolves every clip [N, T', H, W, C] frame by frame with its own kernel [1, kh, kw, C, F].
+
+    There is one clip, or there are the four planes of a clip in time. Returns [clips, N, T', H',
+    W', F], where `size` is (T', H', W').
+    """
+    axes, out_size = _transformed_axes(kernels[0].shape), (1, *size[1:])
+    weight_axis = 1 if backward else 0  # a backward product sums over features, not channels
+
+    def kernel_planes(kernel):
+        planes = _transform_axes(_transform_kernel, [kernel], axes)
+        return [plane[0, 0, 0] for plane in planes]  # [C, F] each
+
+    def convolve(frames, weights):
+        planes = _input_planes_in_space(frames, spec, axes, out_size=out_size)
+        products = []
+        for plane, weight in zip(planes, weights, strict=True):
+            products.append(contract(plane, weight, axes=(4, weight_axis)))
+        phases = _combine_axes(_transform_output, products, axes)
+        stride = [1, 1, 1]
+        for axis in axes:
+            stride[axis] = 2
+        return interleave(phases, stride, starts=(0, 0, 0), size=out_size)
 
     n, t = clips[0].shape[:2]
-    count = together(n * t, held(kernels[0].shape, out))
+    count = frames_at_once(n * t, plane_elements(kernels[0].shape, out_size))
+    # [groups, count, 1, H, W, C]; a frame is a clip of one frame
     groups = jnp.stack(clips).reshape(-1, count, 1, *clips[0].shape[2:])
     if len(clips) == 1:
-        mine = weights(kernels[0])
-        y = (
-            meet(groups[0], mine)
-            if count == n * t
-            else lax.map(lambda frames: meet(frames, mine), groups)
-        )
+        weights = kernel_planes(kernels[0])
+        if count == n * t:
+            y = convolve(groups[0], weights)
+        else:
+            y = lax.map(lambda frames: convolve(frames, weights), groups)
     else:
-        every, which = jnp.stack(kernels), jnp.arange(groups.shape[0]) // (n * t // count)
-        y = lax.map(lambda pair: meet(pair[0], weights(every[pair[1]])), (groups, which))
+        # The four planes in time go one after the other, so that few planes are in the cache at a
+        # time (docs/performance.md). For that each step transforms the kernel of its own plane.
+        stacked_kernels = jnp.stack(kernels)
+        kernel_of_group = jnp.arange(groups.shape[0]) // (n * t // count)
+
+        def convolve_group(group):
+            frames, index = group
+            return convolve(frames, kernel_planes(stacked_kernels[index]))
+
+        y = lax.map(convolve_group, (groups, kernel_of_group))
     return y.reshape(len(clips), n, t, *size[1:], -1)
 
 
-def _of_frames(clip, dy, spec, kernel_shape):
-    """dL/dkernel [1, kh, kw, C, F] of `_frames`."""
-    axes, out = _axes(kernel_shape), (1, *dy.shape[2:4])
-    even = tuple((0, size % 2 if axis in axes else 0) for axis, size in enumerate(out))
+def _frames_kernel_gradient(clip, dy, spec, *, kernel_shape):
+    """dL/dkernel [1, kh, kw, C, F] of `_convolve_frames` for one clip [N, T', H, W, C]."""
+    axes, out_size = _transformed_axes(kernel_shape), (1, *dy.shape[2:4])
+    to_whole_tiles = _padding_to_whole_tiles(axes, out_size)
 
-    def meet(frames, gradients):
-        planes = _in_space(frames, spec, axes, out)
-        others = _planes(_of_gradient, [forms.pad(gradients, even)], axes)
-        return [
-            forms.over_positions(left, right) for left, right in zip(planes, others, strict=True)
-        ]
+    def products(frames, dy_frames):
+        planes = _input_planes_in_space(frames, spec, axes, out_size=out_size)
+        dy_frames = pad(dy_frames, to_whole_tiles)
+        dy_planes = _transform_axes(_transform_output_gradient, [dy_frames], axes)
+        result = []
+        for plane, dy_plane in zip(planes, dy_planes, strict=True):
+            result.append(sum_over_positions(plane, dy_plane))  # [C, F]
+        return result
 
-    def add(total, group):
-        return [sums + more for sums, more in zip(total, meet(*group), strict=True)], None
+    def add_group(totals, group):
+        added = []
+        for total, addend in zip(totals, products(*group), strict=True):
+            added.append(total + addend)
+        return added, None
 
-    frames, gradients = (array.reshape(-1, 1, *array.shape[2:]) for array in (clip, dy))
-    count = together(frames.shape[0], held(kernel_shape, out))
+    frames = clip.reshape(-1, 1, *clip.shape[2:])  # [N*T', 1, H, W, C]
+    dy_frames = dy.reshape(-1, 1, *dy.shape[2:])  # [N*T', 1, H', W', F]
+    count = frames_at_once(frames.shape[0], plane_elements(kernel_shape, out_size))
     if count == frames.shape[0]:
-        total = meet(frames, gradients)
+        totals = products(frames, dy_frames)
     else:
-        zero = [jnp.zeros(kernel_shape[3:], jnp.float32)] * 4 ** len(axes)
-        total, _ = lax.scan(add, zero, (_in_groups(frames, count), _in_groups(gradients, count)))
-    return jnp.stack(_combined(_taps, total, axes)).reshape(1, *kernel_shape[1:])
+        groups = _in_groups(frames, count), _in_groups(dy_frames, count)
+        zeros = [jnp.zeros(kernel_shape[3:], jnp.float32)] * 4 ** len(axes)
+        totals, _ = lax.scan(add_group, zeros, groups)
+    taps = _combine_axes(_transform_products_to_taps, totals, axes)
+    return jnp.stack(taps).reshape(1, *kernel_shape[1:])
 
 
-def _axes(kernel_shape):
-    """Those of height and width along which products are saved; their numbers in a clip without its first axis."""
+def _in_groups(frames, count):
+    """[M, ...] -> [M / count, count, ...]."""
+    return frames.reshape(-1, count, *frames.shape[1:])
+
+
+# Planes ------------------------------------------------------------------------------------------
+
+
+def _transformed_axes(kernel_shape):
+    """Which of height (1) and width (2) have three taps."""
     return [axis for axis in (1, 2) if kernel_shape[axis] == 3]
 
 
-def _in_groups(clips, count):
-    return clips.reshape(-1, count, *clips.shape[1:])
-
-
-def _over_time(x, spec, size):
-    """Four planes of a clip along time."""
-    lo, hi = spec.padding[0]
-    return _of_tiles(forms.pad(x, ((lo, hi + size[0] % 2), (0, 0), (0, 0))), 0)
-
-
-def _in_space(frames, spec, axes, out):
-    """The planes of frames [N, 1, H, W, C], padded so that every tile is whole."""
-    around = [
-        (lo, hi + (out[axis] % 2 if axis in axes else 0))
-        for axis, (lo, hi) in enumerate(spec.padding)
-    ]
-    return _planes(_of_tiles, [forms.pad(frames, ((0, 0), *around[1:]))], axes)
-
-
-def _planes(transform, arrays, axes):
-    """What `transform(array, axis)` makes of arrays along one axis after the other; the last changes fastest."""
+def _padding_to_whole_tiles(axes, out_size):
+    """The padding that makes the number of positions even along the given axes."""
+    padding = [(0, 0), (0, 0), (0, 0)]
     for axis in axes:
-        arrays = [plane for array in arrays for plane in transform(array, axis)]
+        padding[axis] = (0, out_size[axis] % 2)
+    return padding
+
+
+def _input_planes_in_time(x, spec, size):
+    """Pads a clip in time to whole tiles and transforms it: four planes [N, T' / 2, H, W, C]."""
+    before, after = spec.padding[0]
+    return _transform_input(pad(x, ((before, after + size[0] % 2), (0, 0), (0, 0))), 0)
+
+
+def _input_planes_in_space(frames, spec, axes, *, out_size):
+    """Pads frames [N, 1, H, W, C] to whole tiles and transforms them along the given axes."""
+    padding = [(0, 0)]
+    extra = _padding_to_whole_tiles(axes, out_size)
+    for axis in (1, 2):
+        before, after = spec.padding[axis]
+        padding.append((before, after + extra[axis][1]))
+    return _transform_axes(_transform_input, [pad(frames, padding)], axes)
+
+
+def _transform_axes(transform, arrays, axes):
+    """Applies `transform(array, axis)`, which gives four planes, along one axis after the other.
+
+    The plane of the last axis changes fastest in the list that comes out.
+    """
+    for axis in axes:
+        planes = []
+        for array in arrays:
+            planes.extend(transform(array, axis))
+        arrays = planes
     return arrays
 
 
-def _of_tiles(x, axis):
-    """Four planes of a clip, whose tiles overlap by two."""
-    a, b, c, d = forms.slices(x, 4, TWO, axis=axis)
-    return a - c, b + c, c - b, b - d
+def _combine_axes(transform, products, axes):
+    """Applies `transform(four products)`, which gives the results of an axis, for all axes.
 
-
-def _of_taps(kernel, axis):
-    """Four planes of a kernel's three taps."""
-    a, b, c = (lax.slice_in_dim(kernel, tap, tap + 1, axis=axis) for tap in range(3))
-    ends, middle = (a + c) / 2, b / 2
-    return a, ends + middle, ends - middle, c
-
-
-def _of_gradient(dy, axis):
-    """Four planes of the gradient at two positions: the transpose of `_positions`."""
-    a, b = forms.slices(dy, 2, TWO, axis=axis)
-    return a, a + b, a - b, -b
-
-
-def _positions(products):
-    """Two positions of four products."""
-    a, b, c, d = products
-    return a + b + c, b - c - d
-
-
-def _taps(products):
-    """Three taps of four products: the transpose of `_of_taps`."""
-    a, b, c, d = products
-    middle = (b + c) / 2
-    return a + middle, (b - c) / 2, middle + d
-
-
-def _combined(combine, products, axes):
-    """Four products for each axis -> as many arrays as `combine` makes of four; the last axis changes fastest."""
+    The products are in the order of `_transform_axes`. The result of the last axis changes fastest
+    in the list that comes out.
+    """
     if not axes:
         return products
     quarter = len(products) // 4
-    quarters = [
-        _combined(combine, products[i * quarter : (i + 1) * quarter], axes[1:]) for i in range(4)
-    ]
-    results = [combine(four) for four in zip(*quarters, strict=True)]
-    return [array for same in zip(*results, strict=True) for array in same]
+    inner = []  # for each plane of the first axis, the results of the axes behind it
+    for first in range(0, len(products), quarter):
+        inner.append(_combine_axes(transform, products[first : first + quarter], axes[1:]))
+    outer = [transform(four) for four in zip(*inner, strict=True)]
+    combined = []
+    for results in zip(*outer, strict=True):
+        combined.extend(results)
+    return combined
+
+
+# The transforms of F(2, 3) -----------------------------------------------------------------------
+
+
+def _transform_input(x, axis):
+    """B: the tiles of a clip -> four planes."""
+    d0, d1, d2, d3 = axis_windows(x, 4, TILE_STEP, axis=axis)
+    return d0 - d2, d1 + d2, d2 - d1, d1 - d3
+
+
+def _transform_kernel(kernel, axis):
+    """G: three taps -> four planes."""
+    g0, g1, g2 = (lax.slice_in_dim(kernel, tap, tap + 1, axis=axis) for tap in range(3))
+    ends, middle = (g0 + g2) / 2, g1 / 2
+    return g0, ends + middle, ends - middle, g2
+
+
+def _transform_output(products):
+    """A: four products -> two positions."""
+    p0, p1, p2, p3 = products
+    return p0 + p1 + p2, p1 - p2 - p3
+
+
+def _transform_output_gradient(dy, axis):
+    """The transpose of A: the gradients at two positions -> four planes."""
+    dy0, dy1 = axis_windows(dy, 2, TILE_STEP, axis=axis)
+    return dy0, dy0 + dy1, dy0 - dy1, -dy1
+
+
+def _transform_products_to_taps(products):
+    """The transpose of G: four products -> the gradients of three taps."""
+    p0, p1, p2, p3 = products
+    middle = (p1 + p2) / 2
+    return p0 + middle, (p1 - p2) / 2, middle + p3

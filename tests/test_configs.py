@@ -1,0 +1,71 @@
+"""Every config with every preset: a training step of its full size, and two steps of a small one."""
+
+import json
+import pkgutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from configs import presets
+from vidjax import jobs, models
+from vidjax.experiment.assembly import build
+from vidjax.experiment.programs import Programs
+from vidjax.run import devices
+
+ROOT = Path(__file__).parents[1]
+TINY3D = str(ROOT / "configs/tiny3d.py")
+CONFIGS = sorted(str(path) for path in (ROOT / "configs").glob("*.py") if path.name != "base.py")
+PRESETS = sorted(module.name for module in pkgutil.iter_modules(presets.__path__))
+ARGUMENTS = [f"{path}:{preset}" for path in CONFIGS for preset in PRESETS]
+
+
+def name_of(argument):
+    return Path(argument).name.replace(".py", "")
+
+
+@pytest.mark.parametrize("argument", [a for a in ARGUMENTS if a.endswith(":jester")], ids=name_of)
+def test_every_config_has_a_training_step_of_its_full_size(argument, squares):
+    """Traced, not computed: shapes, optimiser, schedule, augmentation and loss of each preset fit
+    together.
+    """
+    words = ["--config", argument, "--config.data.name=jester", f"--config.data.root={squares}"]
+    words.append("--config.model.lowering=native")  # the least to trace
+    experiment = build(jobs.parse(words).config)
+    programs = Programs(experiment, devices.make_mesh())
+    tx = experiment.optimiser(experiment.schedule(num_steps=1000))
+    count = experiment.config.batch_size * programs.mesh.devices.size
+    label = experiment.task.label
+    arrays = {
+        "video": (experiment.video_shape[1:], "uint8"),
+        "label": (label.shape, label.dtype),
+        "mask": ((), "float32"),
+        "draw": ((), "uint32"),
+    }
+    batch = {
+        name: jax.ShapeDtypeStruct((count, *shape), dtype)
+        for name, (shape, dtype) in arrays.items()
+    }
+    shapes = programs.checkpoint_shapes(tx)
+    after = jax.eval_shape(programs.train_step(tx), shapes["state"], shapes["window"], batch)
+    before = shapes["state"], shapes["window"]
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
+        lambda x: (x.shape, x.dtype), before
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("argument", ARGUMENTS, ids=name_of)
+def test_every_config_trains_two_steps(argument, cheap, launch, tmp_path):
+    words = ["--config", argument, *cheap]
+    name = jobs.parse([str(word) for word in words]).config.model.name
+    if least := getattr(models.family(name), "MIN_CLIP", None):  # `cheap` clips are smaller
+        frames, *_, size = least
+        clips = {"num_frames": frames, "size": size, "resize": size + 2}
+        words += [f"--config.data.{field}={value}" for field, value in clips.items()]
+    done = launch([*words, "--workdir", tmp_path / "run"], timeout=600)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "train/loss" in row] == [1, 2]
+    assert all(np.isfinite(row["train/loss"]) for row in rows if "train/loss" in row)
