@@ -33,6 +33,7 @@ def hello(request, kept) -> dict[str, str]:
 
 def make(request, kept) -> dict[str, float]:
     """Compiles a step and runs it once; returns the seconds of that first call."""
+    # Here and not at the top, since it imports JAX: the answer to "hello" comes without.
     from benchmarks import timing
 
     call = MAKERS[request["what"]](request)
@@ -74,7 +75,7 @@ def make_train(request: Mapping[str, Any]) -> Callable[[], Any]:
             video,
             train=True,
             mutable=["batch_stats"],
-            rngs={"dropout": jax.random.key(0)},
+            rngs={"dropout": jax.random.key(0)},  # for a family that has dropout of its own
         )
         log_probability = jax.nn.log_softmax(logits.astype(jnp.float32))  # [N, K]
         loss = -jnp.take_along_axis(log_probability, label[:, None], axis=1).mean()
@@ -86,6 +87,7 @@ def make_train(request: Mapping[str, Any]) -> Callable[[], Any]:
         params = jax.tree.map(lambda p, g: p - RATE * g, params, gradient)
         return params, batch_stats, loss
 
+    # Donated, as a training job does: the old arrays make room for the new ones.
     program = jax.jit(step, donate_argnums=(0, 1), compiler_options=options)
     params, batch_stats = variables["params"], variables.get("batch_stats", {})
 

@@ -15,6 +15,7 @@ def from_config(name: str) -> Target:
     path, _, preset = name.partition(":")
     config = load_config(path, preset)
     experiment.check(config)
+    # The classes of its data set do not matter here, nor does its head.
     module = make_network(config, NUM_CLASSES)
     family, variant, changes = models.identify(module, prefer=config.model.variant)
     fields = []

@@ -45,11 +45,13 @@ def opened(flags: argparse.Namespace, targets: Sequence[Target]) -> Iterator[Con
     against = read_words(flags.against, flag="against", known=CONTESTANTS)
     with contextlib.ExitStack() as stack:
         stack.enter_context(folder(flags, targets))
+        # Cold compile times need a cache that has never seen the programs.
         stack.enter_context(compiling.empty_cache())
         torch, notes = None, []
         if "torch" in against:
             process = stack.enter_context(TorchProcess(flags.torch_python))
             torch, notes = _started(process)
+        # After PyTorch has started: the ceiling is the better rate of the two libraries.
         log.info("measuring what the machine can do")
         precisions = list(dict.fromkeys(target.precision for target in targets))
         yield Contest(

@@ -16,7 +16,7 @@ NO_NETWORK = (
 )
 
 
-def add_targets(parser: argparse._ActionsContainer) -> None:
+def add_targets(parser) -> None:
     """Declares the flags that `read_targets` reads."""
     parser.add_argument(
         "--networks",
@@ -42,7 +42,7 @@ def add_targets(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def add_contest(parser: argparse._ActionsContainer, *, against: str) -> None:
+def add_contest(parser, *, against: str) -> None:
     """Declares the flags that `contest.opened` reads; `against` is the default of that flag."""
     parser.add_argument(
         "--against", default=against, help=f"{', '.join(CONTESTANTS)} (default: {against})"
@@ -52,7 +52,7 @@ def add_contest(parser: argparse._ActionsContainer, *, against: str) -> None:
     )
 
 
-def add_rounds(parser: argparse._ActionsContainer) -> None:
+def add_rounds(parser) -> None:
     """Declares the flag that `read_rounds` reads."""
     parser.add_argument(
         "--rounds", type=int, default=5, help="turns of each contestant (default: 5)"
@@ -65,6 +65,7 @@ def read_targets(flags: argparse.Namespace) -> list[Target]:
     Raises UserError for a name that does not exist, for a value that is none, and for a clip that a
     network does not take.
     """
+    # Values first: they are cheap to check, and importing a family is not.
     clips = [targets.parse_clip(text) for text in split(flags.clips)]
     precisions = split(flags.precisions)
     for name in precisions:

@@ -50,10 +50,11 @@ def contestant(name: str, target: Target, step: str, *, state: steps.State) -> C
     if name == OURS:
         options = devices.compiler_options()
         lowering = devices.lowering(options)
+    # Before the arrays are made, so that they count as this contestant's.
     memory_before = _memory_stats()
     parts = Parts(
         module=target.build(lowering=lowering),
-        state=jax.tree.map(jnp.copy, state),
+        state=jax.tree.map(jnp.copy, state),  # training donates it
         batch=_make_batch(target),
         options=options,
     )
@@ -61,7 +62,7 @@ def contestant(name: str, target: Target, step: str, *, state: steps.State) -> C
         timed, call = _inference(parts)
     else:
         timed, call = _training(parts, remat=step == "remat")
-    jax.block_until_ready(call())
+    jax.block_until_ready(call())  # the peak of memory is known after a run
     facts = {
         "compile_cold": timed.cold,
         "compile_warm": timed.warm,

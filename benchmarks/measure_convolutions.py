@@ -64,6 +64,7 @@ def measure(
 def _contestants(one: Convolution, target: Target, step: str, *, every: bool) -> list[Contestant]:
     """Ours: "auto", or the lowering that it stands for, and with `every` all others."""
     settings = {"precision": target.precision, "step": step}
+    # A program that is timed as what "auto" picked need not be timed again as "auto".
     names = [jax_convolutions.same_as_picked(one, **settings) or "auto"]
     if every:
         names += LOWERINGS
@@ -81,7 +82,7 @@ def _torch_contestants(
     settings = {**convolution, "step": step, "precision": target.precision}
     try:
         for name, way in contest.torch.ways():
-            if not way["compiled"]:
+            if not way["compiled"]:  # a single operation gains nothing from it
                 made = contest.torch.contestant(name, "convolution", **settings, **way)
                 contestants.append(made)
     except WorkerError as error:

@@ -58,6 +58,7 @@ def measure(contest: Contest, target: Target, step: str) -> list[Row]:
     log.info("%s: %d rounds of %d contestants", title, contest.rounds, len(contestants))
     in_turn(contestants, rounds=contest.rounds)
     rows = [_row(contest, target, step, one=one, torchs=torchs) for one in contestants]
+    # Asked last, as it computes once more.
     for one in contestants:
         if not one.is_finite():
             contest.note(f"{title} by {one.name}: not all numbers are finite.")
@@ -73,6 +74,7 @@ def _torch_contestants(contest: Contest, target: Target, step: str) -> list[Cont
     """
     if contest.torch is None:
         return []
+    # Other settings than the variant's are another network.
     if target.variant not in torch_networks.NETWORKS or target.fields:
         contest.note(f"{target.name}: the benchmarks have no PyTorch network of that kind.")
         return []
@@ -80,6 +82,7 @@ def _torch_contestants(contest: Contest, target: Target, step: str) -> list[Cont
     network = {"variant": target.variant, "clip": target.clip, "num_classes": NUM_CLASSES}
     contestants = []
     try:
+        # A comparison is worth nothing unless both have the same layers.
         theirs = contest.torch.ask(do="counts", **network)
         ours = {"parameters": target.num_parameters, "multiply_adds": target.multiply_adds}
         if theirs != ours:

@@ -67,6 +67,7 @@ def _draw_panel(
     areas = _areas(rows)
     native = [row.seconds.get("native") for row in rows]
     torch = [torch_seconds(row) for row in rows]
+    # Rings first, so that the points of vidjax lie above them.
     for label, seconds, color in (
         ("native", native, theme.training),
         ("PyTorch", torch, theme.wrong),
@@ -146,6 +147,7 @@ def _set_look(axes: Axes, *, theme: Theme) -> None:
     axes.set_ylabel("GFLOP/s", color=theme.muted, fontsize=points(11))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_major_formatter("{x:g}")
+    # Its markers would have the areas of the first convolution otherwise.
     legend = axes.legend(
         loc="lower right", fontsize=points(11), frameon=False, labelcolor=theme.ink
     )

@@ -64,6 +64,7 @@ def machine_line(about: Mapping[str, Any]) -> str:
         chip = f"one of {machine['devices']} x {chip}"
     products = []
     for precision, rates in machine["products"].items():
+        # by library; the better one is the ceiling
         products.append(f"{precision} {max(rates.values()) / 1e9:,.0f}")
     versions = [f"{name} {version}" for name, version in about["versions"].items()]
     parts = [
@@ -88,6 +89,7 @@ def network_table(rows: Sequence[Row]) -> str:
         cells = [row.network, row.clip, row.precision, row.step, row.contestant]
         cells += [_milliseconds(row.seconds), f"{100 * row.spread:.0f} %"]
         cells += [_short(row.clips_per_second), _short(row.gflops), f"{100 * row.mfu:.1f} %"]
+        # Empty for PyTorch, which has no compiler to ask on a CPU.
         cells += [_mebibytes(row), _seconds(row.compile_cold), _seconds(row.compile_warm)]
         if with_torch:
             cells.append(f"{row.over_torch:.2f}" if row.over_torch else "")
@@ -98,6 +100,7 @@ def network_table(rows: Sequence[Row]) -> str:
 def convolution_table(rows: Sequence[ConvolutionRow]) -> str:
     """A line for each convolution: every lowering, PyTorch's faster layout, and the ceiling."""
     names = ["auto"]
+    # In their own order, whichever contestant came first.
     for name in LOWERINGS:
         if any(name in row.seconds for row in rows):
             names.append(name)

@@ -23,6 +23,7 @@ def layers() -> SimpleNamespace:
 
         def forward(self, x):
             y = self.branch(x)
+            # In place: nobody else reads the output of the last BatchNorm of the branch.
             y += self.shortcut(x)
             return torch.relu_(y)
 
@@ -61,10 +62,10 @@ def _shift():
         def forward(self, x):
             clip = x.unflatten(0, (-1, self.frames))  # [N, T, C, H, W]
             fold = clip.shape[2] // 8
-            out = torch.zeros_like(clip)
-            out[:, :-1, :fold] = clip[:, 1:, :fold]
-            out[:, 1:, fold : 2 * fold] = clip[:, :-1, fold : 2 * fold]
-            out[:, :, 2 * fold :] = clip[:, :, 2 * fold :]
+            out = torch.zeros_like(clip)  # a frame beyond the clip is zero
+            out[:, :-1, :fold] = clip[:, 1:, :fold]  # from the next frame
+            out[:, 1:, fold : 2 * fold] = clip[:, :-1, fold : 2 * fold]  # from the one before
+            out[:, :, 2 * fold :] = clip[:, :, 2 * fold :]  # not shifted
             return out.flatten(0, 1)  # [N * T, C, H, W]
 
     return Shift
@@ -108,6 +109,7 @@ def _slowfast():
             self.slow = nn.ModuleList(slow for slow, _ in stages)
             self.fast = nn.ModuleList(fast for _, fast in stages)
             self.fusions, self.linear = nn.ModuleList(fusions), nn.Linear(channels, num_classes)
+            # A buffer, so that it moves to the device with the parameters.
             self.register_buffer("slow_frames", torch.tensor(slow_frames))
 
         def forward(self, video):
@@ -118,7 +120,8 @@ def _slowfast():
                 fused = fusion(fast)[:, :, : slow.shape[2]]
                 slow = self.slow[number](torch.cat([slow, fused], 1))
                 fast = self.fast[number](fast)
-            return self.linear(torch.cat([slow.mean((2, 3, 4)), fast.mean((2, 3, 4))], 1))
+            means = [slow.mean((2, 3, 4)), fast.mean((2, 3, 4))]  # [N, C] each
+            return self.linear(torch.cat(means, 1))
 
     return SlowFast
 
@@ -133,6 +136,7 @@ def conv_norm(
     """
     from torch import nn
 
+    # Networks on images have kernels of two axes.
     make_conv, make_norm = nn.Conv3d, nn.BatchNorm3d
     if len(kernel) == 2:
         make_conv, make_norm = nn.Conv2d, nn.BatchNorm2d

@@ -77,10 +77,12 @@ def residual_50(
     modules = [*conv_norm(3, 64, (stem, 7, 7), stride=(1, 2, 2)), _pool_behind_stem()]
     channels = 64
     for stage, depth in enumerate(DEPTHS_OF_50):
+        # A stage with (3, 1) has temporal kernels in every other block.
         kernels = [times[stage][block % len(times[stage])] for block in range(depth)]
         modules.append(_stage(channels, stage, inner=64 * 2**stage, temporal_kernels=kernels))
         channels = 256 * 2**stage
         if stage == 0 and halve:
+            # A clip of one frame stays one frame.
             modules.append(nn.MaxPool3d((min(2, frames), 1, 1)))
     return nn.Sequential(*modules, layers().Head(channels, num_classes))
 
@@ -117,19 +119,23 @@ def slowfast_50(num_classes: int, frames: int, *, alpha: int, fusion: int):
 
     slow = 64
     fast = slow // FAST_SHARE
+    # The stem of the slow pathway has no extent in time.
     stages = [(_slowfast_stem(slow, 1), _slowfast_stem(fast, 5))]
     fusions = []
     for stage, depth in enumerate(DEPTHS_OF_50):
+        # The stride brings the fast frames to as many as the slow ones.
         kernel = (fusion, 1, 1)
         fusions.append(nn.Sequential(*conv_norm(fast, 2 * fast, kernel, stride=(alpha, 1, 1))))
         inner = 64 * 2**stage
         # The slow pathway has temporal kernels in its last two stages only.
         slow_kernels = [3 if stage > 1 else 1] * depth
+        # The slow stage takes its own channels and those of the fusion.
         slow_stage = _stage(slow + 2 * fast, stage, inner=inner, temporal_kernels=slow_kernels)
         fast_stage = _stage(fast, stage, inner=inner // FAST_SHARE, temporal_kernels=[3] * depth)
         stages.append((slow_stage, fast_stage))
         slow = 4 * inner
         fast = slow // FAST_SHARE
+    # Evenly spaced from the first frame to the last, as pytorchvideo samples them.
     count = max(1, frames // alpha)
     return layers().SlowFast(
         stages=stages,
@@ -151,6 +157,7 @@ def x3d(num_classes: int, frames: int):
     """X3D of the width and depth of XS, S and M."""
     from torch import nn
 
+    # The stem is factored: in space first, then depthwise in time. One norm comes behind both.
     modules = [
         *conv_norm(3, 24, (1, 3, 3), stride=(1, 2, 2), last="conv"),
         *conv_norm(24, 24, (5, 1, 1), groups=24),
@@ -161,6 +168,7 @@ def x3d(num_classes: int, frames: int):
             modules.append(_x3d_block(channels, features, block))
             channels = features
     inner = _x3d_inner(channels)
+    # The pool comes ahead of the last, widest convolution, which then has one position.
     modules += [*conv_norm(channels, inner, (1, 1, 1)), nn.AdaptiveAvgPool3d(1)]
     modules += [*conv_norm(inner, 2048, (1, 1, 1), last="conv"), nn.ReLU(inplace=True)]
     return nn.Sequential(*modules, layers().Head(2048, num_classes))
@@ -182,6 +190,7 @@ def _x3d_block(channels: int, features: int, block: int):
     ]
     if block % 2 == 0:
         branch.append(layers().Gate(inner, _nearest_multiple_of_8(inner / 16)))
+    # The rectifier comes behind the gate.
     branch += [nn.SiLU(inplace=True), *conv_norm(inner, features, (1, 1, 1), last="norm")]
     past = shortcut(channels, features, stride)
     if block == 0 and channels == features:
@@ -271,6 +280,7 @@ def counts(variant: str, clip: tuple[int, ...], *, num_classes: int) -> tuple[in
 
     def add(module, _, out):
         nonlocal total
+        # The kernel has inputs in its other axes, those of one group in a grouped convolution.
         total += out.numel() * math.prod(module.weight.shape[1:])
 
     with torch.device("meta"):

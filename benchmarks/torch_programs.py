@@ -25,7 +25,7 @@ def make_network(request: Mapping[str, Any]) -> Callable[[], Any]:
     variant, clip, device = request["variant"], tuple(request["clip"]), request["device"]
     num_classes, layout = request["num_classes"], request["layout"]
     is_training = request["step"] == "train"
-    torch.manual_seed(0)
+    torch.manual_seed(0)  # the same parameters in every layout
     network = torch_networks.NETWORKS[variant](num_classes, clip[1])
     network = network.to(device).train(is_training)
     _lay_out_parameters(network, layout)
@@ -34,6 +34,7 @@ def make_network(request: Mapping[str, Any]) -> Callable[[], Any]:
     label = torch.arange(clip[0], device=device) % num_classes  # [N]
     run = torch.compile(network) if request["compiled"] else network
 
+    # Parameters stay float32 in bfloat16 runs, as ours do.
     def mixed_precision():
         if request["precision"] == "float32":
             return contextlib.nullcontext()
@@ -49,6 +50,7 @@ def make_network(request: Mapping[str, Any]) -> Callable[[], Any]:
         optimizer.zero_grad(set_to_none=True)
         with mixed_precision():
             logits = run(video)
+        # The loss is float32, as ours is.
         loss = torch.nn.functional.cross_entropy(logits.float(), label)
         loss.backward()
         optimizer.step()
@@ -88,6 +90,7 @@ def make_convolution(request: Mapping[str, Any]) -> Callable[[], Any]:
 
     if request["step"] == "forward":
         return forward
+    # From here on the arrays take gradients, so the shape of y is asked for before.
     dy = torch.randn_like(forward())
     x.requires_grad_()
     kernel.requires_grad_()

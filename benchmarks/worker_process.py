@@ -55,6 +55,7 @@ class WorkerProcess:
         with contextlib.suppress(BrokenPipeError):  # it may have ended by itself
             self._process.stdin.close()
         try:
+            # Its stdin has ended, and with it its loop.
             self._process.wait(timeout=SECONDS_TO_END)
         except subprocess.TimeoutExpired:
             self._process.kill()
@@ -69,6 +70,7 @@ class WorkerProcess:
             line = self._process.stdout.readline()
         except OSError:
             line = ""
+        # A worker that was killed, for its memory for instance, leaves an empty line.
         if not line:
             raise WorkerError(f"{self.title} ended")
         answer = json.loads(line)

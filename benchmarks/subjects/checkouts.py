@@ -17,7 +17,7 @@ from vidjax.core.errors import UserError
 from vidjax.run import devices, workdir
 
 
-def add_flags(parser: argparse._ActionsContainer) -> None:
+def add_flags(parser) -> None:
     """Declares the flags."""
     parser.add_argument(
         "--against-checkout", default="", metavar="DIR", help="another checkout of vidjax"

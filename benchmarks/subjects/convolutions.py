@@ -12,7 +12,7 @@ from vidjax.core import files
 STEPS = ("forward", "train")  # train: forward and both gradients
 
 
-def add_flags(parser: argparse._ActionsContainer) -> None:
+def add_flags(parser) -> None:
     """Declares the flags."""
     flags.add_targets(parser)
     parser.add_argument("--steps", default="forward,train", help="forward, train (default: both)")

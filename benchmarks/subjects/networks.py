@@ -13,7 +13,7 @@ from benchmarks.jax_networks import STEPS
 from vidjax.core import files
 
 
-def add_flags(parser: argparse._ActionsContainer) -> None:
+def add_flags(parser) -> None:
     """Declares the flags."""
     flags.add_targets(parser)
     parser.add_argument(

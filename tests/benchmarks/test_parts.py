@@ -1,4 +1,4 @@
-"""The parts of the bench: turns, convolutions found in a network, counts, tables, the picture."""
+"""The parts of the benchmarks: turns, convolutions of a network, counts, tables, the picture."""
 
 import io
 
@@ -9,18 +9,20 @@ from PIL import Image
 
 from benchmarks import (
     compiling,
-    convolutions,
-    measure,
+    jax_convolutions,
+    measure_checkouts,
+    measure_convolutions,
+    measure_networks,
     roofline,
     tables,
     targets,
     timing,
-    torch_side,
 )
+from benchmarks.jax_convolutions import LOWERINGS, Convolution, Spec
+from benchmarks.machine import Machine
 from benchmarks.targets import Target
 from benchmarks.timing import Contestant
-from vidjax.ops.conv import Spec
-from vidjax.ops.conv.rule import FORMS
+from benchmarks.torch_process import TorchProcess, WorkerError
 from vidjax.run import devices
 
 
@@ -36,25 +38,21 @@ def scripted(name, log, seconds):
 
 def test_contestants_take_turns_in_an_order_that_rotates():
     log = []
-    a, b, c = contestants = [
+    contestants = [
         scripted("a", log, 0.1),
         scripted("b", log, 0.01),
         scripted("c", log, 9),
     ]
     timing.in_turn(contestants, rounds=3, at_least=0.5)
-    assert log[:6] == [
-        ("a", 1),
-        ("a", 1),
-        ("b", 1),
-        ("b", 1),
-        ("c", 1),
-        ("c", 1),
-    ]  # each to warm up, and to be sized
+    # each one to warm up, and to find out how many calls fill a turn
+    assert [name for name, _ in log[:6]] == list("aabbcc")
+    assert {calls for _, calls in log[:6]} == {1}
     turns = log[6:]
     assert turns[::2] == [(name, 1) for name in "abcbcacab"]  # not timed
     assert [name for name, _ in turns[1::2]] == list("abcbcacab")
-    assert dict(turns[1::2]) == {"a": 5, "b": 50, "c": 1}  # as many calls as fill a turn
-    assert [len(one.samples) for one in contestants] == [3] * 3 and a.seconds == pytest.approx(0.1)
+    assert dict(turns[1::2]) == {"a": 5, "b": 50, "c": 1}
+    assert [len(one.samples) for one in contestants] == [3] * 3
+    assert contestants[0].seconds == pytest.approx(0.1)
 
 
 def test_medians_spread_and_the_ratio_within_rounds():
@@ -63,13 +61,13 @@ def test_medians_spread_and_the_ratio_within_rounds():
 
     ours, slow, best = one("a", 1, 2, 9), one("b", 4, 4, 4), one("c", 1, 1, 3)
     assert ours.seconds == 2 and ours.spread == 2
-    assert (
-        timing.over_best(ours, [slow, best]) == 2
-    )  # of 1, 2 and 3, against the one with the better median
-    assert timing.over_best(ours, []) is None and timing.over_best(best, [slow, best]) == 1
+    # the ratios to c, which has the better median, are 1, 2 and 3
+    assert timing.over_best(ours, [slow, best]) == 2
+    assert timing.over_best(ours, []) is None
+    assert timing.over_best(best, [slow, best]) == 1
 
 
-# what is not a convolution in a network: its linear layers, batch x inputs x outputs
+# Besides convolutions a network has linear layers: batch x inputs x outputs.
 @pytest.mark.parametrize(
     "variant, clip, linear",
     [
@@ -79,146 +77,201 @@ def test_medians_spread_and_the_ratio_within_rounds():
     ],
 )
 def test_the_convolutions_of_a_network_add_up(variant, clip, linear):
-    target = Target(*targets.find_variant(variant), clip=clip)
-    found = convolutions.collect(target)
-    assert len(found) == len({one for one, _ in found}) > 5
-    assert sum(count * one.multiply_adds for one, count in found) + linear == target.multiply_adds
+    target = targets.from_variant(variant).at(clip[:4], precision="float32")
+    assert target.clip == clip
+    rows = jax_convolutions.collect(target)
+    assert len(rows) == len({one for one, _ in rows}) > 5
+    of_convolutions = sum(count * one.multiply_adds for one, count in rows)
+    assert of_convolutions + linear == target.multiply_adds
 
 
 def test_a_convolution_by_hand():
     spec = Spec((1, 2, 2), ((1, 1), (0, 1), (1, 1)), (1, 1, 1), 8)
-    one = convolutions.Convolution((2, 4, 9, 9, 8), (3, 3, 3, 1, 8), spec)
+    one = Convolution((2, 4, 9, 9, 8), (3, 3, 3, 1, 8), spec)
     assert one.out == (2, 4, 4, 5, 8)
     assert one.multiply_adds == 2 * 4 * 4 * 5 * 8 * 27
     assert one.num_bytes(2) == 2 * (2 * 4 * 81 * 8 + 27 * 8 + 2 * 4 * 20 * 8)
     assert one.name == "4x9x9x8, 3x3x3 to 8, stride 1x2x2, depthwise"
-    assert convolutions.for_torch(one) is None  # one side of the rows is padded more than the other
-    even = convolutions.Convolution(
-        one.x, one.kernel, spec._replace(padding=((1, 1), (0, 0), (1, 1)))
-    )
-    assert convolutions.for_torch(even)["padding"] == [1, 0, 1]
+    assert jax_convolutions.for_torch(one) is None  # rows are padded more on one side
+    even = Convolution(one.x, one.kernel, spec._replace(padding=((1, 1), (0, 0), (1, 1))))
+    assert jax_convolutions.for_torch(even)["padding"] == [1, 0, 1]
 
 
 @pytest.mark.parametrize("step", ["forward", "train"])
 def test_every_lowering_runs(step):
     spec = Spec((1, 2, 1), ((0, 0), (1, 1), (1, 1)), (1, 1, 1), 1)
-    one = convolutions.Convolution((1, 2, 5, 5, 3), (1, 3, 3, 3, 4), spec)
-    contestants = [
-        convolutions.contestant(one, form, precision="bfloat16", step=step)
-        for form in ("auto", *FORMS)
-    ]
+    one = Convolution((1, 2, 5, 5, 3), (1, 3, 3, 3, 4), spec)
+    contestants = []
+    for name in ("auto", *LOWERINGS):
+        made = jax_convolutions.contestant(one, name, precision="bfloat16", step=step)
+        contestants.append(made)
     timing.in_turn(contestants, rounds=1, at_least=0)
-    assert all(len(c.samples) == 1 and c.seconds > 0 for c in contestants)
-    assert convolutions.picked(one, "bfloat16") == ("native" if devices.has_onednn() else "product")
-    same = (
-        convolutions.picked(one, "bfloat16") if step == "forward" else ""
-    )  # each gradient picks for itself
-    assert convolutions.same_as_picked(one, step, "bfloat16") == same
+    assert all(len(made.samples) == 1 and made.seconds > 0 for made in contestants)
+    picked = jax_convolutions.picked(one, "bfloat16")
+    assert picked in LOWERINGS
+    if devices.has_onednn():
+        assert picked == "native"
+    same = jax_convolutions.same_as_picked(one, precision="bfloat16", step=step)
+    assert same == (picked if step == "forward" else "")  # each gradient picks for itself
 
 
 def test_a_convolution_of_which_one_tap_meets_more_than_padding():
-    """It is lowered as the pointwise one that it is, which no form that is forced does."""
-    one = convolutions.Convolution(
-        (2, 1, 7, 7, 8), (3, 1, 1, 8, 4), Spec(padding=((1, 1), (0, 0), (0, 0)))
-    )
-    assert convolutions.picked(one, "float32") == "shifted"
-    assert convolutions.same_as_picked(one, "forward", "float32") == ""
+    """It is lowered as the pointwise one that it is, which no lowering that is forced does."""
+    spec = Spec(padding=((1, 1), (0, 0), (0, 0)))
+    one = Convolution((2, 1, 7, 7, 8), (3, 1, 1, 8, 4), spec)
+    pointwise = Convolution(one.x, (1, 1, 1, 8, 4), Spec())
+    picked = jax_convolutions.picked(one, "float32")
+    assert picked == jax_convolutions.picked(pointwise, "float32")
+    for_step = {"precision": "float32", "step": "forward"}
+    assert jax_convolutions.same_as_picked(one, **for_step) == ""
+    assert jax_convolutions.same_as_picked(pointwise, **for_step) == picked
 
 
 def test_published_counts():
     target = Target("resnet3d", "r3d_18", clip=(2, 16, 112, 112, 3))
-    assert target.num_parameters == 33371472 and target.multiply_adds == pytest.approx(
-        2 * 40.6966e9, rel=1e-4
-    )
+    assert target.num_parameters == 33371472
+    assert target.multiply_adds == pytest.approx(2 * 40.6966e9, rel=1e-4)
 
 
 def test_the_cache_is_empty_then_filled_then_as_before():
     before = jax.config.jax_compilation_cache_dir
+    matrix = np.ones((8, 8), np.float32)
     with compiling.empty_cache():
         assert jax.config.jax_compilation_cache_dir != before
-        timed = compiling.compile_twice(
-            lambda: jax.jit(lambda x: (x @ x).sum()).lower(np.ones((8, 8), np.float32))
-        )
+        timed = compiling.compile_twice(lambda: jax.jit(lambda x: (x @ x).sum()).lower(matrix))
     assert jax.config.jax_compilation_cache_dir == before
-    assert timed.program(np.ones((8, 8), np.float32)) == 512
-    assert timed.cold > 0 and timed.warm > 0 and timed.planned_bytes >= 8 * 8 * 4
+    assert timed.program(matrix) == 512
+    assert timed.cold > 0 and timed.warm > 0
+    assert timed.planned_bytes >= 8 * 8 * 4
 
 
 def convolution_row(step, seconds):
-    one = convolutions.Convolution((2, 4, 8, 8, 16), (3, 3, 3, 16, 32), Spec(padding=((1, 1),) * 3))
-    samples = {name: [s] for name, s in seconds.items()}
-    costs = one.multiply_adds, one.num_bytes(4)
+    spec = Spec(padding=((1, 1),) * 3)
+    one = Convolution((2, 4, 8, 8, 16), (3, 3, 3, 16, 32), spec)
     rate = 2 * one.multiply_adds / seconds["auto"]
-    return measure.ConvolutionRow(
-        "net",
-        "2x4x8x8",
-        "float32",
-        step,
-        one.name,
-        3,
-        one,
-        *costs,
-        "folded",
-        seconds,
-        samples,
-        rate,
-        4 * rate,
+    return measure_convolutions.ConvolutionRow(
+        network="net",
+        clip="2x4x8x8",
+        precision="float32",
+        step=step,
+        name=one.name,
+        count=3,
+        convolution=one,
+        multiply_adds=one.multiply_adds,
+        num_bytes=one.num_bytes(4),
+        form=LOWERINGS[1],
+        seconds=seconds,
+        samples={name: [value] for name, value in seconds.items()},
+        rate=rate,
+        ceiling=4 * rate,
     )
+
+
+def network_row(contestant, **values):
+    row = {
+        "network": "net",
+        "clip": "2x4x8x8",
+        "precision": "float32",
+        "step": "forward",
+        "parameters": 10,
+        "multiply_adds": 20,
+        "spread": 0.05,
+        "samples": [values["seconds"]],
+        "memory": None,
+        "memory_by": "",
+        "compile_cold": None,
+        "compile_warm": None,
+    }
+    return measure_networks.Row(contestant=contestant, **{**row, **values})
+
+
+OURS = {
+    "seconds": 0.0123,
+    "clips_per_second": 162.6,
+    "gflops": 1234.5,
+    "mfu": 0.456,
+    "over_torch": 0.987,
+    "memory": 3 * 2**20,
+    "memory_by": "compiler",
+    "compile_cold": 12.3,
+    "compile_warm": 0.45,
+}
+THEIRS = {
+    "seconds": 0.0125,
+    "clips_per_second": 160.0,
+    "gflops": 1200.0,
+    "mfu": 0.44,
+    "over_torch": 1.0,
+}
+ABOUT = {
+    "machine": {
+        "chip": "A chip",
+        "devices": 1,
+        "products": {"float32": {"jax": 2e11}},
+        "bytes_per_second": 2e10,
+    },
+    "cores": 2,
+    "versions": {"jax": "1.2"},
+    "date": "2026-01-02T03:04:05",
+    "notes": ["Something is left out."],
+}
+
+
+def cells_of(text):
+    """The cells of every line of a table, headers and rules included."""
+    lines = []
+    for line in text.splitlines():
+        if line.startswith("|"):
+            lines.append([cell.strip() for cell in line.strip("|").split("|")])
+    return lines
 
 
 def test_tables_say_what_was_measured():
-    common = ("net", "2x4x8x8", "float32", "forward")
-    ours = (0.0123, 0.05, [0.0123], 162.6, 1234.5, 0.456, 0.987, 3 * 2**20, "compiler", 12.3, 0.45)
-    theirs = (0.0125, 0.05, [0.0125], 160.0, 1200.0, 0.44, 1.0, None, "", None, None)
-    rows = [
-        measure.Row(*common, "vidjax", 10, 20, *ours),
-        measure.Row(*common, "PyTorch contiguous", 10, 20, *theirs),
-    ]
-    found = [
-        convolution_row(
-            "forward",
-            {
-                "auto": 1e-3,
-                "native": 2e-3,
-                "folded": 1e-3,
-                "shifted": 4e-3,
-                "product": 5e-3,
-                "winograd": 6e-3,
-                "PyTorch contiguous": 3e-3,
-            },
-        )
-    ]
-    about = {
-        "machine": {
-            "chip": "A chip",
-            "devices": 1,
-            "products": {"float32": {"jax": 2e11}},
-            "bytes_per_second": 2e10,
-        },
-        "cores": 2,
-        "versions": {"jax": "1.2"},
-        "date": "2026-01-02T03:04:05",
-        "notes": ["Something is left out."],
-    }
-    text = tables.page(about, rows, found)
-    assert (
-        "A chip, 2 cores; matrix products in GFLOP/s: float32 200; memory 20.0 GB/s; jax 1.2; 2026-01-02"
-        in text
-    )
+    rows = [network_row("vidjax", **OURS), network_row("PyTorch contiguous", **THEIRS)]
+    seconds = {"auto": 1e-3}
+    for number, name in enumerate(LOWERINGS, start=2):
+        seconds[name] = number * 1e-3
+    convolution = convolution_row("forward", {**seconds, "PyTorch contiguous": 3e-3})
+    text = tables.page(ABOUT, rows, [convolution])
+    machine = "A chip, 2 cores; matrix products in GFLOP/s: float32 200; memory 20.0 GB/s; jax 1.2"
+    assert f"{machine}; 2026-01-02" in text
     assert "Note: Something is left out." in text
-    lines = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in text.splitlines()
-        if line[:1] == "|"
-    ]
+    lines = cells_of(text)
     first = ["12.3", "5 %", "163", "1,234", "45.6 %", "3", "12.30", "0.45", "0.99"]
-    assert lines[2] == [*common, "vidjax", *first]
+    assert lines[2] == ["net", "2x4x8x8", "float32", "forward", "vidjax", *first]
     assert lines[3][-4:] == ["", "", "", "1.00"]
-    assert lines[6][1:] == ["3", "folded", "1", "2", "1", "4", "5", "6", "3", "14.2", "25 %"]
-    alone = tables.network_table(
-        [measure.Row(*common, "vidjax", 10, 20, *ours[:6], None, *ours[7:])]
+    of_lowerings = [str(number) for number, _ in enumerate(LOWERINGS, start=2)]
+    middle = ["3", LOWERINGS[1], "1", *of_lowerings, "3"]
+    assert lines[6][1:] == [*middle, "14.2", "25 %"]
+
+
+def test_a_table_without_pytorch_has_no_column_for_it():
+    text = tables.network_table([network_row("vidjax", **{**OURS, "over_torch": None})])
+    assert "PyTorch" not in text
+    assert len({len(line) for line in text.splitlines()}) == 1  # all lines are as long
+
+
+def test_the_table_of_checkouts():
+    row = measure_checkouts.CheckoutRow(
+        network="net",
+        clip="2x4x8x8",
+        precision="float32",
+        step="train",
+        checkout="/folder",
+        seconds=0.0123,
+        spread=0.05,
+        samples=[0.0123],
+        ratio=0.987,
     )
-    assert "PyTorch" not in alone and len({len(line) for line in alone.splitlines()}) == 1
+    environment = {
+        "devices": ["1 x cpu (2 cores)"],
+        "versions": {"jax": "1.2"},
+        "started": "2026-01-02T03:04:05",
+    }
+    text = tables.checkout_page(environment, [row])
+    assert text.startswith("1 x cpu (2 cores); jax 1.2; 2026-01-02\n")
+    expected = ["net", "2x4x8x8", "float32", "train", "/folder", "12.3", "5 %", "0.987"]
+    assert cells_of(text)[2] == expected
 
 
 def test_the_roofline_has_a_panel_for_each_network():
@@ -226,17 +279,17 @@ def test_the_roofline_has_a_panel_for_each_network():
         convolution_row("forward", {"auto": 1e-3, "native": 2e-3}),
         convolution_row("train", {"auto": 1e-3}),
     ]
-    ceilings = {"products": {"float32": 1e11}, "bytes_per_second": 1e9}
-    picture = Image.open(io.BytesIO(roofline.draw_roofline(rows, **ceilings)))
+    machine = Machine("A chip", 1, {"float32": {"jax": 1e11}}, 1e9)
+    picture = Image.open(io.BytesIO(roofline.draw(rows, machine)))
     assert picture.size == (2 * roofline.WIDTH, 2 * (roofline.HEADING + roofline.PANEL))
-    assert roofline.draw_roofline(rows[1:], **ceilings) is None
+    assert roofline.draw(rows[1:], machine) is None
 
 
-def test_the_process_beside_outlives_what_goes_wrong():
-    with torch_side.TorchSide() as side:
-        with pytest.raises(torch_side.TorchError, match="KeyError"):
-            side.ask(do="turn", key="none", calls=1)
-        assert side.ask(do="drop", key="none") == {}
-        side._process.kill()
-        with pytest.raises(torch_side.TorchError, match="ended"):
-            side.ask(do="drop", key="none")
+def test_a_worker_outlives_what_goes_wrong():
+    with TorchProcess() as torch:
+        with pytest.raises(WorkerError, match="KeyError"):
+            torch.ask(do="turn", key="none", calls=1)
+        assert torch.ask(do="drop", key="none") == {}
+        torch._process.kill()
+        with pytest.raises(WorkerError, match="ended"):
+            torch.ask(do="drop", key="none")

@@ -1,6 +1,7 @@
-"""The bench's PyTorch networks: counts of parameters and multiply-adds as published, and the process that runs them.
+"""The PyTorch networks of the benchmarks: published counts, and the worker that runs them.
 
-Needs PyTorch and neither JAX nor the other fixtures: where they live apart, run it there with --noconftest.
+It needs PyTorch, and neither JAX nor the other fixtures: in an environment that has no JAX, run it
+with --noconftest.
 """
 
 import json
@@ -15,7 +16,7 @@ from benchmarks import torch_networks, torch_programs
 torch = pytest.importorskip("torch")
 ROOT = Path(__file__).parents[2]
 
-# parameters with 400 classes, multiply-adds of convolutions and linear layers, of a clip T x H x W
+# parameters with 400 classes, multiply-adds of a clip, the clip T x H x W
 COUNTS = {
     "r3d_18": (33371472, 40696553472, (16, 112, 112)),
     "mc3_18": (11695440, 43342635008, (16, 112, 112)),
@@ -36,13 +37,14 @@ COUNTS = {
 @pytest.mark.parametrize("variant", list(torch_networks.NETWORKS))
 def test_counts(variant):
     parameters, multiply_adds, clip = COUNTS[variant]
-    assert torch_networks.counts(variant, (1, *clip, 3), 400) == (parameters, multiply_adds)
-    assert torch_networks.counts(variant, (3, *clip, 3), 400) == (parameters, 3 * multiply_adds)
+    for batch in (1, 3):
+        counted = torch_networks.counts(variant, (batch, *clip, 3), num_classes=400)
+        assert counted == (parameters, batch * multiply_adds)
 
 
 @pytest.mark.parametrize("variant", ["r2plus1d_18", "x3d_s", "tsm_r18_8f", "slowfast_r50_4x16"])
 def test_layouts_agree(variant):
-    """The logits of both layouts, and of the network in its own mode of training or not."""
+    """The logits are the same in both layouts."""
     common = {
         "variant": variant,
         "clip": (2, 8, 32, 32, 3),
@@ -82,11 +84,9 @@ def test_the_shift_moves_an_eighth_each_way():
 
     x = torch.arange(1.0, 4)[:, None, None, None].expand(3, 16, 1, 1)  # frame t holds t + 1
     y = layers().Shift(3)(x)[:, :, 0, 0]
-    assert (
-        y[:, 0].tolist() == [2, 3, 0]
-        and y[:, 3].tolist() == [0, 1, 2]
-        and y[:, 4].tolist() == [1, 2, 3]
-    )
+    assert y[:, 0].tolist() == [2, 3, 0]
+    assert y[:, 3].tolist() == [0, 1, 2]
+    assert y[:, 4].tolist() == [1, 2, 3]
 
 
 def test_the_process_answers_line_by_line():
