@@ -1,5 +1,7 @@
 """A small classifier of three residual 3D blocks: the one to read first.
 
+Its network is vidjax/models/tiny3d.py.
+
     # the built-in set, on a laptop
     python launch.py --config configs/tiny3d.py
     # Jester, on a GPU

@@ -17,7 +17,8 @@ from vidjax import jobs
 from vidjax.ops import conv
 from vidjax.ops.conv import rule
 
-# every kind of randomness and of state; and saves that neither logging nor evaluation falls together with
+# every kind of randomness and of state; and saves that neither logging nor evaluation falls
+# together with
 EVERYTHING = {
     "num_steps": 40,
     "log_steps": 5,

@@ -1,7 +1,7 @@
 """The rules of the house, read from the source: imports, lengths, docstrings.
 
-Each rule is a function from the sources to the lines that break it, and is tried on planted breaches
-as well.
+Each rule is a function from the sources to the lines that break it, and is tried on planted
+breaches as well.
 """
 
 import ast

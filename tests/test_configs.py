@@ -1,4 +1,4 @@
-"""Every config with every preset: a training step of its full size, and two steps of a small one."""
+"""Every config with every preset: a training step of its full size, two steps of a small one."""
 
 import json
 import pkgutil

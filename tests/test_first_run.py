@@ -61,7 +61,10 @@ def first(tmp_path_factory):
 def test_a_terminal_gets_one_line_that_is_rewritten(first):
     _, text, _ = first
     line = [part for part in text.split("\r\x1b[K") if part.startswith("step ")]
-    whole = r"step 3/3  loss \d\.\d+  top-1 [\d.]+ %  \d+ clips/s  waiting \d+ %  ETA 0:00  \(synthetic\)\n"
+    whole = (
+        r"step 3/3  loss \d\.\d+  top-1 [\d.]+ %  \d+ clips/s  waiting \d+ %  ETA 0:00"
+        r"  \(synthetic\)\n"
+    )
     assert any(re.match(whole, x) for x in line)
     assert all("\n" not in x for x in line if not x.startswith("step 3/3"))
     assert any("evaluating 27 clips" in x for x in line)

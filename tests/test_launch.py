@@ -77,7 +77,8 @@ def test_a_typo_is_told_before_anything_heavy_is_imported():
         "import sys; sys.argv = ['launch.py', '--config', sys.argv[1], '--config.sede=1']\n"
         "import runpy\n"
         "try: runpy.run_path('launch.py', run_name='__main__')\n"
-        "except SystemExit as end: print(end.code, [m for m in ('jax', 'tensorflow', 'flax') if m in sys.modules])"
+        "except SystemExit as end: code = end.code\n"
+        "print(code, [m for m in ('jax', 'tensorflow', 'flax') if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, TINY3D], cwd=ROOT, capture_output=True, text=True

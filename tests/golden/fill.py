@@ -1,7 +1,8 @@
 """Weights and clips that anybody can make again, from names and shapes alone.
 
-The files beside this one hold what published networks compute for them. Each array comes from NumPy's MT19937, whose
-stream for a seed never changes, seeded by the checksum of its name; its kind, told from name and rank, sets the scale.
+The files beside this one hold what published networks compute for them. Each array comes from
+NumPy's MT19937, whose stream for a seed never changes, seeded by the checksum of its name; its
+kind, told from name and rank, sets the scale.
 """
 
 import zlib

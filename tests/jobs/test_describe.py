@@ -217,13 +217,14 @@ def test_what_cannot_be_run_is_refused(describe, capsys, flag, error, message):
 
 
 def test_memory_is_told_when_asked_for(describe):
-    """A training step holds at least what the stem gives and what its kernel gradient is made of."""
+    """A step takes at least the output of the stem and what its kernel gradient is made of."""
     settings = {"model.width": 0.05, "data.num_frames": 4, "data.size": 24, "batch_size": 32}
     flags = [f"--config.{key}={value}" for key, value in settings.items()]
     assert "memory          --memory tells it" in describe(TINY, *flags)
     text = describe(TINY, "--memory", *flags)
     held, count, each, given = re.search(
-        r"memory +([\d.]+) MiB for a training step of (\d+) clips, ([\d.]+) MiB a clip.* beside ([\d.]+) MiB",
+        r"memory +([\d.]+) MiB for a training step of (\d+) clips, "
+        r"([\d.]+) MiB a clip.* beside ([\d.]+) MiB",
         text,
         re.DOTALL,
     ).groups()

@@ -197,8 +197,8 @@ def test_a_run_that_cannot_start_from_its_weights_says_what_would_fit(job, narro
     message = str(caught.value)
     assert len(message.splitlines()) <= 5
     assert (
-        "holds resnet3d mc3_18, width=0.05 with 5 classes. It does not fit the config's tiny3d tiny3d"
-        in message
+        "holds resnet3d mc3_18, width=0.05 with 5 classes. "
+        "It does not fit the config's tiny3d tiny3d" in message
     )
     assert (
         "The weights' own network: --config.model.name=resnet3d --config.model.variant=mc3_18"

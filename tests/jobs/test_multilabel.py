@@ -1,4 +1,4 @@
-"""Another task through the door: two attributes a clip of the built-in set, trained and evaluated."""
+"""Another task through the door: two attributes a clip of the built-in set."""
 
 import json
 from pathlib import Path

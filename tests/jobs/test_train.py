@@ -330,7 +330,8 @@ def test_a_loss_that_is_not_finite_stops_and_saves_nothing_of_it(everything, who
     for step in steps_saved(run):
         assert all(np.isfinite(value).all() for value in arrays(run, step).values())
 
-    # Without a checkpoint the folder takes another config; and a line a step says what a line for five does.
+    # Without a checkpoint the folder takes another config; and a line a step says what a line for
+    # five does.
     cut_back(run, 0)
     job([*everything, *flags(num_steps=5, log_steps=1), "--workdir", run])
     assert steps_saved(run)[-1] == 5 and (run / "clips.log").read_text().count("\n") == 5

@@ -51,7 +51,8 @@ def reference_affine(image, degrees, shift, scale):
     h, w = image.shape
     centre = np.array([(h - 1) / 2, (w - 1) / 2])
     a = np.deg2rad(degrees)
-    # in (row, column) with rows downwards, a counter-clockwise turn takes (0, 1), right, to (-1, 0), up, at 90 degrees
+    # in (row, column) with rows downwards, a counter-clockwise turn takes (0, 1), right, to (-1,
+    # 0), up, at 90 degrees
     forward = scale * np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
     matrix = np.linalg.inv(forward)
     moved = centre + np.array([shift[1] * h, shift[0] * w])

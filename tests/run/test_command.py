@@ -125,7 +125,8 @@ def test_a_config_file_that_is_not_there_names_the_nearest():
 def test_a_mistake_in_a_config_file_is_told_with_its_line(line, parts, tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(
-        f"from configs import base\n\n\ndef get_config(preset=''):\n    config = base.defaults()\n    {line}\n"
+        "from configs import base\n\n\n"
+        f"def get_config(preset=''):\n    config = base.defaults()\n    {line}\n"
         "    return config\n"
     )
     message = refusal("--config", path)

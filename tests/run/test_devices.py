@@ -78,7 +78,7 @@ def test_the_clips_and_the_loss_are_those_of_one_device(runs, count):
 
 
 def evaluation(run):
-    """What an evaluation wrote: its summary, the value of each scalar, and the rows of all clips."""
+    """What an evaluation wrote: its summary, the value of each scalar, the rows of all clips."""
     table = json.loads((run / "evaluation/validation.json").read_text())
     scalars = {scalar["name"]: scalar["value"] for scalar in table["scalars"]}
     with np.load(run / "evaluation/validation.npz") as file:

@@ -45,7 +45,8 @@ def test_a_folder_has_one_owner(tmp_path):
 def test_the_lock_of_a_dead_process_is_free(tmp_path):
     code = (
         "import os, fcntl, sys\n"
-        "lock = open(sys.argv[1], 'a+'); fcntl.flock(lock, fcntl.LOCK_EX); lock.write('gone, pid 1, since ever'); "
+        "lock = open(sys.argv[1], 'a+'); fcntl.flock(lock, fcntl.LOCK_EX); "
+        "lock.write('gone, pid 1, since ever'); "
         "lock.flush(); os._exit(0)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "lock")], check=True)
