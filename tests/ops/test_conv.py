@@ -154,19 +154,15 @@ def assert_close(got, expected, tolerance, what=""):
 
 
 def results_of_lowerings(x, kernel, dy, **settings):
-    """{lowering: (y, dx, dkernel)}; lowerings whose programs are the same text are run once."""
-    lowered_by_text, names_by_text = {}, {}
-    for name in LOWERINGS:
-        program = functools.partial(with_gradients, lowering=name, **settings)
-        lowered = jax.jit(program).lower(x, kernel, dy)
-        text = lowered.as_text()
-        lowered_by_text[text] = lowered
-        names_by_text.setdefault(text, []).append(name)
-    results = {}
-    for text, lowered in lowered_by_text.items():
-        result = lowered.compile(QUICK)(x, kernel, dy)
-        results |= dict.fromkeys(names_by_text[text], result)
-    return results
+    """{lowering: (y, dx, dkernel)}, in one program: what lowerings share is compiled once."""
+
+    def run_all(x, kernel, dy):
+        results = {}
+        for name in LOWERINGS:
+            results[name] = with_gradients(x, kernel, dy, lowering=name, **settings)
+        return results
+
+    return jax.jit(run_all, compiler_options=QUICK)(x, kernel, dy)
 
 
 @pytest.mark.parametrize("case", CASES)

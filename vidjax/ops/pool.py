@@ -1,6 +1,6 @@
 """Max and average pooling over clips, [N, T, H, W, C] in and out; padding never counts as a value.
 
-On a CPU, max pooling has a lowering and a gradient of its own, since XLA's go value by value. The
+On a CPU, max pooling and its gradient are computed here, because XLA takes one value at a time. The
 forward pass notes which tap of the window each maximum came from, in a byte each, and the gradient
 reads nothing else. On a GPU or TPU both are XLA's.
 """

@@ -73,7 +73,7 @@ def conv(
 
 
 class _Static(NamedTuple):
-    """What of a convolution is known while its program is traced, beside shapes."""
+    """The settings of a convolution that are fixed before its program is traced."""
 
     spec: Spec
     lowering: str

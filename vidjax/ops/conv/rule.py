@@ -53,8 +53,8 @@ WINOGRAD_MIN_CHANNELS = 64
 ONEDNN_WINOGRAD_MIN_WEIGHTS = 8192
 # At or above this many multiply-adds in a clip, there is enough work to pay for the transforms.
 ONEDNN_WINOGRAD_MIN_MULTIPLY_ADDS = 5e8
-# At or above this many weights in the whole kernel, the flipped copy of it takes too long that
-# oneDNN needs for the gradient of an input. Minimal filtering needs none.
+# At or above this many weights in the whole kernel, oneDNN is slow at the gradient of an input: it
+# needs a flipped copy of the kernel, which minimal filtering does without.
 ONEDNN_WINOGRAD_MIN_FLIPPED_WEIGHTS = 2**19
 
 
