@@ -200,7 +200,7 @@ def transpose(eqn: JaxprEqn, fields: Fields) -> Intervals:
 
 
 def reshape(eqn: JaxprEqn, fields: Fields) -> Intervals:
-    """An axis survives where it keeps its size and as many elements before and behind it.
+    """An axis survives where it keeps its size and as many elements before it, and so behind it.
 
     One that is merged with another, or cut, does not: networks do that before they mix it, as
     where frames become channels or a linear layer takes the whole map.

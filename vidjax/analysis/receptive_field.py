@@ -2,9 +2,9 @@
 
 The program is followed equation by equation, once for each of time, height and width. Nothing is
 computed. Putting NaN into one row of the video and looking for NaN in the outputs would be simpler,
-but that needs a clip longer than the receptive field, and on such a clip the network is another
-one: the stride of a pathway that picks frames, a pooling window that shrinks to its map, and an
-average over a single position all depend on the size of the clip.
+but it needs a clip longer than the receptive field. On such a clip the network is another one: the
+stride of a pathway that picks frames, a pooling window that shrinks to its map, and an average over
+a single position all depend on the size of the clip.
 """
 
 import math
