@@ -1,7 +1,7 @@
 """The PyTorch networks of the benchmarks: published counts, and the worker that runs them.
 
-It needs PyTorch, and neither JAX nor the other fixtures: in an environment that has no JAX, run it
-with --noconftest.
+They need PyTorch, and neither JAX nor the other fixtures. In an environment without JAX run them
+with --noconftest -o addopts=
 """
 
 import json
