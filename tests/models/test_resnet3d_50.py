@@ -36,6 +36,7 @@ def abstract(module, size):
     ), jax.ShapeDtypeStruct(shape, "f4")
 
 
+@pytest.mark.sweep  # test_published.py counts nearly all of these, too
 @pytest.mark.parametrize("variant, num_classes, size, params, gmacs", PUBLISHED)
 def test_parameters_and_multiply_adds_are_the_published(variant, num_classes, size, params, gmacs):
     module = build(variant, num_classes)

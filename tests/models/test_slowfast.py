@@ -32,6 +32,7 @@ def abstract(module, *shapes):
     ), video
 
 
+@pytest.mark.sweep  # test_published.py counts nearly all of these, too
 @pytest.mark.parametrize(
     "variant, num_classes, params",
     [
@@ -46,6 +47,7 @@ def test_parameters_are_the_published(variant, num_classes, params):
     assert counts.num_parameters(variables) == params
 
 
+@pytest.mark.sweep  # test_published.py counts nearly all of these, too
 def test_multiply_adds_are_the_published():
     module = build("slowfast_r50_8x8", 400)
     rows = counts.endpoints(module, *abstract(module, (1, 32, 256, 256, 3)))

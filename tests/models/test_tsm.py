@@ -20,6 +20,7 @@ def abstract(module, shape):
     return jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros(shape))), video
 
 
+@pytest.mark.sweep  # test_published.py counts nearly all of these, too
 @pytest.mark.parametrize(
     "variant, num_classes, params, gmacs",
     [
