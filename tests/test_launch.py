@@ -62,7 +62,6 @@ def test_help_names_jobs_flags_and_examples(launch):
         (["--config", TINY3D + ":jestr"], ["jester"]),
         (["--config", TINY3D, "--job", "evalute"], ["Did you mean 'evaluate'?"]),
         (["--config", TINY3D, "--config.batch_size=x"], ["batch_size"]),
-        (["--config", TINY3D, "--workdr=x"], ["--workdr"]),
     ],
 )
 def test_what_the_command_line_can_tell_is_told_at_once(words, parts, launch):
@@ -70,6 +69,13 @@ def test_what_the_command_line_can_tell_is_told_at_once(words, parts, launch):
     done = launch(words)
     assert time.monotonic() - began < 3
     assert_refused(done.returncode, done.stderr, *parts)
+
+
+def test_a_misspelt_flag_is_told_before_any_work(launch, tmp_path):
+    """Which flags there are, the job says, so it is imported first; no folder is made."""
+    done = launch(["--config", TINY3D, "--workdr=x"], cwd=tmp_path)
+    assert_refused(done.returncode, done.stderr, "--workdr")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_typo_is_told_before_anything_heavy_is_imported():
