@@ -160,6 +160,40 @@ def json_number(value: float) -> float | None:
     return round(float(value), 6) if np.isfinite(value) else None
 
 
+def strip_entry(
+    answers: Answers,
+    position: int,
+    *,
+    strip: str,
+    classes: Sequence[str],
+    best: Sequence[int],
+    truth: str | list[str],
+    correct: bool,
+) -> dict[str, Any]:
+    """A clip of a section of strips: JSON-ready.
+
+    Args:
+        answers: of the evaluation.
+        position: of the clip in them.
+        strip: the path of its picture.
+        classes: the names of the classes.
+        best: the classes to list with their scores, most probable first.
+        truth: the name of the true class, or the names where there may be several.
+        correct: whether the network was right.
+    """
+    listed = []
+    for index in best:
+        listed.append([classes[index], json_number(answers.rows["scores"][position, index])])
+    return {
+        "id": answers.ids[position],
+        "strip": strip,
+        "truth": truth,
+        "answers": listed,
+        "loss": json_number(answers.rows["loss"][position]),
+        "correct": bool(correct),
+    }
+
+
 def most(values: np.ndarray, limit: int) -> list[int]:
     """The positions of the largest values, largest first, NaN last: at most `limit` of them."""
     order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")

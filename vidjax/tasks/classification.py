@@ -14,7 +14,7 @@ import numpy as np
 from vidjax.core.errors import DataError
 from vidjax.core.names import did_you_mean
 from vidjax.learn import metrics
-from vidjax.tasks import PERCENT, Answers, Scalar, Task, json_number, most
+from vidjax.tasks import PERCENT, Answers, Scalar, Task, most, strip_entry
 
 LOSSES = ("cross_entropy",)
 TOP = 5  # answers that are listed for a clip, and the k of the second accuracy
@@ -113,19 +113,17 @@ def mistakes_section(
     best = best_classes(scores, TOP)
     clips = []
     for position, path in strips.items():
-        listed = []
-        for index in best[position]:
-            listed.append([classes[index], json_number(scores[position, index])])
-        clips.append(
-            {
-                "id": answers.ids[position],
-                "strip": path,
-                "truth": classes[labels[position]] if labels[position] >= 0 else "",
-                "answers": listed,
-                "loss": json_number(answers.rows["loss"][position]),
-                "correct": bool(best[position, 0] == labels[position]),
-            }
+        label = labels[position]
+        entry = strip_entry(
+            answers,
+            position,
+            strip=path,
+            classes=classes,
+            best=best[position],
+            truth=classes[label] if label >= 0 else "",
+            correct=best[position, 0] == label,
         )
+        clips.append(entry)
     num_wrong = int(is_wrong(answers).sum())
     note = f"{len(clips)} of {num_wrong:,} wrong clips, the highest loss first."
     if num_wrong == 0:

@@ -14,7 +14,7 @@ import numpy as np
 from vidjax.core.errors import DataError
 from vidjax.core.names import did_you_mean
 from vidjax.learn import metrics
-from vidjax.tasks import PERCENT, Answers, Scalar, Task, json_number, most
+from vidjax.tasks import PERCENT, Answers, Scalar, Task, most, strip_entry
 
 LOSSES = ("binary_cross_entropy",)
 THRESHOLD = 0.5  # an attribute is answered with yes above this probability
@@ -92,21 +92,17 @@ def clips_section(
     scores, labels = answers.rows["scores"], answers.rows["label"]
     clips = []
     for position, path in strips.items():
-        listed = []
-        for index in most(scores[position], 5):
-            listed.append([classes[index], json_number(scores[position, index])])
-        truth = [classes[index] for index in np.flatnonzero(labels[position])]
         answered = scores[position] > THRESHOLD
-        clips.append(
-            {
-                "id": answers.ids[position],
-                "strip": path,
-                "truth": truth,
-                "answers": listed,
-                "loss": json_number(answers.rows["loss"][position]),
-                "correct": bool((answered == (labels[position] > 0.5)).all()),
-            }
+        entry = strip_entry(
+            answers,
+            position,
+            strip=path,
+            classes=classes,
+            best=most(scores[position], 5),
+            truth=[classes[index] for index in np.flatnonzero(labels[position])],
+            correct=(answered == (labels[position] > 0.5)).all(),
         )
+        clips.append(entry)
     return {
         "kind": "strips",
         "title": "Clips with the highest loss",
