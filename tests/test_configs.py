@@ -25,6 +25,7 @@ def name_of(argument):
     return Path(argument).name.replace(".py", "")
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("argument", [a for a in ARGUMENTS if a.endswith(":jester")], ids=name_of)
 def test_every_config_has_a_training_step_of_its_full_size(argument, squares):
     """Traced, not computed: shapes, optimiser, schedule, augmentation and loss of each preset fit

@@ -18,7 +18,6 @@ from vidjax.ops.shift import temporal_shift
 T, H, W, C = SHAPE = (9, 12, 10, 4)
 LAYOUT = ("NDHWC", "DHWIO", "NDHWC")
 NATIVE = Style(lowering="native")
-QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
 
 
 def intervals(function, shape=SHAPE):
@@ -39,7 +38,7 @@ def changed_by(function):
         for position in range(size):
             clips.append(video.copy())
             clips[-1][(slice(None),) * axis + (position,)] += 100
-    out = np.asarray(jax.jit(function, compiler_options=QUICK)(np.stack(clips)))
+    out = np.asarray(jax.jit(function)(np.stack(clips)))
     changed = np.abs(out[1:] - out[0]) > 0.1  # [T + H + W, T', H', W', C']
     results = []
     for axis, rows in enumerate(np.split(changed, np.cumsum(SHAPE[:2])), start=1):
@@ -274,7 +273,7 @@ def test_a_whole_network_by_nan():
         for position in range(clip[axis]):
             clips.append(np.zeros(clip, np.float32))
             clips[-1][(slice(None),) * axis + (position,)] = np.nan
-    reached = np.asarray(jax.jit(stage2, compiler_options=QUICK)(np.stack(clips)))
+    reached = np.asarray(jax.jit(stage2)(np.stack(clips)))
     for axis, rows in enumerate(np.split(reached, np.cumsum(clip[:2])), start=1):
         other_axes = tuple(a for a in (1, 2, 3) if a != axis)
         by_output = rows.any(other_axes).T  # [outputs, positions of the video]

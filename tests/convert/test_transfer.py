@@ -13,8 +13,6 @@ from vidjax.convert import transfer
 from vidjax.core.errors import ConvertError
 from vidjax.ops.conv import conv
 
-QUICK = {"xla_backend_optimization_level": 0}
-
 
 def variables(variant="r3d_10", seed=0, num_classes=3, width=0.1, **fields):
     """(module, variables) with drawn weights and statistics; nothing is compiled for them."""
@@ -110,8 +108,7 @@ def test_a_2d_network_inflates_into_a_3d_one():
 
     def features(module, weights, video):
         program = jax.jit(
-            lambda w, v: module.apply(w, v, method=lambda m, v: m.backbone(v, train=False)),
-            compiler_options=QUICK,
+            lambda w, v: module.apply(w, v, method=lambda m, v: m.backbone(v, train=False))
         )
         return program(weights, video)
 

@@ -26,20 +26,14 @@ def both():
         "mask": jnp.ones(2),
         "draw": jnp.zeros(2, jnp.uint32),
     }
-    init = jax.jit(
-        steps.make_init(module, tx), compiler_options={"xla_backend_optimization_level": 1}
-    )
+    init = jax.jit(steps.make_init(module, tx))
     state = init(jax.random.key(0), noise)
 
     def one(remat):
         step = steps.make_train_step(
             module, tx, loss=cross_entropy, normalise=lambda video: video, remat=remat
         )
-        program = (
-            jax.jit(step, compiler_options={"xla_backend_optimization_level": 0})
-            .lower(state, batch)
-            .compile()
-        )
+        program = jax.jit(step).lower(state, batch).compile()
         return *program(state, batch), program.memory_analysis().temp_size_in_bytes
 
     return one(False), one(True)

@@ -65,10 +65,7 @@ def test_own_safetensors_come_back_with_their_network(narrow):
     }
 
 
-CHEAP = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}  # compiled quickly and not well
-
-
-def test_a_peers_file_becomes_a_run_that_can_be_started_from(mc3_18, launch, cheap, tmp_path):
+def test_a_peers_file_becomes_a_run_that_can_be_started_from(mc3_18, job, cheap, tmp_path, capfd):
     """The way of a user: import, a run of ten classes on the built-in set, the head replaced and
     the rest equal.
     """
@@ -83,9 +80,8 @@ def test_a_peers_file_becomes_a_run_that_can_be_started_from(mc3_18, launch, che
         "--workdir",
         folder,
     ]
-    done = launch([*words, "--config.data.size=16", "--config.data.resize=18"], **CHEAP)
-    assert done.returncode == 0, done.stderr
-    assert "resnet3d mc3_18 with 400 classes, 11,695,440 parameters" in done.stderr
+    job([*words, "--config.data.size=16", "--config.data.resize=18"])
+    assert "resnet3d mc3_18 with 400 classes, 11,695,440 parameters" in capfd.readouterr().err
     about = json.loads((folder / "weights.json").read_text())
     assert about["bytes"] == mc3_18.stat().st_size and len(about["sha256"]) == 64
     _, expected = convert.load(mc3_18)
@@ -114,9 +110,8 @@ def test_a_peers_file_becomes_a_run_that_can_be_started_from(mc3_18, launch, che
         "--config.optim.weight_decay=0",
         "--config.model.lowering=native",
     ]
-    done = launch(["--config", ROOT / "configs/mc.py", *train, "--workdir", run], **CHEAP)
-    assert done.returncode == 0, done.stderr
-    assert "its head of 400 classes is replaced by a new one of 10" in done.stderr
+    job(["--config", ROOT / "configs/mc.py", *train, "--workdir", run])
+    assert "its head of 400 classes is replaced by a new one of 10" in capfd.readouterr().err
     started = weights.read(run)
     assert started.num_classes == 10
     assert same(started.variables["params"]["backbone"], expected["params"]["backbone"])

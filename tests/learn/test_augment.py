@@ -31,9 +31,7 @@ def clips(shape, seed=0):
 
 
 def run(video, label, draw, **settings):
-    function = jax.jit(
-        augment.make_augment(**settings), compiler_options={"xla_backend_optimization_level": 0}
-    )
+    function = jax.jit(augment.make_augment(**settings))
     batch = function(
         {
             "video": jnp.asarray(video),

@@ -19,7 +19,6 @@ from vidjax.learn.optim import make_optimizer, make_schedule
 NUM_CLASSES = 3
 METRICS = {"top1": metrics.top_k(1), "confusion": metrics.Confusion()}
 TRAINED = {"top1": METRICS["top1"]}
-QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
 NORMALISE = functools.partial(normalise, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 
 
@@ -51,7 +50,7 @@ def build(*, ema_decay=0.0, dropout=0.2, **augment):
     schedule = make_schedule(name="constant", learning_rate=0.02, num_steps=100)
     tx = make_optimizer(name="adamw", schedule=schedule, weight_decay=1e-3, clip_norm=1.0)
     augment = make_augment(**augment) if augment else None
-    init = jax.jit(steps.make_init(module, tx, ema=ema_decay > 0), compiler_options=QUICK)
+    init = jax.jit(steps.make_init(module, tx, ema=ema_decay > 0))
     step = steps.make_train_step(
         module,
         tx,
@@ -62,9 +61,7 @@ def build(*, ema_decay=0.0, dropout=0.2, **augment):
         seed=3,
         ema_decay=ema_decay,
     )
-    return jax.jit(step, donate_argnums=0, compiler_options=QUICK), init(
-        jax.random.key(0), some_batch(1)["video"]
-    )
+    return jax.jit(step, donate_argnums=0), init(jax.random.key(0), some_batch(1)["video"])
 
 
 def predict_step():
@@ -116,7 +113,7 @@ def test_three_clips_are_overfitted(trained):
     assert states[-1].step == 40 and states[-1].step.dtype == np.int32
     assert steps.all_finite(functools.reduce(metrics.add, sums))
     batch = some_batch(3)
-    predict = jax.jit(predict_step(), compiler_options=QUICK)
+    predict = jax.jit(predict_step())
     evaluated, _ = predict(steps.eval_variables(states[-1]), batch, no_clips())
     result = finished(evaluated, METRICS, "val/")
     assert result["val/top1"] == result["val/mean_class"] == 1 and result["val/num_clips"] == 3
@@ -243,7 +240,7 @@ def on_many_devices():
         "contrast": 0.2,
         "flip_label": swapped,
     }
-    predict = jax.jit(predict_step(), compiler_options=QUICK)
+    predict = jax.jit(predict_step())
     step, state = build(ema_decay=0.9, **settings)
     start, results = jax.device_get(state), {}
     for count in (1, 2, 4, 8):
@@ -267,9 +264,7 @@ def on_many_devices():
         )
         for count, result in results.items()
     }
-    text = (
-        jax.jit(make_augment(**settings), compiler_options=QUICK).lower(batch).compile().as_text()
-    )
+    text = jax.jit(make_augment(**settings)).lower(batch).compile().as_text()
     collectives = [
         name
         for name in ("all-gather", "all-reduce", "all-to-all", "collective-permute")

@@ -10,8 +10,6 @@ from vidjax.analysis import counts
 from vidjax.core.errors import UserError
 from vidjax.models.convcolumn import MIN_CLIP, Column
 
-QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
-
 
 def shapes(variant, size, num_classes=27):
     """(module, its variables' shapes, the clip's) for T, H, W."""
@@ -51,10 +49,7 @@ def test_a_clip_below_the_smallest_is_refused(axis):
 
 def test_a_column_is_what_numpy_makes_of_it():
     video = np.random.default_rng(0).standard_normal((2, 5, 9, 8, 3), np.float32)
-    run = jax.jit(
-        lambda v: Column(4).init_with_output(jax.random.key(0), v, train=False),
-        compiler_options=QUICK,
-    )
+    run = jax.jit(lambda v: Column(4).init_with_output(jax.random.key(0), v, train=False))
     (got, variables), x = run(video), video
     for name, pad in (("conv1", 0), ("conv2", 1)):
         conv = variables["params"][name]["conv"]

@@ -19,6 +19,7 @@ def abstract(module, size):
     ), jax.ShapeDtypeStruct(shape, "f4")
 
 
+@pytest.mark.sweep  # test_published.py counts nearly all of these, too
 @pytest.mark.parametrize(
     # csn_r101 as pytorchvideo states it, the others as the authors do, in millions with one digit
     "variant, params, gmacs",

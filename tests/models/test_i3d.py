@@ -11,8 +11,6 @@ from vidjax.core.errors import UserError
 from vidjax.layers import inception
 from vidjax.layers.style import Style
 
-QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
-
 
 def abstract(module, shape):
     """(variables, video) as shapes, computing nothing."""
@@ -29,6 +27,7 @@ def shapes(name, clip):
     return {row.name: row.shapes[0][1:4] for row in rows if row.name != "logits"}
 
 
+@pytest.mark.sweep  # test_published.py counts nearly all of these, too
 @pytest.mark.parametrize(
     "name, variant, clip, num_parameters, billions",
     [  # 400 classes; S3D as torchvision states it, I3D counted from the authors' network
@@ -80,9 +79,7 @@ def test_a_block_is_four_branches_in_their_order():
     """The direct and the pooled branch by hand, the other two by their place."""
     block = inception.Block((2, 3, 4, 1, 2, 3), style=Style(epsilon=1e-3))
     x = np.random.default_rng(0).standard_normal((1, 3, 4, 5, 6), np.float32)
-    y, variables = jax.jit(
-        lambda: block.init_with_output(jax.random.key(0), x, train=False), compiler_options=QUICK
-    )()
+    y, variables = jax.jit(lambda: block.init_with_output(jax.random.key(0), x, train=False))()
     assert y.shape == (1, 3, 4, 5, 2 + 4 + 2 + 3)
     kernels = {name: unit["conv"]["kernel"][0, 0, 0] for name, unit in variables["params"].items()}
     scale = 1 / np.sqrt(1 + 1e-3)  # of a normalisation that has seen nothing

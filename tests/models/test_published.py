@@ -16,9 +16,18 @@ NOT_BACKBONES = {
 }
 
 
-@pytest.mark.parametrize(
-    "row", COUNTED, ids=lambda row: f"{row.name}-{row.num_classes}-{row.clip[1]}"
-)
+def first_of_each_family():
+    """All rows, of which all but the first of a family are a sweep."""
+    families, rows = set(), []
+    for row in COUNTED:
+        marks = [pytest.mark.sweep] if row.family in families else []
+        families.add(row.family)
+        name = f"{row.name}-{row.num_classes}-{row.clip[1]}"
+        rows.append(pytest.param(row, marks=marks, id=name))
+    return rows
+
+
+@pytest.mark.parametrize("row", first_of_each_family())
 def test_counts_are_the_published(row):
     if row.family not in models.names():
         pytest.skip(f"there is no vidjax/models/{row.family}.py yet")

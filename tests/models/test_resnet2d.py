@@ -9,8 +9,6 @@ from vidjax import models
 from vidjax.analysis import counts
 from vidjax.core.errors import UserError
 
-QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
-
 
 def abstract(module, shape):
     """(variables, video) as shapes, computing nothing."""
@@ -18,6 +16,7 @@ def abstract(module, shape):
     return jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros(shape))), video
 
 
+@pytest.mark.sweep  # test_published.py counts nearly all of these, too
 @pytest.mark.parametrize(
     "name, variant, params, gmacs",
     # torchvision's tables of weights
@@ -54,7 +53,7 @@ def test_an_image_is_a_clip_of_one_frame_and_a_clip_the_mean_of_its_frames():
     clip = np.random.default_rng(0).standard_normal((2, 3, 33, 20, 3), np.float32)
     images = clip.reshape(6, 33, 20, 3)
     variables = some_variables(module, images.shape)
-    apply = jax.jit(module.apply, compiler_options=QUICK)
+    apply = jax.jit(module.apply)
     logits = apply(variables, images)
     assert logits.shape == (6, 5)
     np.testing.assert_allclose(apply(variables, clip), logits.reshape(2, 3, 5).mean(1), atol=1e-5)

@@ -10,8 +10,6 @@ from vidjax.analysis import catalogue, counts
 from vidjax.core.errors import UserError
 from vidjax.models.resnet3d import VARIANTS, num_midplanes
 
-QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
-
 
 def abstract(module, shape):
     """(variables, video) as shapes, computing nothing."""
@@ -81,7 +79,7 @@ def test_only_fr2d_ignores_the_order_of_frames(variant):
     module = models.build("resnet3d", variant=variant, num_classes=5, width=0.1)
     variables = some_variables(module, shape)
     video = np.random.default_rng(1).standard_normal(shape, np.float32)
-    apply = jax.jit(module.apply, compiler_options=QUICK)
+    apply = jax.jit(module.apply)
     logits, mixed = apply(variables, video), apply(variables, video[:, [2, 0, 3, 1]])
     change = np.abs(logits - mixed).max() / np.abs(logits).max()
     assert change < 1e-5 if variant == "fr2d_18" else change > 1e-2

@@ -11,7 +11,6 @@ from vidjax.analysis import counts
 from vidjax.core.errors import UserError
 from vidjax.layers.residual import Bottleneck
 
-QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
 # (variant, classes, clip, parameters, multiply-adds in 1e9), as pytorchvideo and mmaction2 state
 PUBLISHED = [
     ("c2d_r50", 400, (8, 256, 256), 24327632, 25.463),
@@ -170,9 +169,7 @@ def test_a_bottleneck_of_four_convolutions(fields, strides, activation):
         name: {"norm": {"mean": np.zeros(size), "var": np.ones(size)}}
         for name, size in norm.items()
     }
-    apply = jax.jit(
-        lambda variables, x: block.apply(variables, x, train=False), compiler_options=QUICK
-    )
+    apply = jax.jit(lambda variables, x: block.apply(variables, x, train=False))
     got = apply({"params": params, "batch_stats": stats}, np.float32(x)[None])[0]
 
     scale, one = 1 / np.sqrt(1 + 1e-5), (1, 1, 1)  # what a fresh normalisation does

@@ -15,7 +15,6 @@ import pytest
 from vidjax import models
 from vidjax.core.errors import UserError
 
-QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
 # a variant with normalisation of each family, where that is not the first
 NORMALISED = {"c3d": "c3d_bn", "convcolumn": "conv_column_6"}
 WITHOUT_NORM = ("fusion",)
@@ -184,7 +183,7 @@ def trained(name, variables, video, **fields):
             rngs={"dropout": jax.random.key(0)},
         )[0]
 
-    return np.asarray(jax.jit(forward, compiler_options=QUICK)(variables, video))
+    return np.asarray(jax.jit(forward)(variables, video))
 
 
 CHOICES = [
@@ -236,6 +235,6 @@ def test_zero_init_last_makes_each_block_its_shortcut():
         endpoints, _ = module.apply(variables, video, method="endpoints_and_logits")
         return endpoints["stem"], endpoints["stage1"]
 
-    stem, stage1 = jax.jit(run, compiler_options=QUICK)(video)
+    stem, stage1 = jax.jit(run)(video)
     assert np.abs(stem).max() > 0
     np.testing.assert_array_equal(stem, stage1)

@@ -11,8 +11,6 @@ from vidjax.core.errors import UserError
 from vidjax.layers.residual import BasicBlock
 from vidjax.ops.shift import TemporalShift, temporal_shift
 
-QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
-
 
 def abstract(module, shape):
     """(variables, video) as shapes, computing nothing."""
@@ -58,8 +56,7 @@ def frames_reached(variant, frame=8, num_frames=17, **fields):
     other = video.copy()
     other[:, frame] += 1
     backbone = jax.jit(
-        lambda x: module.apply(variables, x, method=lambda m, x: m.backbone(x, train=False)),
-        compiler_options=QUICK,
+        lambda x: module.apply(variables, x, method=lambda m, x: m.backbone(x, train=False))
     )
     changed = jax.tree.map(
         lambda a, b: np.flatnonzero(np.any(a != b, axis=(0, 2, 3, 4))),
@@ -94,7 +91,7 @@ def test_in_place_the_shortcut_is_shifted_too(mix_shortcut):
     block = BasicBlock(16, mix=TemporalShift(), mix_shortcut=mix_shortcut)
     variables = jax.eval_shape(lambda: block.init(jax.random.key(0), x, train=False))
     variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), variables)
-    out = jax.jit(lambda x: block.apply(variables, x, train=False), compiler_options=QUICK)(x)
+    out = jax.jit(lambda x: block.apply(variables, x, train=False))(x)
     assert (out == np.maximum(temporal_shift(x) if mix_shortcut else x, 0)).all()
 
 

@@ -14,7 +14,6 @@ import pytest
 from vidjax.ops.conv import Spec, conv, input_gradient, matmul, winograd
 from vidjax.ops.conv.rule import LOWERINGS
 
-QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
 ONE = (1, 1, 1)
 
 # name: clip [T, H, W, C], kernel [kt, kh, kw], features, stride, padding, groups, and the dilation
@@ -162,7 +161,7 @@ def results_of_lowerings(x, kernel, dy, **settings):
             results[name] = with_gradients(x, kernel, dy, lowering=name, **settings)
         return results
 
-    return jax.jit(run_all, compiler_options=QUICK)(x, kernel, dy)
+    return jax.jit(run_all)(x, kernel, dy)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -222,7 +221,7 @@ def test_large_clips_go_frame_by_frame(case, monkeypatch):
     assert ("scan[" in forward) == (settings["groups"] == 1)
     program = str(jax.make_jaxpr(each)(x, kernel, dy))
     assert "scan[" in program or "while[" in program
-    for name, got in jax.jit(each, compiler_options=QUICK)(x, kernel, dy).items():
+    for name, got in jax.jit(each)(x, kernel, dy).items():
         assert_close(got, reference(x, kernel, dy, **settings), 1e-5, name)
 
 
@@ -235,7 +234,7 @@ def test_frames_are_transformed_in_groups(case, together, monkeypatch):
     one = functools.partial(with_gradients, lowering="winograd", **settings)
     assert "scan[" in str(jax.make_jaxpr(one)(x, kernel, dy))
     assert_close(
-        jax.jit(one, compiler_options=QUICK)(x, kernel, dy),
+        jax.jit(one)(x, kernel, dy),
         reference(x, kernel, dy, **settings),
         1e-5,
     )
@@ -252,9 +251,7 @@ def test_minimal_filtering_is_as_near_as_a_direct_sum():
         np.float32(rng.standard_normal(2048)),
         {"stride": ONE, "padding": (1, 1, 1), "groups": 1},
     )
-    run = jax.jit(
-        functools.partial(with_gradients, lowering="winograd", **settings), compiler_options=QUICK
-    )
+    run = jax.jit(functools.partial(with_gradients, lowering="winograd", **settings))
     assert_close(run(x, kernel, dy), reference(x, kernel, dy, **settings), 2e-6)
 
 
@@ -325,7 +322,7 @@ def test_under_vmap_and_remat(lowering):
             out[case] = clips(x, kernels[0], dy), both(x, kernels, dy), again(x[0], kernels[0], dy)
         return out
 
-    results = jax.jit(all_of_them, compiler_options=QUICK)(inputs)
+    results = jax.jit(all_of_them)(inputs)
     for case, got in results.items():
         for way, a, b in zip(
             ("clips", "clips and kernels", "remat"), got, expected[case], strict=True
@@ -352,7 +349,7 @@ def on_four_devices():
             if (name == "winograd") == (case == "space")  # minimal filtering applies to no other
         }
 
-    for key, got in jax.jit(each, compiler_options=QUICK)(inputs).items():
+    for key, got in jax.jit(each)(inputs).items():
         case = key.rpartition(", ")[0]
         assert not got[0].sharding.is_fully_replicated, key
         expected = reference(*map(np.asarray, inputs[case]), **settings[case])

@@ -7,8 +7,6 @@ import pytest
 
 from vidjax.ops.conv import Conv, conv
 
-QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
-
 
 def test_an_unknown_lowering_is_refused():
     x, kernel = jnp.zeros((1, 2, 3, 3, 4)), jnp.zeros((1, 3, 3, 4, 4))
@@ -37,7 +35,7 @@ def test_module_is_the_convolution_plus_its_bias():
     settings = {"stride": (2, 1, 1), "padding": (0, 1, 0), "groups": 2}
     module = Conv(6, (1, 2, 2), use_bias=True, **settings)
     variables = {"params": {"kernel": kernel, "bias": bias}}
-    y = jax.jit(module.apply, compiler_options=QUICK)(variables, x)
+    y = jax.jit(module.apply)(variables, x)
     assert y.dtype == jnp.float32
     np.testing.assert_allclose(y, conv(x, kernel, **settings) + bias, atol=1e-5)
 
@@ -51,7 +49,7 @@ def test_module_computes_in_its_dtype_and_keeps_parameters_in_float32():
 
 
 def test_kernels_start_as_he_with_the_fan_at_the_output():
-    init = jax.jit(Conv(96, (3, 3, 3)).init, compiler_options=QUICK)
+    init = jax.jit(Conv(96, (3, 3, 3)).init)
     kernel = np.asarray(init(jax.random.key(0), jnp.zeros((1, 3, 3, 3, 32)))["params"]["kernel"])
     np.testing.assert_allclose(np.std(kernel), np.sqrt(2 / (27 * 96)), rtol=0.02)
     assert abs(np.mean(kernel)) < 1e-3

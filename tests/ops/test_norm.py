@@ -8,7 +8,6 @@ import numpy as np
 
 from vidjax.ops.norm import BatchNorm
 
-QUICK = {"xla_backend_optimization_level": 0}  # compiling is what takes time here
 SHAPE = (4, 2, 3, 5, 6)  # [N, T, H, W, C]
 
 
@@ -55,7 +54,7 @@ def expected_in_training(x, dy, variables):
 
 def test_training_gradients_and_running_statistics():
     arrays = some_arrays()
-    got = jax.jit(in_training, compiler_options=QUICK)(*arrays)
+    got = jax.jit(in_training)(*arrays)
     for a, b in zip(got, expected_in_training(*arrays), strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
 
@@ -71,9 +70,7 @@ def test_inference_uses_the_running_statistics():
 def test_half_precision_keeps_statistics_in_full():
     """bf16 in and out; the mean of 120 values is that of the values, not of their rounded sums."""
     x, dy, variables = some_arrays("bfloat16")
-    program = jax.jit(
-        lambda *arrays: in_training(*arrays, dtype="bfloat16"), compiler_options=QUICK
-    )
+    program = jax.jit(lambda *arrays: in_training(*arrays, dtype="bfloat16"))
     y, dx, *rest = program(x, dy, variables)
     expected = expected_in_training(x, dy, variables)
     assert y.dtype == dx.dtype == jnp.bfloat16
@@ -102,7 +99,7 @@ def on_four_devices():
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
     split, whole = NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
     x, dy, variables = some_arrays()
-    program = jax.jit(in_training, compiler_options=QUICK)
+    program = jax.jit(in_training)
     got = program(*jax.device_put((x, dy), split), jax.device_put(variables, whole))
     expected = expected_in_training(x, dy, variables)
     print(json.dumps([float(np.abs(a - b).max()) for a, b in zip(got, expected, strict=True)]))
