@@ -58,15 +58,14 @@ def test_every_config_has_a_training_step_of_its_full_size(argument, squares):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("argument", ARGUMENTS, ids=name_of)
-def test_every_config_trains_two_steps(argument, cheap, launch, tmp_path):
+def test_every_config_trains_two_steps(argument, cheap, job, tmp_path):
     words = ["--config", argument, *cheap]
     name = jobs.parse([str(word) for word in words]).config.model.name
     if least := getattr(models.family(name), "MIN_CLIP", None):  # `cheap` clips are smaller
         frames, *_, size = least
         clips = {"num_frames": frames, "size": size, "resize": size + 2}
         words += [f"--config.data.{field}={value}" for field, value in clips.items()]
-    done = launch([*words, "--workdir", tmp_path / "run"], timeout=600)
-    assert done.returncode == 0, done.stderr
+    job([*words, "--workdir", tmp_path / "run"])
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "train/loss" in row] == [1, 2]
     assert all(np.isfinite(row["train/loss"]) for row in rows if "train/loss" in row)

@@ -195,6 +195,16 @@ def test_a_non_finite_loss_is_found_later():
         assert steps.all_finite(total) == (i == 0)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int32"])
+def test_one_number_that_is_not_finite_is_found(dtype):
+    tree = {"kernel": jnp.ones((2, 3), dtype), "more": [jnp.zeros(()), jnp.arange(4)]}
+    assert steps.is_finite(tree)
+    for wrong in (jnp.nan, jnp.inf, -jnp.inf):
+        assert not steps.is_finite(tree | {"bias": jnp.array([0.0, wrong])})
+        if dtype != "int32":
+            assert not steps.is_finite({"kernel": tree["kernel"].at[1, 2].set(wrong)})
+
+
 def test_clips_of_a_prediction():
     _, state = build()
     batch = some_batch(4) | {"mask": jnp.array([1.0, 1.0, 1.0, 0.0])}

@@ -191,7 +191,7 @@ CHOICES = [
     {"norm": "group"},
     {"norm": "layer"},
     {"epsilon": 0.5},
-    {"activation": "elu"},
+    {"activation": "gelu"},  # the default of no family
 ]
 
 

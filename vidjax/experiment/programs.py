@@ -127,12 +127,3 @@ class Programs:
         # one logit a class, which every head for labels of whole clips gives
         logits = jax.ShapeDtypeStruct((1, len(task.classes)), jnp.float32)
         return logits, jax.ShapeDtypeStruct((1, *task.label.shape), task.label.dtype)
-
-
-def make_is_finite() -> Callable[[Any], jax.Array]:
-    """is_finite(tree) -> bool array: whether every number in the tree is finite."""
-
-    def is_finite(tree):
-        return jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
-
-    return jax.jit(is_finite)

@@ -22,7 +22,7 @@ from vidjax.data.records import Record
 from vidjax.experiment import evaluation, inference, weights
 from vidjax.experiment.assembly import Experiment, Lengths, use_compilation_cache
 from vidjax.experiment.data import load_split, require_labels, settle_data
-from vidjax.experiment.programs import Programs, make_is_finite
+from vidjax.experiment.programs import Programs
 from vidjax.learn import steps
 from vidjax.learn.metrics import Sums
 from vidjax.report import write_report
@@ -87,7 +87,6 @@ class Training:
     line: progress.Line = field(init=False)
     clock: progress.Clock = field(init=False)
     predict: Callable = field(init=False)
-    is_finite: Callable = field(init=False)
 
     def run(self) -> None:
         """Init or restore, then steps, metrics, evaluations and checkpoints until the end."""
@@ -114,7 +113,6 @@ class Training:
         self.line = self.new_line(start)
         self.clock = progress.Clock()
         self.predict = self.programs.predict_step()
-        self.is_finite = make_is_finite()
         try:
             if start:
                 # A signal may have come between the last step and its evaluation.
@@ -231,7 +229,7 @@ class Training:
         """Starts to write a checkpoint; what the logs say up to here is on disk first."""
         # A bad parameter can come from a finite gradient (a rate too high), so both are looked at.
         self.check_finite(tree["window"], number)
-        if not self.is_finite(tree["state"]):
+        if not steps.is_finite(tree["state"]):
             raise NonFiniteLoss(f"A parameter is not finite after step {number}. {ADVICE}")
         # In this order: a checkpoint must not be ahead of the logs that belong to it.
         self.metrics.flush()
