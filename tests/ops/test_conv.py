@@ -84,7 +84,11 @@ CASES = {
     "few positions, strided": ((5, 4, 3, 80), (3, 3, 2), 5, (2, 2, 1), ((0, 1), (1, 2), (2, 0)), 1),
     "few positions, dilated": ((3, 5, 4, 70), (2, 3, 3), 5, (1, 2, 2), (1, 2, 1), 1, (2, 2, 1)),
     "space, many channels": ((2, 4, 4, 130), (1, 3, 3), 8, ONE, (0, 1, 1), 1),
+    "space, stem of 7x7": ((2, 15, 14, 3), (1, 7, 7), 6, (1, 2, 2), (0, 3, 3), 1),
+    "volume, stem of 7x7": ((4, 15, 14, 3), (3, 7, 7), 6, (1, 2, 2), (1, 3, 3), 1),
+    "volume, stem of 7x7x7": ((9, 15, 14, 3), (7, 7, 7), 6, (1, 2, 2), (3, 3, 3), 1),
 }
+SWEPT = [name for name in CASES if "of 7x7" in name]  # they have many taps
 # One for each way through the lowerings, with few taps: taps are what takes long to compile.
 SOME = (
     "pointwise strided, wide",
@@ -93,6 +97,10 @@ SOME = (
     "volume strided, two taps",
     "time depthwise",
 )
+
+
+# Three taps in time as well, which minimal filtering transforms too.
+VOLUMES = ("time", "volume", "volume strided")
 
 
 def reference(x, kernel, dy, stride, padding, groups, dilation=ONE):
@@ -164,7 +172,15 @@ def results_of_lowerings(x, kernel, dy, **settings):
     return jax.jit(run_all)(x, kernel, dy)
 
 
-@pytest.mark.parametrize("case", CASES)
+def swept(cases, names):
+    """The cases as parameters, of which those of the names are a sweep."""
+    rows = []
+    for case in cases:
+        rows.append(pytest.param(case, marks=[pytest.mark.sweep] if case in names else []))
+    return rows
+
+
+@pytest.mark.parametrize("case", swept(CASES, SWEPT))
 def test_every_lowering_is_the_direct_sum(case):
     x, kernel, dy, settings = arrays(case)
     expected = reference(x, kernel, dy, **settings)
@@ -172,7 +188,9 @@ def test_every_lowering_is_the_direct_sum(case):
         assert_close(result, expected, 1e-5, name)
 
 
-@pytest.mark.parametrize("case", [name for name, case in CASES.items() if case[5] == 1])
+@pytest.mark.parametrize(
+    "case", swept([name for name, case in CASES.items() if case[5] == 1], SWEPT)
+)
 def test_the_input_gradient_by_col2im_is_the_direct_sum(case):
     """At any number of positions, though the rule uses it only where they are few."""
     x, kernel, dy, settings = arrays(case)
@@ -278,7 +296,8 @@ def test_export_for_other_platforms(case, lowering):
     np.testing.assert_allclose(y, reference(x, kernel, dy, **settings)[0], atol=1e-4)
 
 
-@pytest.mark.parametrize("case", [*SOME, "space"])  # minimal filtering applies to the last alone
+# of SOME and "space", minimal filtering applies to the last alone
+@pytest.mark.parametrize("case", swept([*SOME, "space", *VOLUMES], VOLUMES))
 def test_half_precision(case):
     x, kernel, dy, settings = arrays(case, dtype=jnp.bfloat16)
     expected = reference(x, kernel, dy, **settings)
@@ -287,13 +306,24 @@ def test_half_precision(case):
         assert_close(result, expected, 2e-2, name)
 
 
-@pytest.mark.parametrize("lowering", LOWERINGS)
-def test_under_vmap_and_remat(lowering):
+def lowerings_and_cases():
+    """Minimal filtering applies to a stride of 1 alone."""
+    rows = []
+    for lowering in LOWERINGS:
+        cases, volumes = ("space strided", "time strided", "time depthwise"), VOLUMES
+        if lowering == "winograd":
+            cases, volumes = ("space",), ("time", "volume")
+        rows.append(pytest.param(lowering, cases, id=lowering))
+        rows.append(
+            pytest.param(lowering, volumes, id=f"{lowering}, volumes", marks=pytest.mark.sweep)
+        )
+    return rows
+
+
+@pytest.mark.parametrize("lowering, cases", lowerings_and_cases())
+def test_under_vmap_and_remat(lowering, cases):
     """vmap over clips, vmap over clips and kernels, and a backward pass that recomputes y."""
     programs, inputs, expected = {}, {}, {}
-    cases = ("space strided", "time strided", "time depthwise")
-    if lowering == "winograd":  # it does not apply to these
-        cases = ("space",)
     for case in cases:
         x, kernel, dy, settings = arrays(case, n=6)
         one = functools.partial(with_gradients, lowering=lowering, **settings)
@@ -330,14 +360,26 @@ def test_under_vmap_and_remat(lowering):
             assert_close(a, b, 1e-5, f"{case} under {way}")
 
 
-def on_four_devices():
-    """Runs where there are 4 devices: prints the relative errors of a batch sharded over them."""
+def some_on_four_devices():
+    """Minimal filtering has a case of its own: it applies to none of SOME."""
+    print_errors_on_four_devices((*SOME, "space"), minimal=("space",))
+
+
+def volumes_on_four_devices():
+    print_errors_on_four_devices(VOLUMES, minimal=("time", "volume"))
+
+
+def print_errors_on_four_devices(cases, *, minimal):
+    """Runs where there are 4 devices: prints the relative errors of a batch sharded over them.
+
+    The cases in `minimal` are lowered by minimal filtering as well.
+    """
     from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
     split, whole = NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
     inputs, settings, errors = {}, {}, {}
-    for case in (*SOME, "space"):
+    for case in cases:
         x, kernel, dy, settings[case] = arrays(case, n=8)
         inputs[case] = jax.device_put(x, split), *jax.device_put((kernel, dy), whole)
 
@@ -346,7 +388,7 @@ def on_four_devices():
             f"{case}, {name}": with_gradients(*args, lowering=name, **settings[case])
             for case, args in inputs.items()
             for name in LOWERINGS
-            if (name == "winograd") == (case == "space")  # minimal filtering applies to no other
+            if name != "winograd" or case in minimal
         }
 
     for key, got in jax.jit(each)(inputs).items():
@@ -360,8 +402,18 @@ def on_four_devices():
     print(json.dumps(errors))
 
 
-def test_a_batch_cut_over_four_devices(on_devices):
-    errors = on_devices(__file__, "on_four_devices", 4)
-    assert len(errors) == len(SOME) * (len(LOWERINGS) - 1) + 1 and max(errors.values()) <= 1e-5, (
-        errors
-    )
+@pytest.mark.parametrize(
+    "function, count",
+    [
+        ("some_on_four_devices", (len(SOME) + 1) * (len(LOWERINGS) - 1) + 1),
+        pytest.param(
+            "volumes_on_four_devices",
+            len(VOLUMES) * (len(LOWERINGS) - 1) + 2,
+            marks=pytest.mark.sweep,
+        ),
+    ],
+)
+def test_a_batch_cut_over_four_devices(on_devices, function, count):
+    errors = on_devices(__file__, function, 4)
+    assert len(errors) == count
+    assert max(errors.values()) <= 1e-5, errors
