@@ -77,10 +77,10 @@ def defaults() -> ConfigDict:
     # keep results of convolutions alone for the backward pass: less memory, more time; a CPU needs
     # jaxlib 0.11 for it
     config.remat = False
-    # onednn: its convolutions, on a CPU with jaxlib 0.11 or later; cache: keep compiled programs in
-    # data.cache_dir, those without onednn; quick_init: compile initialisation at the cheap level,
-    # for the same bits; huge_pages: ask Linux for memory in pages of 2 MiB, which saves a CPU up to
-    # a fifth of a step
+    # onednn: convolutions by oneDNN (CPU, jaxlib 0.11 or later). cache: keep compiled programs in
+    # data.cache_dir, except those with oneDNN. quick_init: compile initialisation at a low
+    # optimisation level; the bits are the same. huge_pages: memory in pages of 2 MiB (Linux), which
+    # saves a CPU up to a fifth of a step.
     config.compile = ConfigDict(
         {"onednn": True, "cache": True, "quick_init": True, "huge_pages": True}
     )

@@ -8,7 +8,8 @@ quarter of 16 passes.
     python launch.py --config configs/c3d.py
     # c3d on Jester, on a GPU
     python launch.py --config configs/c3d.py:jester --config.data.root=DIR
-    python launch.py --config configs/c3d.py:jester --config.model.variant=c3d_bn
+
+With batch normalisation: --config.model.variant=c3d_bn.
 """
 
 from configs import base

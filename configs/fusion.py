@@ -6,9 +6,9 @@ late (--config.data.num_frames=16).
 
     # slow_fusion, on a laptop
     python launch.py --config configs/fusion.py
-    # early_fusion, late_fusion
+    # the same with single_frame, early_fusion or late_fusion
     python launch.py --config configs/fusion.py --config.model.variant=single_frame
-    # and so with the others
+    # two resolutions: any of the four with _multires
     python launch.py --config configs/fusion.py --config.model.variant=slow_fusion_multires
     # Jester, on a GPU
     python launch.py --config configs/fusion.py:jester --config.data.root=DIR

@@ -1,4 +1,4 @@
-"""I3D on a ResNet-50: every other block reaches over three frames, the stem over five.
+"""I3D on a ResNet-50: every other block covers three frames, the stem five.
 
 Wang et al., Non-local Neural Networks, CVPR 2018, section 3.2 (I3D 3x1x1); the Inception one is
 configs/i3d.py.

@@ -276,6 +276,17 @@ def test_missing_lists(tmp_path):
     assert "jester-v1-train.csv" in message and str(tmp_path) in message
 
 
+def test_a_list_in_another_encoding_is_told(tmp_path):
+    write_v1(tmp_path)
+    path = tmp_path / "jester-v1-train.csv"
+    path.write_bytes("5;Fühlt sich gut an\n".encode("latin-1"))
+    with pytest.raises(DataError, match="jester-v1-train.csv is no list in UTF-8"):
+        Source(root=str(tmp_path)).records("train")
+    path.unlink()
+    path.mkdir()
+    assert Source(root=str(tmp_path)).splits == ("validation", "test")
+
+
 def test_missing_frames(tmp_path):
     write_list(tmp_path / "train.csv", TRAIN)
     message = told(tmp_path)

@@ -1,14 +1,17 @@
 """What a config asks for that cannot be, and what a run relies on to stay the same."""
 
+import json
+from types import SimpleNamespace
+
 import pytest
 
 from configs import base
 from vidjax import models
-from vidjax.core.errors import UserError
+from vidjax.core.errors import StorageError, UserError
 from vidjax.data.media import Frames
 from vidjax.data.records import Record
 from vidjax.experiment import assembly, flags
-from vidjax.experiment.data import settle_data
+from vidjax.experiment.data import require_labels, settle_data, write_quarantine
 from vidjax.run import config as configs
 
 CLASSES = ("up", "down")
@@ -54,6 +57,29 @@ def test_other_training_clips_are_refused(begun, labels, told):
         settle_data(begun, CLASSES, clips(*labels))
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"classes": ["up"]}', '{"classes": 1, "train": 2}'])
+def test_a_damaged_data_file_is_told(begun, text):
+    (begun / "data.json").write_text(text)
+    with pytest.raises(StorageError, match="data.json is damaged"):
+        settle_data(begun, CLASSES, clips("up", "down"))
+
+
+@pytest.mark.parametrize("text", ["{", "7", "[1]"])
+def test_a_damaged_quarantine_is_written_again(tmp_path, text):
+    (tmp_path / "quarantine.json").write_text(text)
+    write_quarantine(tmp_path, "train", [{"id": "1", "cause": "empty"}])
+    table = json.loads((tmp_path / "quarantine.json").read_text())
+    assert table == {"train": [{"id": "1", "cause": "empty"}]}
+
+
+def test_a_clip_without_attributes_has_a_label_and_an_empty_name_is_none():
+    require_labels(
+        [SimpleNamespace(id="1", label=()), SimpleNamespace(id="2", label="up")], "train"
+    )
+    with pytest.raises(UserError, match="clip 3 has none"):
+        require_labels([SimpleNamespace(id="3", label="")], "train")
+
+
 def test_a_folder_without_checkpoint_binds_nothing(tmp_path):
     settle_data(tmp_path, CLASSES, clips("up"))
     settle_data(tmp_path, CLASSES[::-1], clips("down", "down"))
@@ -83,12 +109,31 @@ def test_r2p1d_config_takes_the_variants_own_midplanes(variant):
         "data.stride_jitter=-1",
         "data.decode_threads=-1",
         "data.max_bad=2",
+        "num_epochs=nan",
+        "num_epochs=inf",
+        "optim.learning_rate=-1.0",
+        "optim.reference_batch=-16",
+        "optim.ema_decay=1.5",
+        "optim.b1=2.0",
     ],
 )
 def test_values_out_of_range_are_refused(word):
     config, _ = configs.override(base.defaults(), [f"--config.{word}"])
-    with pytest.raises(UserError, match=f"config.{word.partition('=')[0]} is"):
+    with pytest.raises(UserError, match=f"{word.partition('=')[0]} is"):
         assembly.check(config)
+
+
+def test_a_key_that_is_not_there_is_named():
+    config = base.defaults().unlock()
+    del config["batch_size"]
+    with pytest.raises(UserError, match="no key 'batch_size'"):
+        assembly.check(config)
+
+
+def test_a_setting_that_the_built_in_set_cannot_have_names_its_section():
+    config, _ = configs.override(base.defaults(), ["--config.data.gestures.num_classes=1"])
+    with pytest.raises(UserError, match="config.data.gestures: .* 2 to 27 classes, not 1"):
+        assembly.build(config)
 
 
 def settled(*words):

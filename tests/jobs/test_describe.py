@@ -226,7 +226,7 @@ def test_memory_is_told_when_asked_for(describe):
     """A step takes at least the output of the stem and what its kernel gradient is made of."""
     settings = {"model.width": 0.05, "data.num_frames": 4, "data.size": 24, "batch_size": 32}
     flags = [f"--config.{key}={value}" for key, value in settings.items()]
-    assert "memory          --memory tells it" in describe(TINY, *flags)
+    assert "memory          with --memory" in describe(TINY, *flags)
     text = describe(TINY, "--memory", *flags)
     held, count, each, given = re.search(
         r"memory +([\d.]+) MiB for a training step of (\d+) clips, "

@@ -234,7 +234,7 @@ def test_no_evaluation_yet(workdir):
     (workdir / "report" / "mistakes.png").touch()  # of an earlier evaluation
     (workdir / "evaluation" / "validation.json").unlink()
     page = page_of(workdir)
-    command = "python launch.py --config configs/tiny.py --config.seed=7 --job evaluate --workdir"
+    command = "python launch.py --job evaluate --workdir"
     assert f"{command} '{workdir}'" in page.text
     assert "63.7 %" in page.text  # the last validation takes the headline
     assert pictures_of(workdir) == ["curves.png"]
@@ -244,7 +244,8 @@ def test_other_split(workdir):
     page = page_of(workdir, split="test")
     assert (
         "The test split has not been evaluated yet" in page.text
-        and "--split test --job evaluate" in page.text
+        and "--job evaluate --workdir" in page.text
+        and "--split test" in page.text
     )
 
 

@@ -164,6 +164,12 @@ def test_strips_below_folders_and_broken_ones(workdir):
     path = workdir / "evaluation" / "validation" / "two.png"
     path.write_bytes((workdir / "evaluation/validation/sub/one.png").read_bytes()[:60])
     assert frames_of(workdir, "validation/two.png") == ()
+    # the length of the first chunk is cut, for which Pillow has an error of another kind
+    damaged = bytearray((workdir / "evaluation/validation/sub/one.png").read_bytes())
+    damaged[8:12] = (3).to_bytes(4, "big")
+    path.write_bytes(damaged)
+    assert frames_of(workdir, "validation/two.png") == ()
+    assert frames_of(workdir, "validation/\0.png") == ()
 
 
 def test_clips_without_label_are_neither_right_nor_wrong(workdir):

@@ -65,7 +65,7 @@ def test_the_latest_two_and_the_best_are_kept(tmp_path):
     assert_is(checkpoints.restore(like(), step="best"), 2)
     assert_is(checkpoints.restore(like(), step="latest"), 5)
     assert_is(checkpoints.restore(like(), step="4"), 4)
-    for wrong in ("1", "3", "newest", "-5"):
+    for wrong in ("1", "3", "newest", "-5", "²"):
         with pytest.raises(UserError, match="steps 2, 4, 5") as refused:
             checkpoints.restore(like(), step=wrong)
         assert refused.value.exit_code == 2
@@ -73,6 +73,10 @@ def test_the_latest_two_and_the_best_are_kept(tmp_path):
 
 def test_without_a_score_the_latest_is_the_best(tmp_path):
     assert_is(save(tmp_path, 1, 2).restore(like(), step="best"), 2)
+
+
+def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
+    assert save(tmp_path, 3, 5, scores={3: float("nan"), 5: 0.5}).best() == (5, 0.5)
 
 
 def test_a_score_can_come_later(tmp_path):
@@ -146,7 +150,7 @@ def test_a_damaged_manifest_is_seen_too(text, tmp_path, caplog):
 def test_a_damaged_step_that_was_asked_for_is_not_replaced(tmp_path):
     checkpoints = save(tmp_path, 3, 6)
     shutil.rmtree(tmp_path / "checkpoints/00000006/d")
-    with pytest.raises(StorageError, match="00000006 is damaged"):
+    with pytest.raises(StorageError, match="00000006 is damaged .* There are others, of steps 3"):
         checkpoints.restore(like(), step="6")
     shutil.rmtree(tmp_path / "checkpoints/00000003/d")
     with pytest.raises(StorageError, match="No checkpoint in .* is whole") as refused:

@@ -211,3 +211,11 @@ def test_a_damaged_config_of_a_folder_is_told(tmp_path):
     write_saved(tmp_path / "run")
     os.truncate(tmp_path / "run/config.json", 50)
     assert "config.json is damaged" in refusal("--workdir", tmp_path / "run")
+    for text in ("{}", "null", "[]"):
+        (tmp_path / "run/config.json").write_text(text)
+        assert "config.json is damaged" in refusal("--workdir", tmp_path / "run")
+
+
+def test_flags_of_a_config_without_one_are_refused(tmp_path):
+    words = ["--job", "import_weights", "--from", tmp_path / "x", "--to", tmp_path / "y"]
+    assert "need one" in refusal(*words, "--config.model.widht=3")

@@ -108,6 +108,8 @@ def test_metrics_go_on_where_the_checkpoint_was(tmp_path):
     metrics.close()
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [5, 10, 15, 15] and rows[0]["train/loss"] == 5 / 7
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write("5\n")  # a line of another form
     progress.Metrics(tmp_path, 10).close()
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
     progress.Metrics(tmp_path, 0).close()

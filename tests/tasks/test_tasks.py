@@ -90,6 +90,8 @@ def test_names_that_do_not_exist():
 
 def test_a_clip_without_label():
     assert tasks.build("classification", CLASSES).encode(record("")) == -1
+    assert np.isnan(tasks.build("multilabel", CLASSES).encode(record(""))).all()
+    assert not tasks.build("multilabel", CLASSES).encode(record(())).any()
 
 
 def test_a_label_that_is_no_class_is_not_mirrored_to_one():

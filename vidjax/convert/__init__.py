@@ -78,6 +78,8 @@ def recognise(source: Mapping[str, np.ndarray]) -> ModuleType:
         peer = peers.peer(name)
         if peer.recognises(source):
             return peer
+    if not source:
+        raise ConvertError("there are no arrays in it.")
     examples = ", ".join(list(source)[:3])
     raise ConvertError(
         f"no known network has these names: {examples}, ...\n"

@@ -40,10 +40,12 @@ def read_header(
         clip = tuple(int(size) for size in content["clip"])
         network = content["network"]
     # Only the JSON of the file can raise these: no code of a network runs above.
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ConvertError(
             f"the header of this file describes no network of vidjax: {error!r}."
         ) from error
+    if len(clip) != 5 or min(clip) < 1:
+        raise ConvertError("the header of this file has no size of a clip [N, T, H, W, C].")
     return from_description(network), clip
 
 

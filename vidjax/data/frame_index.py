@@ -70,7 +70,8 @@ def list_frames(
 def index_path(cache_dir: str, folder: str, *, split: str, list_path: str) -> str:
     """The index of a split: another list or another state of the frames folder has another path.
 
-    The state of a folder is its time of change, which a change of a folder within it leaves alone.
+    The state of a folder is its modification time, which does not change when files in a clip's own
+    folder do.
     """
     list_state = os.stat(list_path)
     key = [

@@ -3,14 +3,17 @@
 import csv
 from collections.abc import Iterator
 
+from vidjax.core.errors import DataError
+
 
 def read_list(path: str) -> list[tuple[str, str]]:
     """Returns (id, label) of each row; the label is "" where the row has none.
 
     A row is `id;label` or `id` alone; under a header that begins with `id` or `video_id`, the label
-    is the column of that name. A comma may take the place of the semicolon.
+    is the column of that name. A comma may take the place of the semicolon. Raises DataError for a
+    file that is no list.
     """
-    rows = _rows(path)
+    rows = read_rows(path)
     first = next(rows, None)
     if first is None:
         return []
@@ -35,14 +38,20 @@ def _clip(row: list[str], label_column: int | None) -> tuple[str, str]:
     return row[0], row[label_column]
 
 
-def _rows(path: str) -> Iterator[list[str]]:
-    """The cells of each row that has an id, without the blanks around them."""
-    # utf-8-sig: tools on Windows put a byte order mark in front.
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        delimiter = ","
-        if ";" in file.readline():
-            delimiter = ";"
-        file.seek(0)
-        for row in csv.reader(file, delimiter=delimiter):
-            if row and row[0].strip():
-                yield [cell.strip() for cell in row]
+def read_rows(path: str, *, delimiter: str = "") -> Iterator[list[str]]:
+    """The cells of each row that has an id, without the blanks around them.
+
+    Without a delimiter it is the semicolon if the first line has one, or else the comma. Raises
+    DataError for a file that is no text in UTF-8, or no CSV.
+    """
+    try:
+        # utf-8-sig: tools on Windows put a byte order mark in front.
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            if not delimiter:
+                delimiter = ";" if ";" in file.readline() else ","
+                file.seek(0)
+            for row in csv.reader(file, delimiter=delimiter):
+                if row and row[0].strip():
+                    yield [cell.strip() for cell in row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is no list in UTF-8: {error}.") from error

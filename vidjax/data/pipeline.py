@@ -68,7 +68,7 @@ def train_batches(
     """
     _require_records(records)
     rows = _rows_of_process(batch_size, process_index, process_count)
-    # A batch straddles two epochs at most times: keep the orders of both.
+    # A batch may straddle two epochs: the orders of both are kept.
     permutation = functools.lru_cache(maxsize=2)(functools.partial(sampling.permutation, seed))
 
     def plan(step: int) -> tuple[np.ndarray, np.ndarray]:

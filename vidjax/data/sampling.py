@@ -105,9 +105,8 @@ def window(
             ("clamp") or starts again ("repeat"). Its window begins at the first frame.
     """
     if draw is not None and jitter:
-        longest = (num_frames - 1) // max(
-            count - 1, 1
-        )  # the largest stride that fits into the clip
+        # the largest stride that fits into the clip
+        longest = (num_frames - 1) // max(count - 1, 1)
         low = max(1, stride - jitter)
         high = min(stride + jitter, max(stride, longest))
         stride = low + int(uniform(draw, STRIDE, 1)[0] * (high - low + 1))

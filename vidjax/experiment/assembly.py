@@ -1,7 +1,7 @@
 """The parts of an experiment, made from a config: data source, task, network, clips, optimiser.
 
-This is the one room that reads config keys; the parts themselves take plain values. Whatever a
-config asks for that does not exist ends here as a sentence, before any data is read or device used.
+The parts take plain values: only `experiment` and `jobs` read config keys. Whatever a config asks
+for that does not exist is refused here in a sentence, before any data is read or a device is used.
 """
 
 import functools
@@ -155,17 +155,22 @@ def assemble(
 
 
 def make_source(config: ConfigDict) -> Any:
-    """The data set of a config; it opens its lists when they are asked for."""
+    """The data set of a config; it opens its lists when they are asked for. Raises UserError."""
     data = config.data
     options = dict(data.gestures) if data.name == "gestures" else {}
-    return open_source(
-        data.name,
-        root=data.root,
-        cache_dir=str(cache_dir(config)),
-        options=options,
-        # the one source that draws its clips itself, which the room of data knows nothing of
-        built_in={"gestures": gestures.Source},
-    )
+    try:
+        return open_source(
+            data.name,
+            root=data.root,
+            cache_dir=str(cache_dir(config)),
+            options=options,
+            # the one source that draws its clips itself, which the room of data knows nothing of
+            built_in={"gestures": gestures.Source},
+        )
+    except MissingData:
+        raise
+    except DataError as error:  # sources know no configs, only their own settings
+        raise UserError(f"config.data.{data.name}: {error}") from error
 
 
 def make_network(config: ConfigDict, num_classes: int) -> models.Classifier:

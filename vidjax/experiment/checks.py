@@ -1,5 +1,7 @@
 """What can be wrong with a config: values out of range, and names that do not exist."""
 
+import math
+
 from ml_collections import ConfigDict
 
 from vidjax import heads, models
@@ -20,6 +22,8 @@ LEAST = {
     "num_epochs": 0,
     "data.stride_jitter": 0,
     "data.decode_threads": 0,
+    "optim.learning_rate": 0,
+    "optim.reference_batch": 0,
 }
 # How many numbers each key has.
 LENGTHS = {
@@ -29,22 +33,40 @@ LENGTHS = {
     "data.crop_ratio": 2,
     "augment.scale": 2,
 }
+# Besides these, keys without which nothing can be built.
+NAMES = (
+    "model.name",
+    "model.variant",
+    "head.name",
+    "task.name",
+    "loss.name",
+    "data.name",
+    "optim.name",
+    "schedule.name",
+    "precision",
+    "inflate",
+)
+# Shares that are less than 1: at 1 an average or a moment would never move.
+DECAYS = ("optim.ema_decay", "optim.momentum", "optim.b1", "optim.b2")
 
 
 def check_values(config: ConfigDict) -> None:
-    """Raises UserError for a value that is out of range, with the key and the range."""
+    """Raises UserError for a key that is not there, and for a value out of range."""
     values = flat(config)
+    for key in (*NAMES, *LEAST, *LENGTHS, *DECAYS):
+        if key not in values:
+            raise UserError(f"The config has no key {key!r}. configs/base.py names them all.")
     for key, least in LEAST.items():
         if values[key] < least:
             raise UserError(f"config.{key} is {values[key]}; it is {least} or more.")
     for key, length in LENGTHS.items():
         if len(values[key]) != length:
             raise UserError(f"config.{key} is {values[key]}; it is {length} numbers.")
-    _require(values, "model.width", config.model.width > 0, condition="above 0")
+    _require(values, "num_epochs", math.isfinite(config.num_epochs), condition="finite")
+    for key in DECAYS:
+        _require(values, key, 0 <= values[key] < 1, condition="at least 0 and less than 1")
     _require(values, "data.std", min(config.data.std) > 0, condition="above 0")
     _require(values, "data.max_bad", 0 <= config.data.max_bad <= 1, condition="between 0 and 1")
-    dropout = config.head.get("dropout", 0.0)
-    _require(values, "head.dropout", 0 <= dropout < 1, condition="at least 0 and less than 1")
     check_network(config)
     if config.inflate not in transfer.INFLATIONS:
         known = transfer.INFLATIONS

@@ -12,7 +12,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from vidjax.core.errors import DataError, UserError
+from vidjax.core.errors import DataError, StorageError, UserError
 from vidjax.core.names import no_such
 from vidjax.data.records import Record
 from vidjax.experiment.assembly import Experiment
@@ -65,7 +65,7 @@ def _too_many_are_bad(bad: list[dict], total: int, *, split: str, workdir: Path)
 def require_labels(records: Sequence[Record], split: str) -> None:
     """Raises UserError where a clip has no label to train on or to compare with."""
     for record in records:
-        if not record.label:
+        if record.label == "":
             raise UserError(
                 f"The {split} split has no labels to compare with: clip {record.id} has none."
             )
@@ -74,7 +74,12 @@ def require_labels(records: Sequence[Record], split: str) -> None:
 def write_quarantine(workdir: Path, split: str, bad: list[dict[str, Any]]) -> None:
     """Sets the rows of one split in `quarantine.json`; other splits keep theirs."""
     path = workdir / "quarantine.json"
-    table = json.loads(path.read_text()) if path.exists() else {}
+    table = {}
+    if path.exists():
+        try:
+            table = dict(json.loads(path.read_text()))
+        except (ValueError, TypeError):  # damaged; the rows of other splits come with their reading
+            log.warning("%s is damaged and written again", path)
     write_json(path, {**table, split: bad})
 
 
@@ -94,17 +99,30 @@ def settle_data(workdir: Path, classes: Sequence[str], train: Sequence[Record] =
         if train:
             write_json(path, now)
         return
+    old_classes, old_train = _read_data_json(path)
     # The classes first: with others the clips differ as well, and say less.
-    then = json.loads(path.read_text())
-    _compare_classes(then["classes"], now["classes"], workdir)
-    if train and then["train"] != now["train"]:
-        same_number = then["train"][0] == len(train)
+    _compare_classes(old_classes, now["classes"], workdir)
+    if train and old_train != now["train"]:
+        same_number = old_train[0] == len(train)
         names = ", with other names or labels" if same_number else ""
         raise UserError(
             f"The training clips are not those that {workdir} was begun with: "
-            f"{then['train'][0]} then, {len(train)} now{names}.\n"
+            f"{old_train[0]} then, {len(train)} now{names}.\n"
             "Restore the list and the frames, or train in a new --workdir."
         )
+
+
+def _read_data_json(path: Path) -> tuple[list[str], list[int]]:
+    """The classes, and the number and checksum of the training clips. Raises StorageError."""
+    try:
+        content = json.loads(path.read_text())
+        num_clips, checksum = content["train"]
+        return list(content["classes"]), [int(num_clips), int(checksum)]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StorageError(
+            f"{path} is damaged ({error!r}), so that nothing says which clips the run was begun "
+            "with. Train in a new --workdir."
+        ) from error
 
 
 def _label_text(record: Record) -> str:

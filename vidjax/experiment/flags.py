@@ -13,14 +13,12 @@ from vidjax.experiment.checks import known_keys
 from vidjax.run.config import no_such_key
 
 
-def settle(config: ConfigDict | None, open_flags: Mapping[str, str]) -> ConfigDict:
+def settle(config: ConfigDict, open_flags: Mapping[str, str]) -> ConfigDict:
     """The config with the fields of `open_flags` (dotted key -> text) set, locked.
 
     Raises UserError for a field that the family or the head does not have, and for a value of
     another type.
     """
-    if config is None:
-        raise UserError("Flags of a config need one, e.g. --config configs/r2p1d.py.")
     known = known_keys(config)
     with config.unlocked():
         for key, text in open_flags.items():

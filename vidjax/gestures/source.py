@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from vidjax.core.errors import DataError
+from vidjax.core.errors import DataError, StorageError
 from vidjax.core.names import no_such
 from vidjax.data.records import Record
 from vidjax.data.sources import jester
@@ -131,7 +131,10 @@ class Source:
         return self._clips_per_gesture[split] * self.num_classes
 
     def records(self, split: str) -> list[Record]:
-        """The clips of a split; renders the set where it is not in the cache. Raises DataError."""
+        """The clips of a split; renders the set where it is not in the cache.
+
+        Raises DataError and StorageError as `prepare` does.
+        """
         self.num_records(split)
         records = []
         for record in self._rendered.records(split):
@@ -160,7 +163,9 @@ class Source:
         return jester.Source(root=self.prepare(), cache_dir=self.folder)
 
     def prepare(self, workers: int = 0) -> str:
-        """Renders the set where it is not in the cache, and returns its folder. Raises DataError.
+        """Renders the set where it is not in the cache, and returns its folder.
+
+        Raises DataError where no cache folder is set, StorageError where it cannot be written.
 
         `workers` is the number of processes; 0 takes one for each core.
         """
@@ -177,7 +182,7 @@ class Source:
                 if not os.path.isdir(self.folder):
                     self._render(workers)
         except OSError as error:
-            raise DataError(
+            raise StorageError(
                 f"The synthetic gesture set could not be rendered into {self.cache_dir}: {error}.\n"
                 "Set data.cache_dir to a folder with room to write."
             ) from error

@@ -1,12 +1,14 @@
 """What a user can ask for: a file of this folder is a job, with `run(request)` and its own flags.
 
-The contract of a job is told at `run.command.complete`.
+`run.command.complete` documents the contract of a job.
 """
 
 import importlib
 import os
 import pkgutil
 from collections.abc import Sequence
+
+from ml_collections import ConfigDict
 
 from vidjax.core import errors
 from vidjax.run import command, huge_pages
@@ -39,10 +41,17 @@ def parse(argv: Sequence[str], *, own_process: bool = False) -> Request:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     words = command.read(argv, names())
     # Before the job is imported, or the seconds that this takes would be spent twice.
-    if own_process and (words.config is None or words.config.compile.huge_pages):
+    if own_process and wants_huge_pages(words.config):
         huge_pages.restart()
     job = importlib.import_module(f"{__name__}.{words.job}")
     return command.complete(words, job, names())
+
+
+def wants_huge_pages(config: ConfigDict | None) -> bool:
+    """Whether a config asks for them; without one, or without the key, the answer is yes."""
+    if config is None:
+        return True
+    return config.get("compile", {}).get("huge_pages", True)
 
 
 def run(request: Request) -> None:

@@ -28,8 +28,8 @@ from vidjax.run.config import flat
 
 ASSUMED_CLASSES = 27  # Jester's number, where the data set is not there to say its own
 HOW_TO_MEMORY = (
-    "memory          --memory tells it: the training step is compiled for that "
-    "(seconds; a minute if deep)"
+    "memory          with --memory: compiles the training step to find out "
+    "(seconds; a minute for deep networks)"
 )
 # The layout of buffers is the same at every level; the code is never run, so it need not be good.
 QUICK = {"xla_backend_optimization_level": 0}
@@ -50,7 +50,10 @@ def add_flags(parser) -> None:
 
 
 def run(request: Request) -> None:
-    """Prints it. Raises UserError, DataError for a config that cannot be run."""
+    """Prints the description of a config, or of every network.
+
+    Raises UserError, DataError for a config that cannot be run.
+    """
     # Nothing is computed: a GPU stays with whoever trains on it.
     jax.config.update("jax_platforms", "cpu")
     if request.flags.every_network:
@@ -235,7 +238,11 @@ def data_lines(experiment: Experiment, num_train: int | None) -> list[str]:
         absent = f"no data at {config.data.root}"
     about = if_available(lambda: source.about)
     lines = [f"data: {about or f'{config.data.name}, {absent}'}"]
+    splits = if_available(lambda: source.splits)
     for split, count in (("train", num_train), ("validation", num_clips(source, "validation"))):
+        if splits is not None and split not in splits:
+            lines.append(f"  {split:10}  missing: training needs this split, and the data has none")
+            continue
         if count is None:
             lines.append(f"  {split:10}  unknown: {absent}")
             continue

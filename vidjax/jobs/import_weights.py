@@ -16,7 +16,7 @@ import jax
 from vidjax import convert
 from vidjax import experiment as experiments
 from vidjax.core.errors import UserError
-from vidjax.experiment import inference, weights
+from vidjax.experiment import checks, inference, weights
 from vidjax.experiment.assembly import assemble
 from vidjax.experiment.programs import Programs
 from vidjax.run import devices, workdir
@@ -73,6 +73,7 @@ def run(request: Request) -> None:
 def keep(request: Request, path: Path, source: weights.Weights) -> None:
     """Writes the work folder: a checkpoint of step 0 with these weights."""
     config = request.config
+    checks.check_network(config)
     # The file decides about variant and width, unless a flag said otherwise.
     weights.adopt(config, source, request.overridden)
     experiments.check(config)

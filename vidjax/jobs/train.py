@@ -5,6 +5,7 @@ the step number, so a run that was killed ends with the same bits as one that wa
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -34,8 +35,8 @@ log = logging.getLogger("vidjax")
 
 ADVICE = (
     "The last checkpoint is untouched.\n"
-    "A lower --config.optim.learning_rate, a longer schedule.warmup_steps or optim.clip_norm=1.0 "
-    "often helps."
+    "In a new --workdir, a lower --config.optim.learning_rate, a longer "
+    "--config.schedule.warmup_steps\nor --config.optim.clip_norm=1.0 often helps."
 )
 
 
@@ -46,7 +47,7 @@ def run(request: Request) -> None:
     """
     progress.show_messages()
     config = needs_config(request)
-    # Everything that can be refused is refused here, before a folder is made or a device used.
+    # What can be refused without clips or a device is refused here, before a folder is made.
     experiment = experiments.build(config)
     # The lock comes before the devices: a second process would first take their memory, and fail
     # for that.
@@ -286,7 +287,7 @@ class Training:
     def evaluate(self, number: int, state: steps.State) -> float | None:
         """Evaluates the validation split, writes the result and returns the score that counts.
 
-        None where a signal came meanwhile.
+        None where a signal came meanwhile, or nothing could be scored.
         """
         began = time.monotonic()
         records = self.splits["validation"]
@@ -311,7 +312,10 @@ class Training:
         self.metrics.write(number, evaluation.scalars_of(answers))
         evaluation.say(self.experiment, answers, split="validation", step=number)
         self.leave_out(began)
-        return answers.scalars[self.experiment.task.best]
+        score = answers.scalars[self.experiment.task.best]
+        if math.isnan(score):  # no clip has what it is about
+            return None
+        return score
 
     def check_finite(self, window: Sums, number: int) -> None:
         """Raises NonFiniteLoss, before anything of such a step is saved."""

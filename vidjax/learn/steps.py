@@ -160,7 +160,7 @@ def all_finite(sums: Sums) -> bool:
 
 def is_finite(tree: Any) -> bool:
     """Whether every number in a tree of arrays is finite (it waits for them)."""
-    # On the host: a program for the 1,600 arrays of a deep network took 40 s to compile.
+    # On the host: a program over the 1,600 arrays of a deep network takes 40 s to compile.
     for leaf in jax.tree.leaves(tree):
         if not np.isfinite(jax.device_get(leaf)).all():
             return False

@@ -140,7 +140,7 @@ class Model(nn.Module):
         name = f"stage{stage}_block{block}"
         if self.basic:
             return BasicBlock(inner, stride=stride, style=self.style, name=name)
-        times = self.times[stage - 1]  # a cycle: shorter than the stage is deep
+        times = self.times[stage - 1]  # a cycle, which may be shorter than the stage is deep
         first = (times[(block - 1) % len(times)], 1, 1)
         middle, lead = MIDDLE_KERNELS[self.kind]
         return Bottleneck(

@@ -113,14 +113,15 @@ def read_answers(raw: Any, truth: Sequence[str]) -> tuple[Answer, ...]:
 def read_frames(run: Run, strip: str) -> tuple[Image.Image, ...]:
     """The frames of a strip, which is named by its path below evaluation/; () without one."""
     folder = (run.workdir / "evaluation").resolve()
-    path = (folder / strip).resolve()
-    # A path such as "../../x.png" comes from a broken or hostile file and leads nowhere.
-    if not strip or not path.is_relative_to(folder):
-        return ()
     try:
+        path = (folder / strip).resolve()
+        # A path such as "../../x.png" comes from a broken or hostile file and leads nowhere.
+        if not strip or not path.is_relative_to(folder):
+            return ()
         with Image.open(path) as file:
             picture = file.convert("RGB")
-    except (OSError, Image.DecompressionBombError):  # absent, or no picture
+    # Absent, no picture, or a damaged one, for which Pillow has several errors.
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return ()
     return cut_frames(picture, run.num_frames)
 

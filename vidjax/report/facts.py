@@ -98,27 +98,8 @@ def system(run: Run) -> str:
 
 
 def evaluate_command(run: Run) -> str:
-    """The command that evaluates this run, with the --config flags of the one that trained it."""
-    flags = config_flags(str(run.env.get("command") or ""))
-    if not flags:
-        flags = ["--config", "configs/....py"]  # for the reader to fill in
+    """The command that evaluates this run; the folder knows its config."""
+    command = ["python", "launch.py", "--job", "evaluate", "--workdir", str(run.workdir)]
     if run.split != "validation":
-        flags += ["--split", run.split]
-    command = ["python", "launch.py", *flags, "--job", "evaluate", "--workdir", str(run.workdir)]
+        command += ["--split", run.split]
     return shlex.join(command)
-
-
-def config_flags(command: str) -> list[str]:
-    """The --config and --config.* flags of a command line, each with its value."""
-    try:
-        words = shlex.split(command)
-    except ValueError:  # an unclosed quote
-        return []
-    flags = []
-    for position, word in enumerate(words):
-        if word.partition("=")[0] != "--config" and not word.startswith("--config."):
-            continue
-        flags.append(word)
-        if "=" not in word:  # the value is a word of its own
-            flags += words[position + 1 : position + 2]
-    return flags

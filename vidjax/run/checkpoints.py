@@ -9,6 +9,7 @@ are kept. Of several processes each writes its part of the arrays, and the first
 
 import json
 import logging
+import math
 import shutil
 import threading
 from collections.abc import Mapping
@@ -53,14 +54,18 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The steps that have a manifest, in order."""
-        return sorted(int(path.stem) for path in self.folder.glob("*.json") if path.stem.isdigit())
+        return sorted(
+            int(path.stem) for path in self.folder.glob("*.json") if path.stem.isdecimal()
+        )
 
     def best(self) -> tuple[int, float] | None:
         """(step, score) of the highest score, the earliest of equals; None if no step has one."""
         best = None
         for step in self.steps():
             score = self._manifest(step).get("score")
-            if score is not None and (best is None or score > best[1]):
+            if score is None or math.isnan(score):
+                continue
+            if best is None or score > best[1]:
                 best = step, score
         return best
 
@@ -148,12 +153,15 @@ class Checkpoints:
                 log.warning("checkpoint %d is damaged (%s): passed over", number, fault)
         if len(candidates) > 1:
             raise StorageError(
-                f"No checkpoint in {self.folder} is whole; start in a new --workdir."
+                f"No checkpoint in {self.folder} is whole. Train in a new --workdir."
             )
         if candidates:
+            others = [str(number) for number in self.steps() if number != candidates[0]]
+            rest = "There is no other; train in a new --workdir."
+            if others:
+                rest = f"There are others, of steps {', '.join(others)}."
             raise StorageError(
-                f"Checkpoint {self._path(candidates[0])} is damaged ({fault}). "
-                "--checkpoint latest takes another."
+                f"Checkpoint {self._path(candidates[0])} is damaged ({fault}). {rest}"
             )
         return None
 
@@ -176,7 +184,7 @@ class Checkpoints:
         if step == "best":
             best = self.best()
             return [best[0]] if best else newest_first
-        if not str(step).isdigit() or int(step) not in steps:
+        if not str(step).isdecimal() or int(step) not in steps:
             known = ", ".join(map(str, steps)) or "none"
             raise UserError(
                 f"There is no checkpoint {step!r} in {self.folder}. "
@@ -213,7 +221,7 @@ class Checkpoints:
         counted = {self._path(step).name for step in self.steps()}
         for path in self.folder.iterdir():
             # Orbax writes into <step>.orbax-checkpoint-tmp-<number> first
-            is_step = path.is_dir() and path.name.partition(".")[0].isdigit()
+            is_step = path.is_dir() and path.name.partition(".")[0].isdecimal()
             if is_step and path.name not in counted:
                 shutil.rmtree(path, ignore_errors=True)
         files.remove_parts(self.folder)

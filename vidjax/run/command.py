@@ -90,6 +90,8 @@ def read(argv: Sequence[str], jobs: Sequence[str]) -> Words:
     elif options.workdir and saved.exists():
         # A run is what its folder says: to go on with it, nothing need be typed again.
         config, open_flags = override(read_config(saved), overrides)
+    elif overrides:
+        raise UserError("Flags of a config need one, e.g. --config configs/r2p1d.py.")
     return Words(
         argv=argv,
         rest=rest,

@@ -87,6 +87,8 @@ def read_config(path: Path) -> ConfigDict:
     """The config of a work folder, locked. Raises UserError where it is damaged."""
     try:
         values = _with_tuples(json.loads(path.read_text()))
+        if not values:
+            raise ValueError("there are no keys in it")
         return ConfigDict(values).lock()
     except (ValueError, TypeError) as error:  # no JSON, or JSON that is no object
         raise UserError(

@@ -11,7 +11,7 @@ import jaxlib
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from vidjax.core.errors import UserError
+from vidjax.core.errors import StorageError, UserError
 
 # Initialisation runs once: its random numbers take 20 s to compile at the usual level, and half a
 # second at this one, for the same bits.
@@ -41,8 +41,14 @@ def lowering(options: Mapping[str, bool]) -> str:
 
 
 def use_compilation_cache(folder: Path) -> None:
-    """Keeps compiled programs in `folder`, so that the second start is quick."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Keeps compiled programs in `folder`, so that the second start is quick.
+
+    Raises StorageError where the folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"The folder {folder} cannot be made: {error.strerror}.") from error
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 

@@ -126,7 +126,7 @@ def keep_lines(path: Path, keep: Callable[[str], bool]) -> None:
     for line in path.read_text().splitlines(keepends=True):
         try:
             good = line.endswith("\n") and keep(line)
-        except (ValueError, KeyError, IndexError):  # the line is not of this file's form
+        except (ValueError, KeyError, IndexError, TypeError):  # the line is not of this file's form
             good = False
         if not good:
             break

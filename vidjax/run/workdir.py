@@ -36,6 +36,7 @@ FREE_KEYS = (
     "data.root",
     "data.cache_dir",
     "data.decode_threads",
+    "data.max_bad",  # data.json guards the training clips
     "compile.cache",
     "compile.quick_init",
     "compile.huge_pages",
@@ -75,7 +76,9 @@ def opened(path: Path) -> Iterator[Path]:
         ) from error
     with lock:
         _take(lock, path)
-        files.remove_parts(path)  # nobody else is writing here any more
+        # The lock is held, so no other process is writing here.
+        for folder in (path, path / "evaluation", path / "report"):
+            files.remove_parts(folder)
         handler = logging.FileHandler(path / "run.log", delay=True)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger = logging.getLogger("vidjax")

@@ -1,7 +1,7 @@
 """Multilabel: which of K attributes does this clip have? Any number of them, each asked by itself.
 
-A label is float32 [K], 1 for the attributes that a clip has and 0 for the others. The scores are
-the sigmoids of the logits.
+A label is float32 [K], 1 for the attributes that a clip has and 0 for the others; NaN for a clip of
+a split without labels. The scores are the sigmoids of the logits.
 """
 
 from collections.abc import Callable, Mapping
@@ -51,6 +51,8 @@ def make_encode(classes: tuple[str, ...]) -> Callable[..., np.ndarray]:
     index_of = {name: index for index, name in enumerate(classes)}
 
     def encode(record, positions=None, box=None, size=None, masks=None):
+        if record.label == "":  # of a split without labels
+            return np.full(len(classes), np.nan, np.float32)
         label = np.zeros(len(classes), np.float32)
         # a source of single labels has text here, one of several a tuple
         listed = (record.label,) if isinstance(record.label, str) else record.label

@@ -14,7 +14,6 @@ Labels are keyed by name, since two orders of indices are in use. The numbers of
 since they have gaps.
 """
 
-import csv
 import os
 import re
 from collections import Counter
@@ -25,7 +24,7 @@ from pathlib import Path
 from vidjax.core.errors import DataError, MissingData
 from vidjax.core.names import did_you_mean
 from vidjax.data.frame_index import index_path, list_frames
-from vidjax.data.lists import read_list
+from vidjax.data.lists import read_list, read_rows
 from vidjax.data.media import Frames
 from vidjax.data.records import Record
 
@@ -260,11 +259,7 @@ def _name_cause(clip: str, earlier_clips: set[str]) -> str:
 
 def _read_labels(path: str) -> list[str]:
     """The first cell of each row of a labels file. Raises DataError where one comes twice."""
-    names = []
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        for row in csv.reader(file, delimiter=";"):
-            if row and row[0].strip():
-                names.append(row[0].strip())
+    names = [row[0] for row in read_rows(path, delimiter=";")]
     for name, count in Counter(names).items():
         if count > 1:
             raise DataError(f"{path} names {name!r} more than once.")
@@ -280,7 +275,7 @@ def _lists_in(folder: Path) -> dict[str, str]:
         if name == "val.csv":
             name = "validation.csv"
         stem = name.removesuffix(".csv")
-        if stem in LIST_NAMES and stem != name:
+        if stem in LIST_NAMES and stem != name and path.is_file():
             lists[stem] = str(path)
     return lists
 

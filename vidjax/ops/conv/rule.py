@@ -11,8 +11,8 @@ The names that users give as `lowering`:
 - "onednn": the same for a program that is compiled for a CPU with oneDNN, which jaxlib has from
   version 0.11 on (`run.devices.compiler_options`).
 
-All limits are for CPUs. They are round numbers, chosen by timing the convolutions of the networks in
-docs/performance.md. "Features" are output channels.
+All limits are for CPUs. They are round numbers, chosen by timing the convolutions of the networks
+in docs/performance.md. "Features" are output channels.
 """
 
 import math
