@@ -1,10 +1,10 @@
-"""The cores of a process."""
+"""The cores of a process and the packages that it finds."""
 
 import os
 
 import pytest
 
-from vidjax.core.machine import num_cores
+from vidjax.core.machine import installed_version, num_cores
 
 
 def test_the_cores_that_the_process_was_granted(monkeypatch):
@@ -19,3 +19,8 @@ def test_all_cores_where_the_system_grants_none(monkeypatch, count, cores):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: count)
     assert num_cores() == cores
+
+
+def test_the_version_of_the_first_package_that_is_installed():
+    assert installed_version("no-such-package", "pytest", "numpy") == pytest.__version__
+    assert installed_version("no-such-package") == installed_version() == ""
