@@ -202,10 +202,10 @@ def make_predict_step(
     return step
 
 
-def zeros(metrics_of_evaluation: Mapping[str, Metric], *, logits: Any, label: Any) -> Sums:
-    """The sums that an evaluation begins with, for logits and labels of these shapes."""
+def zeros(measured: Mapping[str, Metric], *, logits: Any, label: Any) -> Sums:
+    """The sums of no clip, for logits and labels of these shapes."""
     sums = {"loss": (jnp.zeros(()), jnp.zeros(()))}
-    for name, metric in metrics_of_evaluation.items():
+    for name, metric in measured.items():
         sums[name] = metric.zeros(logits, label)
     return sums
 
@@ -213,7 +213,7 @@ def zeros(metrics_of_evaluation: Mapping[str, Metric], *, logits: Any, label: An
 def finish(
     measured: Mapping[str, Metric], sums: Sums, rows: metrics.Rows, *, prefix: str = "val/"
 ) -> metrics.Result:
-    """All results of an evaluation, from sums on the host: scalars under `prefix`, and tables.
+    """All results behind sums on the host: scalars under `prefix`, and tables.
 
     Besides the metrics there are "loss", the mean over clips, and "num_clips". Without any clip the
     means are NaN and `num_clips` is 0.
