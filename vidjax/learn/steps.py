@@ -27,7 +27,8 @@ Variables = dict[str, Any]  # {"params", "batch_stats"}
 Loss = Callable[[jax.Array, jax.Array], jax.Array]  # logits [N, ...], label [N, ...] -> [N]
 Normalise = Callable[[jax.Array], jax.Array]
 
-# The decay of averages starts at this ratio and rises, so that the random start is soon forgotten.
+# The decay of the averages is at most (1 + step) / (RAMP_STEPS + step), so that the random start is
+# soon forgotten.
 RAMP_STEPS = 10
 
 
@@ -147,7 +148,6 @@ def _average(ema: Any, new: Variables, *, step: jax.Array, decay: float) -> Any:
     """ema <- d * ema + (1 - d) * new with d = min(decay, (1 + step) / (10 + step)), step from 0."""
     if not ema or not decay:
         return ema
-    # The ramp lets the random start go within a short run, too.
     d = jnp.minimum(decay, (1 + step) / (RAMP_STEPS + step))
     return jax.tree.map(lambda old, value: d * old + (1 - d) * value, ema, new)
 
