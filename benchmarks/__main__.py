@@ -15,6 +15,7 @@ from vidjax.core import errors
 from vidjax.core.errors import UserError
 from vidjax.core.names import no_such
 from vidjax.run import huge_pages
+from vidjax.run.command import Parser
 
 DEFAULT_SUBJECT = "networks"
 DEFAULT_OUT = "runs/bench"
@@ -26,13 +27,6 @@ EXAMPLES = """examples:
   python -m benchmarks convolutions --help        the flags of a subject
 
 exit codes: 0 done, 2 wrong use, 5 storage, 6 folder in use"""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Raises UserError where argparse would print its usage and exit."""
-
-    def error(self, message):
-        raise UserError(f"{message[:1].upper()}{message[1:]}. --help lists the flags.")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -71,7 +65,7 @@ def _split(argv: Sequence[str]) -> tuple[str, list[str]]:
 
 def _parser(subject: str) -> argparse.ArgumentParser:
     """The flags that every subject has."""
-    parser = _Parser(
+    parser = Parser(
         prog=f"python -m benchmarks {subject}",
         allow_abbrev=False,
         description=f"Measures one of: {', '.join(subjects.names())} (default: {DEFAULT_SUBJECT}).",

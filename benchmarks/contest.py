@@ -14,8 +14,8 @@ from benchmarks.flags import CONTESTANTS, read_rounds, read_words
 from benchmarks.machine import Machine
 from benchmarks.targets import Target
 from benchmarks.torch_process import TorchProcess, WorkerError
-from benchmarks.worker_process import num_threads
 from vidjax.core import files
+from vidjax.core.machine import num_cores
 from vidjax.run import devices, workdir
 from vidjax.run.progress import show_messages
 
@@ -93,7 +93,7 @@ def about(contest: Contest, flags: argparse.Namespace, line: str) -> dict[str, A
         versions["torch"] = torch["torch"]
     return {
         "machine": dataclasses.asdict(contest.machine),
-        "cores": num_threads(),
+        "cores": num_cores(),
         "torch": torch,
         "versions": versions,
         "date": environment["started"],

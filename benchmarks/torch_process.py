@@ -6,7 +6,8 @@ from typing import Any
 
 import jax
 
-from benchmarks.worker_process import ROOT, WorkerError, WorkerProcess, num_threads, start_words
+from benchmarks.worker_process import ROOT, WorkerError, WorkerProcess, start_words
+from vidjax.core.machine import num_cores
 
 # ROOT goes to the end of the path: the packages of another environment may lie beside it, and the
 # interpreter's own come first.
@@ -43,7 +44,8 @@ class TorchProcess(WorkerProcess):
 
         It fills `about`: "torch", "threads" and "gpu".
         """
-        self.about = self.ask(do="hello", threads=num_threads())
+        # As many threads as JAX uses.
+        self.about = self.ask(do="hello", threads=num_cores())
         backend = jax.default_backend()
         if backend == "gpu" and self.about["gpu"]:
             self.device = "cuda"

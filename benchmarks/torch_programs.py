@@ -44,16 +44,16 @@ def make_network(request: Mapping[str, Any]) -> Callable[[], Any]:
         with torch.inference_mode(), mixed_precision():
             return run(video)
 
-    optimizer = torch.optim.SGD(network.parameters(), lr=RATE, momentum=MOMENTUM)
+    optimiser = torch.optim.SGD(network.parameters(), lr=RATE, momentum=MOMENTUM)
 
     def step():
-        optimizer.zero_grad(set_to_none=True)
+        optimiser.zero_grad(set_to_none=True)
         with mixed_precision():
             logits = run(video)
         # The loss is float32, as ours is.
         loss = torch.nn.functional.cross_entropy(logits.float(), label)
         loss.backward()
-        optimizer.step()
+        optimiser.step()
         return loss
 
     return step if is_training else infer

@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -99,13 +98,6 @@ class WorkerProcess:
             is_finite=lambda: self.ask(do="check", key=key)["finite"],
             close=lambda: self.ask(do="drop", key=key) and None,
         )
-
-
-def num_threads() -> int:
-    """The cores that this process may use, which are those that JAX uses as well."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def start_words(code: str, *arguments: str, python: str = "") -> list[str]:

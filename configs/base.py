@@ -14,7 +14,6 @@ from ml_collections import ConfigDict
 from configs import presets
 
 DEFAULT_PRESET = "gestures"  # the built-in synthetic set
-SIZES = ("laptop", "gpu")  # of recipes
 
 
 def build(preset="", *, network, laptop=None, gpu=None):

@@ -12,8 +12,9 @@ from pathlib import Path
 from benchmarks import contest, flags, measure_checkouts, tables
 from benchmarks.checkout_process import CheckoutProcess
 from benchmarks.measure_checkouts import STEPS
-from benchmarks.worker_process import ROOT, num_threads
+from benchmarks.worker_process import ROOT
 from vidjax.core.errors import UserError
+from vidjax.core.machine import num_cores
 from vidjax.run import devices, workdir
 
 
@@ -44,6 +45,6 @@ def run(options: argparse.Namespace, line: str) -> None:
             for step in steps:
                 rows += measure_checkouts.measure(checkouts, target, step, rounds=rounds)
         environment = workdir.environment(line, devices.describe())
-        about = {"cores": num_threads(), "flags": vars(options), "environment": environment}
+        about = {"cores": num_cores(), "flags": vars(options), "environment": environment}
         content = {"about": about, "checkouts": [dataclasses.asdict(row) for row in rows]}
         contest.write(options, content, tables.checkout_page(environment, rows))

@@ -8,6 +8,7 @@ from jax import lax
 
 from vidjax import models
 from vidjax.analysis import counts
+from vidjax.layers.style import Style
 from vidjax.ops.conv.rule import LOWERINGS
 
 
@@ -106,6 +107,8 @@ def test_the_lowering_changes_no_count(variant):
 def test_endpoints_own_what_no_endpoint_before_them_needed():
     class Two(nn.Module):
         """Two pathways from one stem; the second endpoint needs the first."""
+
+        style: Style = Style()
 
         @nn.compact
         def __call__(self, video, *, train):

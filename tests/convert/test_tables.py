@@ -79,8 +79,12 @@ def test_constants_fill_what_has_no_array():
     assert all(array.dtype == np.float32 for array in filled.values())
     with pytest.raises(ConvertError, match="bn.weight is left over"):
         filling.fill({"bn.bias": np.zeros(3), "bn.weight": np.zeros(3)}, expected, origins)
-    with pytest.raises(ConvertError, match="params/stem/norm/scale is not filled"):
-        filling.fill({"bn.bias": np.zeros(3)}, expected, {other: origins[other]})
+    with pytest.raises(ConvertError, match="params/stem/norm/scale is not filled") as caught:
+        filling.fill({"bn.bias": np.zeros(2)}, expected, {other: origins[other]})
+    assert caught.value.faults == (
+        "params/stem/norm/scale is not filled",
+        "bn.bias is (2,) in our layout, the model has (3,)",
+    )
 
 
 @pytest.mark.parametrize(

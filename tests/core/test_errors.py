@@ -34,6 +34,12 @@ def test_every_error_has_its_exit_code_under_one_root():
         assert errors.guarded(raising(cls("x")), []) == code
 
 
+def test_faults_are_told_singly_where_arrays_were_compared():
+    error = errors.ConvertError("no:\n  a is missing", faults=("a is missing",))
+    assert str(error) == "no:\n  a is missing" and error.faults == ("a is missing",)
+    assert errors.ConvertError("damaged").faults == ()
+
+
 def test_a_message_has_five_lines_at_most(capsys):
     assert errors.guarded(raising(errors.UserError("a\nb\nc\nd\ne\nf")), []) == 2
     assert capsys.readouterr().err.splitlines() == ["error: a", "b", "c", "d", "e"]

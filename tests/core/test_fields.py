@@ -113,6 +113,11 @@ def test_values_of_the_type_pass_and_lists_become_tuples():
     assert fields.check(INFOS["norm"], None, room="model") is None
 
 
+def test_lists_of_json_become_tuples_at_any_depth():
+    value = {"a": [[1, [2]], {"b": []}], "c": "text", "d": None}
+    assert fields.as_tuples(value) == {"a": ((1, (2,)), {"b": ()}), "c": "text", "d": None}
+
+
 def test_fields_of_a_class_without_the_hidden_ones():
     assert list(fields.fields_of(Example, hidden=("alpha", "beta")))[0] == "wide"
     assert INFOS["depths"].default == (3, 4)

@@ -15,7 +15,21 @@ from vidjax.data.media import Frames
 from vidjax.data.records import Record
 
 CLASSES = ("a", "b", "c")
-SPEC = pipeline.ClipSpec(num_frames=2, size=8, resize=8, stride=1, decode_threads=2)
+# What the tests begin with: each replaces the fields that it is about.
+SPEC = pipeline.ClipSpec(
+    num_frames=2,
+    sampling="window",
+    stride=1,
+    stride_jitter=0,
+    short="clamp",
+    size=8,
+    resize=8,
+    crop="random_resized",
+    crop_area=(0.5, 1.0),
+    crop_ratio=(0.75, 4 / 3),
+    crop_scales=(1.0, 0.875, 0.75, 0.66),
+    decode_threads=2,
+)
 
 
 @pytest.fixture(scope="module")

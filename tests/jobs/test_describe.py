@@ -204,7 +204,7 @@ def test_a_work_folder_instead_of_a_config(job, tiny, tmp_path, capsys):
     "flag, error, message",
     [
         ("--config.model.variant=r2plus1_18", UserError, "Did you mean 'r2plus1d_18'"),
-        ("--config.model.lowering=fold", UserError, "no lowering 'fold'. Did you mean 'folded'"),
+        ("--config.model.lowering=fold", UserError, "lowering is 'fold'.*Did you mean 'folded'"),
         ("--config.model.midplanes=torch", UserError, "midplanes is 'torch'"),
         ("--config.modle.width=1", UserError, "Did you mean --config.model.width"),
         ("--config.optim.name=sdg", UserError, "optim.name: There is no optim 'sdg'"),

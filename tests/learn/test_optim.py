@@ -8,10 +8,10 @@ import pytest
 
 from vidjax.core.errors import UserError
 from vidjax.learn.optim import (
-    OPTIMIZERS,
+    OPTIMISERS,
     SCHEDULES,
     decay_mask,
-    make_optimizer,
+    make_optimiser,
     make_schedule,
     scaled_learning_rate,
 )
@@ -73,7 +73,7 @@ def test_unknown_names_list_the_known_ones():
     with pytest.raises(UserError, match="schedule.name: There is no .*'cosin'.*'cosine'"):
         make_schedule(name="cosin", learning_rate=0.1, num_steps=10)
     with pytest.raises(UserError, match="(?s)optim.name: There is no .*'lamb'.*sgd, adamw, adam"):
-        make_optimizer(name="lamb", schedule=optax.constant_schedule(0.1))
+        make_optimiser(name="lamb", schedule=optax.constant_schedule(0.1))
 
 
 # Reference updates in float64: (gradient, slots, step from 1) -> direction
@@ -106,7 +106,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("clip_norm", [0.0, 2.0])
-def test_optimizer_equals_numpy(case, clip_norm):
+def test_optimiser_equals_numpy(case, clip_norm):
     name, settings, direction, reference_settings = CASES[case]
     rng = np.random.default_rng(0)
     shapes = {"kernel": (4, 3), "bias": (3,), "scale": (3,)}
@@ -116,7 +116,7 @@ def test_optimizer_equals_numpy(case, clip_norm):
         {k: 3 * 0.3**i * rng.normal(size=shape) for k, shape in shapes.items()} for i in range(5)
     ]
     schedule = make_schedule(name="constant", learning_rate=0.05, num_steps=5, warmup_steps=2)
-    tx = make_optimizer(
+    tx = make_optimiser(
         name=name, schedule=schedule, weight_decay=0.3, clip_norm=clip_norm, **settings
     )
 
@@ -150,10 +150,10 @@ def test_decay_mask():
     assert decay_mask(params) == {"conv": {"kernel": True, "bias": False}, "norm": {"scale": False}}
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMISERS)
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_every_pair_descends(name, schedule):
-    tx = make_optimizer(
+    tx = make_optimiser(
         name=name,
         schedule=make_schedule(name=schedule, learning_rate=0.02, num_steps=40),
         clip_norm=5.0,

@@ -14,7 +14,7 @@ import pytest
 from vidjax.learn import metrics, steps
 from vidjax.learn.augment import make_augment, normalise
 from vidjax.learn.losses import cross_entropy
-from vidjax.learn.optim import make_optimizer, make_schedule
+from vidjax.learn.optim import make_optimiser, make_schedule
 
 NUM_CLASSES = 3
 METRICS = {"top1": metrics.top_k(1), "confusion": metrics.Confusion()}
@@ -48,7 +48,7 @@ def build(*, ema_decay=0.0, dropout=0.2, **augment):
     """A jitted step (its state donated) and a fresh state."""
     module = Tiny(dropout=dropout)
     schedule = make_schedule(name="constant", learning_rate=0.02, num_steps=100)
-    tx = make_optimizer(name="adamw", schedule=schedule, weight_decay=1e-3, clip_norm=1.0)
+    tx = make_optimiser(name="adamw", schedule=schedule, weight_decay=1e-3, clip_norm=1.0)
     augment = make_augment(**augment) if augment else None
     init = jax.jit(steps.make_init(module, tx, ema=ema_decay > 0))
     step = steps.make_train_step(
@@ -225,7 +225,7 @@ def test_a_module_without_batch_statistics():
         def __call__(self, video, *, train):
             return nn.Dense(NUM_CLASSES)(video.reshape(video.shape[0], -1))
 
-    tx = make_optimizer(
+    tx = make_optimiser(
         name="sgd", schedule=make_schedule(name="constant", learning_rate=1e-3, num_steps=1)
     )
     state = steps.make_init(Linear(), tx, ema=True)(jax.random.key(0), jnp.zeros((1, 2, 6, 6, 3)))

@@ -157,7 +157,10 @@ def test_what_concerns_a_norm_is_refused_without_one(name, variant, fields):
     [
         ({"norm": "bach"}, "model.norm is 'bach'; it is one of .*Did you mean 'batch'"),
         ({"activation": "rely"}, "model.activation is 'rely'.*Did you mean 'relu'"),
-        ({"lowering": "fold"}, "There is no lowering 'fold'"),
+        (
+            {"lowering": "fold"},
+            "model.lowering is 'fold'; it is one of auto.*Did you mean 'folded'",
+        ),
         ({"dtype": "float31"}, "model.dtype is 'float31'.*Did you mean 'float32'"),
         ({"epsilon": -1.0}, "model.epsilon is -1.0; it is 0 or more"),
         ({"momentum": 1.0}, "model.momentum is 1.0; it is at least 0 and less than 1"),

@@ -49,8 +49,7 @@ def endpoints(module: nn.Module, variables: Any, video: jax.ShapeDtypeStruct) ->
     """
     # Lowered natively, every convolution is in the program as such. Other lowerings leave out taps
     # that meet padding alone, or compute a border that they drop again.
-    if hasattr(module.backbone, "style"):
-        module = models.with_style(module, lowering="native")
+    module = models.with_style(module, lowering="native")
     names = []
 
     def all_outputs(variables, video):

@@ -99,5 +99,8 @@ def fill(
         if not name.endswith(COUNTER):
             faults.append(f"{name} is left over")
     if faults:
-        raise ConvertError("these weights do not fit the model:\n  " + "\n  ".join(faults))
+        listing = "\n  ".join(faults)
+        raise ConvertError(
+            f"these weights do not fit the model:\n  {listing}", faults=tuple(faults)
+        )
     return flax.traverse_util.unflatten_dict(filled)

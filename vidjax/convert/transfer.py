@@ -76,7 +76,10 @@ def transfer(source: dict[str, Any], target: dict[str, Any], *, how: str = "copy
         if path not in target_arrays and not _is_head(path):
             faults.append(f"{'/'.join(path)} is left over")
     if faults:
-        raise ConvertError("these weights do not fit the model:\n  " + "\n  ".join(faults))
+        listing = "\n  ".join(faults)
+        raise ConvertError(
+            f"these weights do not fit the model:\n  {listing}", faults=tuple(faults)
+        )
     return Transfer(
         variables=flax.traverse_util.unflatten_dict(result),
         taken=len(target_arrays) - len(new_head),

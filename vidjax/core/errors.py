@@ -46,7 +46,16 @@ class MissingData(DataError):
 
 
 class ConvertError(VidjaxError):
-    """Weights that are not of a known network, or do not fit it."""
+    """Weights that are not of a known network, or do not fit it.
+
+    Args:
+        message: for the person at the terminal.
+        faults: what does not fit, array by array, where that was compared.
+    """
+
+    def __init__(self, message: str, *, faults: tuple[str, ...] = ()):
+        super().__init__(message)
+        self.faults = faults
 
 
 class ReportError(VidjaxError):

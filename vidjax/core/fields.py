@@ -51,12 +51,21 @@ def fields_of(cls: type, *, hidden: Collection[str] = ()) -> dict[str, FieldInfo
     return infos
 
 
+def as_tuples(value: Any) -> Any:
+    """A value of JSON with its lists, at any depth, turned into tuples."""
+    if isinstance(value, list | tuple):
+        return tuple(as_tuples(entry) for entry in value)
+    if isinstance(value, dict):
+        return {key: as_tuples(entry) for key, entry in value.items()}
+    return value
+
+
 def check(info: FieldInfo, value: Any, *, room: str) -> Any:
     """The value, with lists turned into tuples. Raises UserError where it is of another type.
 
     `room` stands before the name of the field in the message: "model" gives "model.alpha is ...".
     """
-    value = _as_tuples(value)  # JSON has no tuples, and fields have to be hashable
+    value = as_tuples(value)  # JSON has no tuples, and fields have to be hashable
     if not _matches(value, info.type):
         raise UserError(f"{room}.{info.name} is {info.describe()}, not {_shown(value)}.")
     return value
@@ -142,12 +151,6 @@ def _words(wanted: Any, *, several: bool = False) -> str:
     if several:
         return f"tuples of {inner}"
     return f"a tuple of {inner}"
-
-
-def _as_tuples(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return tuple(_as_tuples(entry) for entry in value)
-    return value
 
 
 def _shown(value: Any) -> str:

@@ -39,18 +39,18 @@ class ClipSpec:
         decode_threads: threads that read and decode; 0 for one per core.
     """
 
-    num_frames: int = 16
-    sampling: str = "window"
-    stride: int = 2
-    stride_jitter: int = 0
-    short: str = "clamp"
-    size: int = 96
-    resize: int = 100
-    crop: str = "random_resized"
-    crop_area: tuple[float, float] = (0.5, 1.0)
-    crop_ratio: tuple[float, float] = (0.75, 4 / 3)
-    crop_scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
-    decode_threads: int = 0
+    num_frames: int
+    sampling: str
+    stride: int
+    stride_jitter: int
+    short: str
+    size: int
+    resize: int
+    crop: str
+    crop_area: tuple[float, float]
+    crop_ratio: tuple[float, float]
+    crop_scales: tuple[float, ...]
+    decode_threads: int
 
     def __post_init__(self):
         for field, allowed in CHOICES.items():

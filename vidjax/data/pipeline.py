@@ -9,7 +9,6 @@ hands in `encode` for the latter.
 """
 
 import functools
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from vidjax.core.errors import DataError
+from vidjax.core.machine import num_cores
 from vidjax.data import readers, sampling
 from vidjax.data.clips import ClipSpec, choose_box, choose_positions
 from vidjax.data.lazy_tensorflow import import_tensorflow
@@ -266,7 +266,7 @@ def _dataset(stream: _Stream) -> Any:
     tf = import_tensorflow()
     spec = stream.spec
     reader = readers.reader_for(stream.records)
-    threads = spec.decode_threads or os.cpu_count() or 1
+    threads = spec.decode_threads or num_cores()
 
     def plan_step(step):
         clips, draws = stream.plan(int(step))

@@ -217,8 +217,8 @@ def make_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
 def make_optimiser(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
     """The optimiser, with the settings that it has for itself. Raises UserError."""
     settings = config.optim
-    names = optim.settings_of(optim.OPTIMIZERS, settings.name, what="optim")
-    return optim.make_optimizer(
+    names = optim.settings_of(optim.OPTIMISERS, settings.name, what="optim")
+    return optim.make_optimiser(
         name=settings.name,
         schedule=schedule,
         weight_decay=settings.weight_decay,

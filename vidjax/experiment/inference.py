@@ -3,13 +3,14 @@
 It is saved with every checkpoint, so that the folder of a checkpoint can be carried elsewhere.
 """
 
-from importlib import metadata
 from typing import Any
 
 from vidjax import models
+from vidjax.core.machine import installed_version
 from vidjax.experiment.assembly import Experiment
 
 VERSION = 1  # of this contract; a reader refuses a newer one
+DECODER = ("tensorflow-cpu", "tensorflow")  # packages: the CPU build has a name of its own
 
 
 def contract(experiment: Experiment) -> dict[str, Any]:
@@ -31,16 +32,5 @@ def contract(experiment: Experiment) -> dict[str, Any]:
             "crop": "centre",
         },
         "normalise": {"mean": list(data.mean), "std": list(data.std)},
-        "decoder": {"name": "tensorflow", "version": decoder_version()},
+        "decoder": {"name": "tensorflow", "version": installed_version(*DECODER)},
     }
-
-
-def decoder_version() -> str:
-    """The version of the library that decodes images, '' where it is not installed."""
-    # The CPU build has another name, and nothing is imported to find this out.
-    for package in ("tensorflow-cpu", "tensorflow"):
-        try:
-            return metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return ""

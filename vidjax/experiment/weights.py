@@ -96,8 +96,17 @@ def _of_run(path: Path) -> Weights:
     return Weights(models.from_description(contract["network"]), shape, variables)
 
 
-def start_from(path: Path, config: ConfigDict, state: State, *, mesh: Mesh) -> State:
+def start_from(
+    path: Path, config: ConfigDict, state: State, *, num_classes: int, mesh: Mesh
+) -> State:
     """The state with the weights at `path` in place of its values; says what became of them.
+
+    Args:
+        path: a work folder, or a file of another code base.
+        config: says what is inflated and how; a message compares its network with the weights'.
+        state: the random values of a new run.
+        num_classes: how many classes the run has.
+        mesh: the devices that hold the state.
 
     Raises UserError, ConvertError where they do not fit the network.
     """
@@ -109,7 +118,6 @@ def start_from(path: Path, config: ConfigDict, state: State, *, mesh: Mesh) -> S
     if fit.inflated:
         log.info("%d kernels of it are inflated over time (%s)", len(fit.inflated), config.inflate)
     if fit.replaced:
-        num_classes = target["params"]["head"]["logits"]["bias"].shape[0]
         log.info(
             "its head of %d classes is replaced by a new one of %d",
             weights.num_classes,
@@ -135,11 +143,9 @@ def fitted(
     try:
         return transfer.transfer(weights.variables, target, how=config.inflate)
     except ConvertError as error:
-        # The first line says that it does not fit; the rest are the faults, of which two are shown.
-        faults = [line.strip() for line in str(error).splitlines()[1:]]
-        shown = "; ".join(faults[:SHOWN_FAULTS])
-        if len(faults) > SHOWN_FAULTS:
-            shown += f"; and {len(faults) - SHOWN_FAULTS} more"
+        shown = "; ".join(error.faults[:SHOWN_FAULTS])
+        if len(error.faults) > SHOWN_FAULTS:
+            shown += f"; and {len(error.faults) - SHOWN_FAULTS} more"
         changes = differences(config, weights)
         flags = " ".join(f"--config.model.{key}={value}" for key, value in changes.items())
         advice = "Clips of another size may have other parameters."

@@ -286,7 +286,7 @@ def _masses(joints, pose, look):
     lean = np.radians(pose.lean)
     down = np.stack([-np.sin(lean), np.cos(lean)], -1)  # from wrist to elbow, y down
     wrist = points[:, 15]
-    elbow = wrist + down * scale * FOREARM * 1.0
+    elbow = wrist + down * scale * FOREARM
     cuff = wrist + down * scale * FOREARM * look.cuff
     arm = np.stack([wrist + down * scale * 0.03, elbow], 1)
     parts = [

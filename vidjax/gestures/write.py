@@ -19,6 +19,7 @@ from io import BytesIO
 
 import numpy as np
 
+from vidjax.core.machine import num_cores
 from vidjax.gestures.hand import Polygon, Pose, shapes
 from vidjax.gestures.motions import MOTIONS
 from vidjax.gestures.scene import HEIGHT, ZOOM, Scene, draw_frame, draw_scene
@@ -157,7 +158,7 @@ def write(root: str, *, seed: int, counts: tuple[int, int], workers: int = 0) ->
         workers: processes; 0 for one on each core that this process may use.
     """
     sequences = plan(seed, counts)
-    workers = workers or _num_cores()
+    workers = workers or num_cores()
     os.makedirs(os.path.join(root, FOLDER))
     if workers > 1:
         try:
@@ -177,13 +178,6 @@ def write(root: str, *, seed: int, counts: tuple[int, int], workers: int = 0) ->
             write_sequence(root, sequence)
             progress.add(1)
     _write_lists(root, sequences)
-
-
-def _num_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _write_parallel(root: str, sequences: list[Sequence], workers: int) -> None:

@@ -146,7 +146,10 @@ class Training:
         state = self.programs.init_state(tx)
         if config.init_from:
             path = Path(config.init_from)
-            state = weights.start_from(path, config, state, mesh=self.programs.mesh)
+            num_classes = len(self.experiment.task.classes)
+            state = weights.start_from(
+                path, config, state, num_classes=num_classes, mesh=self.programs.mesh
+            )
         return state, self.programs.empty_window(), 0
 
     def new_line(self, start: int) -> progress.Line:

@@ -11,7 +11,6 @@ import flax.linen as nn
 import jax
 
 from vidjax.core.errors import UserError
-from vidjax.core.names import no_such
 from vidjax.layers import checks
 from vidjax.ops.conv import LOWERINGS
 
@@ -57,8 +56,7 @@ class Style:
     def __post_init__(self):
         # Here and not in the layers, so that a wrong choice is refused before anything is traced.
         checks.one_of("dtype", self.dtype, DTYPES)
-        if self.lowering not in LOWERINGS:
-            raise UserError(no_such("lowering", self.lowering, LOWERINGS))
+        checks.one_of("lowering", self.lowering, LOWERINGS)
         if self.norm is not None:
             checks.one_of("norm", self.norm, NORMS)
         if self.activation is not None:

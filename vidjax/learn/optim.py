@@ -135,7 +135,7 @@ def adam(
 
 # What config.optim.name chooses from. Decay is decoupled in all, so adam and adamw are one
 # optimiser.
-OPTIMIZERS = {
+OPTIMISERS = {
     "sgd": sgd,
     "adamw": adam,
     "adam": adam,
@@ -143,13 +143,13 @@ OPTIMIZERS = {
 
 
 def settings_of(table: Mapping[str, Callable], name: str, *, what: str) -> list[str]:
-    """The settings that an entry of SCHEDULES or OPTIMIZERS has for itself. Raises UserError."""
+    """The settings that an entry of SCHEDULES or OPTIMISERS has for itself. Raises UserError."""
     common = ("step", "num_steps", "warmup_steps")
     parameters = inspect.signature(_look_up(table, name, what)).parameters
     return [parameter for parameter in parameters if parameter not in common]
 
 
-def make_optimizer(
+def make_optimiser(
     *,
     name: str,
     schedule: optax.Schedule,
@@ -160,7 +160,7 @@ def make_optimizer(
     """Clips by global norm, scales by the named optimiser, adds weight decay (see `decay_mask`).
 
     Args:
-        name: a key of OPTIMIZERS.
+        name: a key of OPTIMISERS.
         schedule: step -> learning rate.
         weight_decay: p <- p - schedule(step) * (scaled gradient + weight_decay * p).
         clip_norm: the largest norm of the whole gradient; 0 for no limit.
@@ -168,7 +168,7 @@ def make_optimizer(
 
     Raises UserError for an unknown name or a negative setting.
     """
-    scale = _look_up(OPTIMIZERS, name, "optim")
+    scale = _look_up(OPTIMISERS, name, "optim")
     for key, value in (("weight_decay", weight_decay), ("clip_norm", clip_norm)):
         if value < 0:
             raise UserError(f"config.optim.{key} is {value}; it is 0 (off) or more.")

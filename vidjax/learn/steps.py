@@ -27,7 +27,8 @@ Variables = dict[str, Any]  # {"params", "batch_stats"}
 Loss = Callable[[jax.Array, jax.Array], jax.Array]  # logits [N, ...], label [N, ...] -> [N]
 Normalise = Callable[[jax.Array], jax.Array]
 
-# The decay of averages starts at this ratio and rises, so that the random start is soon forgotten.
+# The decay of the averages is at most (1 + step) / (RAMP_STEPS + step), so that the random start is
+# soon forgotten.
 RAMP_STEPS = 10
 
 
@@ -147,7 +148,6 @@ def _average(ema: Any, new: Variables, *, step: jax.Array, decay: float) -> Any:
     """ema <- d * ema + (1 - d) * new with d = min(decay, (1 + step) / (10 + step)), step from 0."""
     if not ema or not decay:
         return ema
-    # The ramp lets the random start go within a short run, too.
     d = jnp.minimum(decay, (1 + step) / (RAMP_STEPS + step))
     return jax.tree.map(lambda old, value: d * old + (1 - d) * value, ema, new)
 
@@ -202,10 +202,10 @@ def make_predict_step(
     return step
 
 
-def zeros(metrics_of_evaluation: Mapping[str, Metric], *, logits: Any, label: Any) -> Sums:
-    """The sums that an evaluation begins with, for logits and labels of these shapes."""
+def zeros(measured: Mapping[str, Metric], *, logits: Any, label: Any) -> Sums:
+    """The sums of no clip, for logits and labels of these shapes."""
     sums = {"loss": (jnp.zeros(()), jnp.zeros(()))}
-    for name, metric in metrics_of_evaluation.items():
+    for name, metric in measured.items():
         sums[name] = metric.zeros(logits, label)
     return sums
 
@@ -213,7 +213,7 @@ def zeros(metrics_of_evaluation: Mapping[str, Metric], *, logits: Any, label: An
 def finish(
     measured: Mapping[str, Metric], sums: Sums, rows: metrics.Rows, *, prefix: str = "val/"
 ) -> metrics.Result:
-    """All results of an evaluation, from sums on the host: scalars under `prefix`, and tables.
+    """All results behind sums on the host: scalars under `prefix`, and tables.
 
     Besides the metrics there are "loss", the mean over clips, and "num_clips". Without any clip the
     means are NaN and `num_clips` is 0.

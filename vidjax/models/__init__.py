@@ -99,11 +99,6 @@ def fields(name: str) -> dict[str, FieldInfo]:
     return {**of_model, **of_style}
 
 
-def field_names(name: str) -> list[str]:
-    """The names of the settings of a family."""
-    return list(fields(name))
-
-
 def parse_field(name: str, field: str, text: str) -> Any:
     """The value of a setting from the text of a flag. Raises UserError for a wrong name or type."""
     return core_fields.parse(_field(name, field), text, room="model")

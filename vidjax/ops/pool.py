@@ -60,8 +60,8 @@ def max_pool(
     stride = tuple(stride or window)
     pads = pairs(padding, x.shape[1:4], window, stride)
     shrunk = []
-    for length, size, pad_pair in zip(window, x.shape[1:4], pads, strict=True):
-        shrunk.append(min(length, size + sum(pad_pair)))
+    for window_size, clip_size, pad_pair in zip(window, x.shape[1:4], pads, strict=True):
+        shrunk.append(min(window_size, clip_size + sum(pad_pair)))
     return _max_pool(x, _Window(tuple(shrunk), stride, pads))
 
 

@@ -51,7 +51,7 @@ class Request:
         return replace(self, config=config, open_flags={})
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """Raises UserError where argparse would print its usage and exit."""
 
     def error(self, message):
@@ -143,7 +143,7 @@ def _parser(
     jobs: Sequence[str], *, job: ModuleType | None = None, add_help: bool = True
 ) -> argparse.ArgumentParser:
     """The flags that every job has, and those of a job."""
-    parser = _Parser(
+    parser = Parser(
         prog="launch.py",
         allow_abbrev=False,
         add_help=add_help,

@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 from ml_collections.config_flags import config_flags
 
 from vidjax.core.errors import UserError
+from vidjax.core.fields import as_tuples
 from vidjax.core.names import no_such
 
 PREFIX = "--config."
@@ -86,7 +87,8 @@ def _in_short(error: Exception) -> str:
 def read_config(path: Path) -> ConfigDict:
     """The config of a work folder, locked. Raises UserError where it is damaged."""
     try:
-        values = _with_tuples(json.loads(path.read_text()))
+        # A config has no lists, which flags cannot override.
+        values = as_tuples(json.loads(path.read_text()))
         if not values:
             raise ValueError("there are no keys in it")
         return ConfigDict(values).lock()
@@ -94,15 +96,6 @@ def read_config(path: Path) -> ConfigDict:
         raise UserError(
             f"{path} is damaged: {error}. A run in a new work folder writes a new one."
         ) from error
-
-
-def _with_tuples(value: Any) -> Any:
-    """Lists of JSON as tuples: a config has no lists, which flags cannot override."""
-    if isinstance(value, list):
-        return tuple(_with_tuples(item) for item in value)
-    if isinstance(value, dict):
-        return {key: _with_tuples(item) for key, item in value.items()}
-    return value
 
 
 def override(config: ConfigDict, words: Sequence[str]) -> Overridden:

@@ -1,6 +1,5 @@
 """Devices: one mesh over all of them, how arrays lie on it, how programs are compiled."""
 
-import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from vidjax.core.errors import StorageError, UserError
+from vidjax.core.machine import num_cores
 
 # Initialisation runs once: its random numbers take 20 s to compile at the usual level, and half a
 # second at this one, for the same bits.
@@ -107,6 +107,6 @@ def abstract(tree: Any, mesh: Mesh) -> Any:
 def describe() -> list[str]:
     """A line for each kind of device, such as '2 x NVIDIA H200' and '1 x cpu (2 cores)'."""
     kinds = [device.device_kind for device in jax.devices()]
-    cores = f" ({os.cpu_count()} cores)" if jax.default_backend() == "cpu" else ""
+    cores = f" ({num_cores()} cores)" if jax.default_backend() == "cpu" else ""
     distinct = dict.fromkeys(kinds)  # a set that keeps the order
     return [f"{kinds.count(kind)} x {kind}{cores}" for kind in distinct]

@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,6 +22,7 @@ from ml_collections import ConfigDict
 
 from vidjax.core import files
 from vidjax.core.errors import Locked, StorageError, UserError
+from vidjax.core.machine import installed_version
 from vidjax.run.config import flat, read_config
 from vidjax.run.devices import is_first_process
 
@@ -135,7 +135,7 @@ def environment(line: str, devices: list[str], **extra: Any) -> dict[str, Any]:
     """What `env.json` holds: command, commit, versions, devices, and what the job adds."""
     versions = {}
     for package in PACKAGES:
-        version = _version(package)
+        version = installed_version(package)
         if version:
             versions[package] = version
     return {
@@ -154,14 +154,6 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Writes a file whole or not at all, in the first process only. Raises StorageError."""
     if is_first_process():
         files.write_json(path, value)
-
-
-def _version(package: str) -> str:
-    """The installed version of a package, '' where it is not installed."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""
 
 
 def _commit() -> str:

@@ -194,7 +194,7 @@ def strip_entry(
     }
 
 
-def most(values: np.ndarray, limit: int) -> list[int]:
+def positions_of_largest(values: np.ndarray, limit: int) -> list[int]:
     """The positions of the largest values, largest first, NaN last: at most `limit` of them."""
     order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")
     return [int(position) for position in order[:limit]]

@@ -14,7 +14,7 @@ import numpy as np
 from vidjax.core.errors import DataError
 from vidjax.core.names import did_you_mean
 from vidjax.learn import metrics
-from vidjax.tasks import PERCENT, Answers, Scalar, Task, most, strip_entry
+from vidjax.tasks import PERCENT, Answers, Scalar, Task, positions_of_largest, strip_entry
 
 LOSSES = ("cross_entropy",)
 TOP = 5  # answers that are listed for a clip, and the k of the second accuracy
@@ -74,7 +74,7 @@ def flip_label(label: jax.Array, flipped: jax.Array, mirror: np.ndarray) -> jax.
 
 def worst(answers: Answers, limit: int) -> list[int]:
     """The wrong clips with the highest loss; if none is wrong, the clip with the highest loss."""
-    order = most(answers.rows["loss"], len(answers.ids))
+    order = positions_of_largest(answers.rows["loss"], len(answers.ids))
     wrong = is_wrong(answers)
     return [position for position in order if wrong[position]][:limit] or order[:1]
 

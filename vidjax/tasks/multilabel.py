@@ -14,7 +14,7 @@ import numpy as np
 from vidjax.core.errors import DataError
 from vidjax.core.names import did_you_mean
 from vidjax.learn import metrics
-from vidjax.tasks import PERCENT, Answers, Scalar, Task, most, strip_entry
+from vidjax.tasks import PERCENT, Answers, Scalar, Task, positions_of_largest, strip_entry
 
 LOSSES = ("binary_cross_entropy",)
 THRESHOLD = 0.5  # an attribute is answered with yes above this probability
@@ -75,7 +75,7 @@ def flip_label(label: jax.Array, flipped: jax.Array, mirror: np.ndarray) -> jax.
 
 def worst(answers: Answers, limit: int) -> list[int]:
     """The clips with the highest loss."""
-    return most(answers.rows["loss"], limit)
+    return positions_of_largest(answers.rows["loss"], limit)
 
 
 def make_sections(classes: tuple[str, ...]) -> Callable:
@@ -100,7 +100,7 @@ def clips_section(
             position,
             strip=path,
             classes=classes,
-            best=most(scores[position], 5),
+            best=positions_of_largest(scores[position], 5),
             truth=[classes[index] for index in np.flatnonzero(labels[position])],
             correct=(answered == (labels[position] > 0.5)).all(),
         )
