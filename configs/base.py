@@ -6,6 +6,7 @@ for: "laptop" or "gpu". A key that is not named here does not exist; a flag or a
 one is refused. Only `model` and `head` take more: the fields of the family and of the head.
 """
 
+import difflib
 import importlib
 import pkgutil
 
@@ -41,7 +42,9 @@ def _preset(name):
     """The module of a preset. Raises ValueError where there is none."""
     names = sorted(module.name for module in pkgutil.iter_modules(presets.__path__))
     if name not in names:
-        raise ValueError(f"There is no preset {name!r}. There are: {', '.join(names)}.")
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"There is no preset {name!r}.{hint} There are: {', '.join(names)}.")
     return importlib.import_module(f"configs.presets.{name}")
 
 

@@ -136,6 +136,12 @@ def test_a_setting_that_the_built_in_set_cannot_have_names_its_section():
         assembly.build(config)
 
 
+def test_a_folder_for_the_built_in_set_is_refused():
+    config, _ = configs.override(base.defaults(), ["--config.data.root=/somewhere"])
+    with pytest.raises(UserError, match="'/somewhere', but the built-in set reads no folder"):
+        assembly.build(config)
+
+
 def settled(*words):
     return flags.settle(*configs.override(base.defaults(), [f"--config.{word}" for word in words]))
 

@@ -207,8 +207,8 @@ CHOICES = [
 )
 def test_every_choice_changes_the_logits_of_training(name):
     rng = np.random.default_rng(0)
-    # Two clips would not do: behind a dense layer, their batch normalisation gives 1 and -1 whatever
-    # came before.
+    # Two clips would not do: batch normalisation behind a dense layer makes 1 and -1 of them,
+    # whatever came before.
     video = rng.standard_normal((3, *clip(name)[1:]), np.float32)
     shapes = variables_of(name)
     variables = jax.tree.map(

@@ -90,6 +90,7 @@ def test_presets_reach_the_config():
         (["--config.batch_size"], ["Missing value", "batch_size"]),
         (["--confg.batch_size=3"], ["--confg.batch_size=3", "--help"]),
         (["--work-dir=x"], ["--work-dir"]),
+        (["--batch_size=3"], ["no flag --batch_size", "Did you mean --config.batch_size?"]),
         (["stray"], ["stray"]),
         (["--job", "trian"], ["'trian'", "Did you mean 'train'?", "report"]),
     ],
@@ -106,6 +107,12 @@ def test_without_words_it_says_what_to_do():
 def test_a_config_file_that_is_not_there_names_the_nearest():
     message = refusal("--config", CONFIGS / "tinny3d.py")
     assert f"Did you mean '{CONFIGS / 'tiny3d.py'}'?" in message and "base.py" not in message
+
+
+@pytest.mark.parametrize("name", ["r2p1d", "r2p1d.py", "configs/r2p1d", "configs/r2p1.py"])
+def test_a_config_may_be_named_in_short_and_is_told_in_full(name, monkeypatch):
+    monkeypatch.chdir(CONFIGS.parent)
+    assert "Did you mean 'configs/r2p1d.py'?" in refusal("--config", name)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_a_folder_has_one_owner(tmp_path):
         with pytest.raises(Locked) as refused, workdir.opened(path):
             pass
         owner = re.search(
-            r"in use by (\S+), pid (\d+), since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.$",
+            r"in use by (\S+), pid (\d+), since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\. ",
             str(refused.value),
         )
         assert refused.value.exit_code == 6 and int(owner[2]) == os.getpid()

@@ -108,7 +108,9 @@ def guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
         return 130
     if "--trace" in argv:
         traceback.print_exception(problem)
+    # A run that a signal stopped has saved all: that is no error.
+    prefix = "" if isinstance(problem, Preempted) else "error: "
     # A message from a library below may be long; the stack has all of it.
-    lines = f"error: {problem}".splitlines()
+    lines = f"{prefix}{problem}".splitlines()
     print("\n".join(lines[:MAX_LINES]), file=sys.stderr)
     return code

@@ -157,7 +157,16 @@ def assemble(
 def make_source(config: ConfigDict) -> Any:
     """The data set of a config; it opens its lists when they are asked for. Raises UserError."""
     data = config.data
-    options = dict(data.gestures) if data.name == "gestures" else {}
+    options = {}
+    if data.name == "gestures":
+        options = dict(data.gestures)
+        # Else somebody who forgot the preset would train on drawn hands.
+        if data.root:
+            raise UserError(
+                f"config.data.root is {data.root!r}, but the built-in set reads no folder.\n"
+                "Name the preset of your data behind the config, e.g. "
+                "--config configs/r2p1d.py:jester."
+            )
     try:
         return open_source(
             data.name,

@@ -259,7 +259,7 @@ class _Progress:
         if now < self.next and not last:
             return
         self.next = now + self.interval
-        text = f"synthetic gestures: rendering {self.done}/{self.total} sequences"
+        text = f"synthetic gestures: drawing {self.done}/{self.total} sequences"
         if last:
             text += f", {now - self.begun:.0f} s"
         else:

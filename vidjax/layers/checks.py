@@ -14,7 +14,8 @@ def one_of(field: str, value: str, known: Sequence[str], *, room: str = "model")
     """Refuses a name that is not among the known ones, and suggests the nearest."""
     if value not in known:
         hint = did_you_mean(str(value), known)
-        raise UserError(f"{room}.{field} is {value!r}; it is one of {', '.join(known)}.{hint}")
+        shown = ", ".join(name or "'' (none)" for name in known)
+        raise UserError(f"{room}.{field} is {value!r}; it is one of {shown}.{hint}")
 
 
 def at_least(field: str, value: float, least: float, *, room: str = "model") -> None:

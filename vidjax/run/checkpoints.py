@@ -22,6 +22,7 @@ import orbax.checkpoint as ocp
 
 from vidjax.core import files
 from vidjax.core.errors import StorageError, UserError
+from vidjax.core.names import did_you_mean
 from vidjax.run.devices import is_first_process
 from vidjax.run.workdir import write_json
 
@@ -186,8 +187,9 @@ class Checkpoints:
             return [best[0]] if best else newest_first
         if not str(step).isdecimal() or int(step) not in steps:
             known = ", ".join(map(str, steps)) or "none"
+            hint = did_you_mean(str(step), ("best", "latest"))
             raise UserError(
-                f"There is no checkpoint {step!r} in {self.folder}. "
+                f"There is no checkpoint {step!r} in {self.folder}.{hint} "
                 f"There are: best, latest; steps {known}."
             )
         return [int(step)]

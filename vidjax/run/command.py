@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from vidjax.core.errors import UserError
 from vidjax.core.names import no_such
-from vidjax.run.config import PREFIX, key_of, load_config, override, read_config
+from vidjax.run.config import PREFIX, flat, key_of, load_config, override, read_config
 
 RUNS = Path("runs")  # work folders lie here unless --workdir names another place
 EXAMPLES = """examples:
@@ -56,6 +56,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         raise UserError(f"{message[:1].upper()}{message[1:]}. --help lists the flags.")
+
+
+def refuse_bare_keys(words: Sequence[str], config: ConfigDict | None) -> None:
+    """Raises UserError for a key of the config that is written as a flag without --config."""
+    for word in words:
+        key = word.removeprefix("--").partition("=")[0]
+        if word.startswith("--") and config is not None and key in flat(config):
+            raise UserError(f"There is no flag --{key}. Did you mean --config.{key}?")
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,10 @@ def complete(words: Words, job: ModuleType, jobs: Sequence[str]) -> Request:
     and `READS_RUN = True`, if the config of an existing work folder goes before the file that is
     named.
     """
-    flags = _parser(jobs, job=job).parse_args(words.rest)
+    parser = _parser(jobs, job=job)
+    _, other_words = parser.parse_known_args(words.rest)
+    refuse_bare_keys(other_words, words.config)
+    flags = parser.parse_args(words.rest)
     workdir = Path(words.workdir) if words.workdir else _default_workdir(words, job, flags)
     config, open_flags = words.config, words.open_flags
     saved = workdir / "config.json"

@@ -21,11 +21,12 @@ from ml_collections.config_flags import config_flags
 
 from vidjax.core.errors import UserError
 from vidjax.core.fields import as_tuples
-from vidjax.core.names import no_such
+from vidjax.core.names import did_you_mean
 
 PREFIX = "--config."
 OPEN_SECTIONS = ("model", "head")  # of a config: they take fields that it does not name
-NO_CONFIGS = ("base.py", "__init__.py")  # files of the configs folder that are no experiment
+# Files beside configs, or in the root of a checkout, that are no experiment.
+NO_CONFIGS = ("base.py", "__init__.py", "launch.py")
 KINDS = {
     bool: "true or false",
     int: "a whole number",
@@ -45,9 +46,8 @@ def load_config(path: str, preset: str = "") -> ConfigDict:
     """get_config(preset) of a file. Raises UserError for a file, preset or key that is absent."""
     file = Path(path).absolute()
     if not file.is_file():
-        siblings = sorted(Path(path).parent.glob("*.py"))
-        known = [str(sibling) for sibling in siblings if sibling.name not in NO_CONFIGS]
-        raise UserError(no_such("config file", path, known))
+        hint = did_you_mean(_as_config_file(path), _files_near(Path(path)))
+        raise UserError(f"There is no config file {path!r}.{hint}")
     spec = importlib.util.spec_from_file_location(f"config_{file.stem}", file)
     module = importlib.util.module_from_spec(spec)
     try:
@@ -58,6 +58,25 @@ def load_config(path: str, preset: str = "") -> ConfigDict:
     if not isinstance(config, ConfigDict):
         raise UserError(f"{path}: get_config returns {config!r:.80}, not a ConfigDict.")
     return config
+
+
+def _as_config_file(path: str) -> str:
+    """What a user who typed `path` may have meant: 'r2p1d' is 'configs/r2p1d.py'."""
+    name = path if path.endswith(".py") else f"{path}.py"
+    return name if Path(path).parent != Path(".") else f"configs/{name}"
+
+
+def _files_near(path: Path) -> list[str]:
+    """The config files in the folder of a path; in configs/ for a name alone that has none."""
+    folders = [path.parent]
+    if path.parent == Path("."):
+        folders.append(Path("configs"))
+    known = []
+    for folder in folders:
+        for file in sorted(folder.glob("*.py")):
+            if file.name not in NO_CONFIGS:
+                known.append(str(file))
+    return known
 
 
 def _place(error: Exception, path: str, file: Path) -> str:

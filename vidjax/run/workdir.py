@@ -97,7 +97,9 @@ def _take(lock: TextIO, path: Path) -> None:
     except BlockingIOError as error:
         lock.seek(0)
         holder = lock.read().strip() or "another process"
-        raise Locked(f"{path} is in use by {holder}.") from error
+        raise Locked(
+            f"{path} is in use by {holder}. Wait for it, stop it, or name another --workdir."
+        ) from error
     except OSError as error:  # some network disks have no locks
         raise StorageError(f"The disk of {path} cannot lock a file: {error.strerror}.") from error
     now = time.strftime("%Y-%m-%d %H:%M:%S")

@@ -73,7 +73,7 @@ def draw(section: Mapping[str, Any], run: Run) -> Drawn:
 
 def note_of(section: Mapping[str, Any], clips: Sequence[Clip]) -> str:
     """Which clips these are, and how their figures are read."""
-    sentences = [str(section.get("note") or ""), "Blue marks the truth."]
+    sentences = [str(section.get("note") or ""), "Blue marks the truth, where it is listed."]
     if not any(clip.frames for clip in clips):
         sentences.append("The frames of these clips were not saved.")
     return " ".join(sentences).strip()
