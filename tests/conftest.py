@@ -10,13 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jaxlib
 import pytest
 from PIL import Image, ImageDraw
 
 from vidjax import jobs
 from vidjax.ops import conv
 from vidjax.ops.conv import rule
+from vidjax.run import devices
 
 # every kind of randomness and of state; and saves that neither logging nor evaluation falls
 # together with
@@ -40,7 +40,7 @@ ROOT = Path(__file__).parent.parent
 # Processes that a test starts inherit it. `XLA_FLAGS= pytest` compiles as users do.
 QUICK = "--xla_backend_optimization_level=0"
 # Later versions do not know this flag, and end a process that has it.
-if tuple(int(part) for part in jaxlib.__version__.split(".")[:2]) < (0, 11):
+if devices.jaxlib_version() < (0, 11):
     QUICK += " --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("XLA_FLAGS", QUICK)  # read when JAX first looks for devices
 DIRECTIONS = {

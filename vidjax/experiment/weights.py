@@ -62,15 +62,8 @@ def read(path: Path) -> Weights:
     Of a work folder it is the best checkpoint, averaged if the run kept an average.
     Raises UserError, ConvertError, StorageError.
     """
-    require(path)
     if (path / "checkpoints").is_dir():
         return _of_run(path)
-    module, variables, clip = convert.read(path)
-    return Weights(module, clip, variables)
-
-
-def require(path: Path) -> None:
-    """Raises UserError where there is nothing at `path`; nothing is read."""
     # a TensorFlow checkpoint is named by a prefix of its files
     is_prefix = path.with_name(f"{path.name}.index").exists()
     if not path.exists() and not is_prefix:
@@ -78,6 +71,8 @@ def require(path: Path) -> None:
             f"There are no weights at {path}. Name a work folder, or a weight file of a known code "
             "base."
         )
+    module, variables, clip = convert.read(path)
+    return Weights(module, clip, variables)
 
 
 def _of_run(path: Path) -> Weights:

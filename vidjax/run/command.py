@@ -122,9 +122,10 @@ def complete(words: Words, job: ModuleType, jobs: Sequence[str]) -> Request:
     named.
     """
     parser = _parser(jobs, job=job)
-    _, other_words = parser.parse_known_args(words.rest)
-    refuse_bare_keys(other_words, words.config)
-    flags = parser.parse_args(words.rest)
+    flags, other_words = parser.parse_known_args(words.rest)
+    if other_words:
+        refuse_bare_keys(other_words, words.config)
+        parser.error(f"unrecognized arguments: {' '.join(other_words)}")
     workdir = Path(words.workdir) if words.workdir else _default_workdir(words, job, flags)
     config, open_flags = words.config, words.open_flags
     saved = workdir / "config.json"

@@ -21,11 +21,15 @@ ONEDNN = "xla_cpu_experimental_onednn_custom_call"  # the compiler option that t
 ONEDNN_SINCE = (0, 11)  # the jaxlib that has it
 
 
+def jaxlib_version() -> tuple[int, ...]:
+    """The major and the minor number, as compiler options come and go with them."""
+    return tuple(int(part) for part in jaxlib.__version__.split(".")[:2])
+
+
 def has_onednn() -> bool:
     """Whether programs for this machine's CPU can use oneDNN's convolutions (on x86 only)."""
-    version = tuple(int(part) for part in jaxlib.__version__.split(".")[:2])
     is_x86 = platform.machine() in ("x86_64", "AMD64")
-    return version >= ONEDNN_SINCE and is_x86 and jax.default_backend() == "cpu"
+    return jaxlib_version() >= ONEDNN_SINCE and is_x86 and jax.default_backend() == "cpu"
 
 
 def compiler_options(*, onednn: bool = True) -> dict[str, bool]:
