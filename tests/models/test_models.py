@@ -22,6 +22,7 @@ TRAINED = {"convcolumn": "conv_column_6", "resnet3d": "r2plus1d_10"}
 # families that take long to compile; what their blocks have apart from others is traced elsewhere
 HEAVY = {"c3d", "convcolumn", "csn", "i3d", "mobilenet_v2", "p3d"}
 HEAVY |= {"resnet2d", "resnet3d", "resnet3d_50", "s3d", "slowfast", "x3d"}
+HEAVY |= {"cnn_rnn", "trn", "two_stream"}
 # fewer blocks than any variant has, but each kind of them
 SHALLOW = {"x3d": {"depth_factor": 0.4}}
 # Clips that leave more than one position at the end: without shortcuts, normalising four values
@@ -43,9 +44,16 @@ def one_of_each_family():
     return rows
 
 
+def clip_for(backbone, shape):
+    """A clip of zeros as a backbone takes it: of its channels, or of frames and flow."""
+    if models.family_name(backbone) == "two_stream":
+        return jnp.zeros(shape), jnp.zeros((*shape[:-1], 2 * backbone.flow_fields))
+    return jnp.zeros((*shape[:-1], getattr(backbone, "in_channels", shape[-1])))
+
+
 def shapes_of(module, video_shape):
-    """(endpoints, logits) as shapes and types; a backbone may state its input channels."""
-    video = jnp.zeros((*video_shape[:-1], getattr(module.backbone, "in_channels", video_shape[-1])))
+    """(endpoints, logits) as shapes and types."""
+    video = clip_for(module.backbone, video_shape)
     return jax.eval_shape(
         lambda: module.init_with_output(jax.random.key(0), video, method="endpoints_and_logits")[0]
     )
@@ -63,8 +71,10 @@ def test_endpoints_and_logits(name, variant):
         models.build(name, variant=variant, num_classes=7), (2, frames, side, side, 3)
     )
     assert logits.shape == (2, 7) and logits.dtype == jnp.float32
-    assert {"stem", "stage1", "features"} <= set(endpoints)
-    assert all(re.fullmatch(r"(stem|stage\d+)(_[a-z]+)?|features", key) for key in endpoints)
+    for needed in ("stem", "stage1"):
+        assert any(key.startswith(needed) for key in endpoints)
+    assert "features" in endpoints
+    assert all(re.fullmatch(r"(stem|stage\d+|features)(_[a-z]+)?", key) for key in endpoints)
     for key, endpoint in endpoints.items():
         n, t, h, w, c = endpoint.shape
         assert n == 2 and 1 <= t <= frames and h == w <= side and c >= 8, key
@@ -86,7 +96,7 @@ def test_half_precision_and_odd_sizes(name, variant):
 def test_fields_are_defaulted_and_immutable(name):
     module = models.family(name)
     for field in dataclasses.fields(module.Model):
-        if field.name in ("parent", "name"):  # linen's own
+        if field.name in ("parent", "name", *models.parts_of(module)):  # linen's own; built parts
             continue
         assert isinstance(field.default, IMMUTABLE), (
             f"{field.name} has the default {field.default!r}"
@@ -120,7 +130,7 @@ def test_fields_override_those_of_the_variant():
         ),
         ({"head": "averag"}, "There is no head 'averag'. Did you mean 'average'"),
         ({"head": {"name": "mlp", "hiden": (8,)}}, "head mlp 'hiden'. Did you mean 'hidden'"),
-        ({"head": {"hidden": (8,)}}, "A head has a name: average, mlp"),
+        ({"head": {"hidden": (8,)}}, "A head has a name: attentive, average, "),
         ({"widht": 0.5}, "There is no field of resnet3d 'widht'. Did you mean 'width'"),
         ({"width": "wide"}, "model.width is a number, such as 1.0, not 'wide'"),
         ({"depths": (1, "2")}, "model.depths is a tuple of whole numbers, such as "),
@@ -225,8 +235,11 @@ def test_a_narrow_one_learns(name, forced_lowering):
         name, variant=variant, num_classes=4, width=0.1, lowering=lowering, **SHALLOW.get(name, {})
     )
     shape, label = (4, *large_enough(name, LARGER.get(name, (4, 16, 16))), 3), np.arange(4)
-    video = np.random.default_rng(0).standard_normal(shape, np.float32)
-    variables = jax.jit(lambda: module.init(jax.random.key(0), jnp.asarray(video)))()
+    rng = np.random.default_rng(0)
+    video = jax.tree.map(
+        lambda zeros: rng.standard_normal(zeros.shape, np.float32), clip_for(module.backbone, shape)
+    )
+    variables = jax.jit(lambda: module.init(jax.random.key(0), video))()
     tx = optax.adam(1e-3)
     step, opt_state, losses = make_step(module, tx), tx.init(variables["params"]), []
     first = variables

@@ -2,11 +2,19 @@
 
 A head is a module with the field `num_classes` and fields of its own, called as
 `head(endpoints, clip_shape=(T, H, W), train=...)`. `endpoints` are what a backbone returns, and
-`clip_shape` is the size of the clip that it was given.
+`clip_shape` is the size of the clip that it was given. Its property `answers` says what has an
+answer: "clip" for logits [N, K], "frames" for [N, T, K], "places" for [N, T, H, W, K].
+
+Heads that read more than `features` have the field `map_name`, that of the backbone's last endpoint
+with time and space. Those with convolutions of their own have the field `style`. Both come from the
+backbone and are no settings. The file of a head may state NEEDS, keys of `layers.endpoints.NEEDS`:
+a backbone that lacks one of them is refused.
 """
 
+import dataclasses
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -15,8 +23,11 @@ from vidjax.core import fields as core_fields
 from vidjax.core.errors import UserError
 from vidjax.core.fields import FieldInfo
 from vidjax.core.names import no_such
+from vidjax.layers.endpoints import NEEDS
+from vidjax.layers.style import Style
 
-HIDDEN = ("parent", "name", "num_classes")  # fields that are no settings; two are flax's
+# fields that are no settings; the first two are flax's
+HIDDEN = ("parent", "name", "num_classes", "map_name", "style")
 
 
 def names() -> list[str]:
@@ -34,11 +45,25 @@ def parse_field(head: str, field: str, text: str) -> Any:
     return core_fields.parse(_field(head, field), text, room="head")
 
 
-def build(name: str, *, num_classes: int, **fields: Any) -> nn.Module:
+def build(
+    name: str,
+    *,
+    num_classes: int,
+    map_name: str = "features",
+    style: Style | None = None,
+    **fields: Any,
+) -> nn.Module:
     """The head of that name.
 
-    A field that is "" keeps its default. Raises UserError for a head or a field that does not
-    exist, with the nearest one, and for a value of a wrong type or out of range.
+    Args:
+        name: a file of this folder.
+        num_classes: number of logits.
+        map_name: the backbone's last endpoint with time and space.
+        style: of the backbone, for heads with convolutions of their own.
+        **fields: the head's own. A field that is "" keeps its default.
+
+    Raises UserError for a head or a field that does not exist, with the nearest one, and for a
+    value of a wrong type or out of range.
     """
     head = _head(name)
     values = {}
@@ -46,7 +71,29 @@ def build(name: str, *, num_classes: int, **fields: Any) -> nn.Module:
         info = _field(name, field)
         if value != "":  # so that a config can list a field without choosing
             values[field] = core_fields.check(info, value, room="head")
+    all_fields = {field.name for field in dataclasses.fields(head)}
+    if "map_name" in all_fields:
+        values["map_name"] = map_name
+    if "style" in all_fields and style is not None:
+        values["style"] = style
     return head(num_classes=num_classes, **values)
+
+
+def refuse(name: str, lacking: Mapping[str, str]) -> None:
+    """Raises UserError where a backbone lacks what the head needs.
+
+    `lacking` has a sentence for each key of `layers.endpoints.NEEDS` that the backbone lacks.
+    """
+    _head(name)  # a head that does not exist is refused first
+    for need in needs(name):
+        if need in lacking:
+            raise UserError(f"The head {name} needs {NEEDS[need]}. {lacking[need]}")
+
+
+def needs(name: str) -> tuple[str, ...]:
+    """What the head needs of a backbone: keys of `layers.endpoints.NEEDS`."""
+    _head(name)
+    return getattr(importlib.import_module(f"{__name__}.{name}"), "NEEDS", ())
 
 
 def describe(head: nn.Module) -> dict[str, Any]:

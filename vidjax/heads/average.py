@@ -15,6 +15,8 @@ class Head(nn.Module):
     num_classes: int
     dropout: float = 0.0  # of the averaged features, in training
 
+    answers = "clip"
+
     def __post_init__(self):
         super().__post_init__()
         checks.at_least("num_classes", self.num_classes, 1, room="head")

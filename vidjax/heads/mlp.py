@@ -1,4 +1,8 @@
-"""One answer for the whole clip: the average over time and space, hidden layers, a linear layer."""
+"""One answer for the whole clip: a mean or maximum over the clip, hidden layers, a linear layer.
+
+With the maximum and two hidden layers of 4096 it is the temporal pooling "Conv Pooling" of Ng et
+al., Beyond Short Snippets, CVPR 2015, section 3.1.
+"""
 
 from collections.abc import Mapping
 
@@ -11,6 +15,7 @@ from vidjax.layers.norm import Norm
 from vidjax.layers.style import ACTIVATIONS, Style
 
 NORMS = ("", "batch", "layer")  # "" is none
+POOLS = {"mean": jnp.mean, "max": jnp.max}  # over time and space
 
 
 class Head(nn.Module):
@@ -18,6 +23,7 @@ class Head(nn.Module):
 
     Fields:
         num_classes: number of logits.
+        pool: what is taken over time and space, "mean" or "max".
         hidden: width of each hidden layer.
         norm: behind each hidden layer: "batch", "layer", or "" for none.
         dropout: behind the activation of each hidden layer, in training.
@@ -25,14 +31,18 @@ class Head(nn.Module):
     """
 
     num_classes: int
+    pool: str = "mean"
     hidden: tuple[int, ...] = (256,)
     norm: str = ""
     dropout: float = 0.0
     activation: str = "relu"
 
+    answers = "clip"
+
     def __post_init__(self):
         super().__post_init__()
         checks.at_least("num_classes", self.num_classes, 1, room="head")
+        checks.one_of("pool", self.pool, tuple(POOLS), room="head")
         checks.not_empty("hidden", self.hidden, room="head")
         checks.sizes("hidden", self.hidden, room="head")
         checks.one_of("norm", self.norm, NORMS, room="head")
@@ -50,7 +60,7 @@ class Head(nn.Module):
         """Does not read `clip_shape`, the T, H and W of the input clip."""
         # In float32 whatever the backbone computes in: a mean of many values, and the loss is next.
         x = endpoints["features"].astype(jnp.float32)
-        x = x.mean(axis=(1, 2, 3))  # [N, C]
+        x = POOLS[self.pool](x, axis=(1, 2, 3))  # [N, C]
         he = nn.initializers.he_normal()
         for number, width in enumerate(self.hidden, start=1):
             x = nn.Dense(width, kernel_init=he, name=f"hidden{number}")(x)

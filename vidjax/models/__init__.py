@@ -1,8 +1,11 @@
 """The networks by name: a file of this folder is a family, its VARIANTS are rows of field values.
 
 A family has a `Model`, which is a backbone, VARIANTS with values for fields of the model and of its
-style, and MAP, the name of its last endpoint that still has time and space. Nothing is registered:
-file names are the registry. This is the one file here that knows heads.
+style, and MAP, the name of its last endpoint that still has time and space. A Model may have a
+method `lacks()`, which says what heads can need and it does not have. One whose pathways end apart
+has a method `joined(endpoints)`, the maps of all of them as one, and JOINED, the name of the last.
+A file of `composites` is a network made of families, and is named and built in the same way.
+Nothing is registered: file names are the registry. This is the one file here that knows heads.
 """
 
 import dataclasses
@@ -21,10 +24,18 @@ from vidjax.core import fields as core_fields
 from vidjax.core.errors import UserError
 from vidjax.core.fields import FieldInfo
 from vidjax.core.names import no_such
+from vidjax.layers import checks
 from vidjax.layers.style import Style
+from vidjax.models import composites
 
 HIDDEN = ("parent", "name", "style")  # fields of a Model that are no settings; two are flax's
 COMPUTING = ("dtype", "lowering")  # how a network computes; what it is does not depend on them
+FROZEN = (
+    "",
+    "backbone",
+    "weights",
+)  # what of a backbone does not learn: nothing, all, no statistics
+DEFAULT_HEAD = "average"
 # the parts of a description, and their types
 DESCRIPTION = {
     "name": str,
@@ -44,6 +55,12 @@ class Classifier(nn.Module):
 
     backbone: nn.Module
     head: nn.Module
+    # "backbone": its weights and statistics stay as they are; "weights": its statistics still move
+    frozen: str = ""
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.one_of("frozen", self.frozen, FROZEN)
 
     def __call__(self, video: jax.Array, *, train: bool = False) -> jax.Array:
         """Raises UserError for a clip that the network or its parameters do not fit."""
@@ -57,8 +74,13 @@ class Classifier(nn.Module):
         # Flax tells of parameters of another shape by this error alone. They are the caller's: made
         # for another network, or for clips of another size.
         try:
-            endpoints = self.backbone(video, train=train)
-            logits = self.head(endpoints, clip_shape=clip_shape(video), train=train)
+            endpoints = self.backbone(video, train=train and self.frozen != "backbone")
+            if self.frozen:
+                endpoints = jax.lax.stop_gradient(endpoints)
+            read = endpoints
+            if hasattr(self.backbone, "joined"):  # pathways that end apart
+                read = {**endpoints, **self.backbone.joined(endpoints)}
+            logits = self.head(read, clip_shape=clip_shape(video), train=train)
         except flax.errors.ScopeParamShapeError as error:
             size = "x".join(str(length) for length in clip_shape(video))
             raise UserError(
@@ -78,25 +100,45 @@ def clip_shape(video: jax.Array | tuple[jax.Array, jax.Array]) -> tuple[int, int
 
 
 def names() -> list[str]:
-    """Every family that `build` takes, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    """Every family and composite that `build` takes, sorted."""
+    return sorted([*_files_of(__path__), *_files_of(composites.__path__)])
 
 
 def family(name: str) -> ModuleType:
-    """The module of a family. Raises UserError where it does not exist, with the nearest one."""
+    """The module of a family or composite. Raises UserError where it does not exist."""
     if name not in names():
         raise UserError(no_such("model", name, names()))
-    return importlib.import_module(f"{__name__}.{name}")
+    room = composites.__name__ if name in _files_of(composites.__path__) else __name__
+    return importlib.import_module(f"{room}.{name}")
+
+
+def _files_of(folders: list[str]) -> list[str]:
+    return [file.name for file in pkgutil.iter_modules(folders) if not file.ispkg]
 
 
 def fields(name: str) -> dict[str, FieldInfo]:
-    """The settings of a family by name: the fields of its Model, then those of its style.
+    """The settings of a family by name: fields of its Model, of its style, and `frozen`.
 
     `dtype` is not among them; it is an argument of `build`.
     """
-    of_model = core_fields.fields_of(family(name).Model, hidden=HIDDEN)
     of_style = core_fields.fields_of(Style, hidden=("dtype",))
-    return {**of_model, **of_style}
+    return {**_fields_of_model(name), **of_style, "frozen": FieldInfo("frozen", str, "")}
+
+
+def _fields_of_model(name: str) -> dict[str, FieldInfo]:
+    module = family(name)
+    return core_fields.fields_of(module.Model, hidden=(*HIDDEN, *parts_of(module)))
+
+
+def parts_of(module: ModuleType) -> dict[str, str]:
+    """The parts of a composite: field of its Model -> the setting that names it; {} of a family."""
+    return getattr(module, "PARTS", {})
+
+
+def own_head(name: str, variant: str) -> dict[str, Any]:
+    """The head that makes a variant the published network: its "name" and values for its fields."""
+    own = getattr(family(name), "HEADS", {})
+    return dict(own.get(variant, {"name": DEFAULT_HEAD}))
 
 
 def parse_field(name: str, field: str, text: str) -> Any:
@@ -109,7 +151,7 @@ def build(
     *,
     variant: str,
     num_classes: int,
-    head: str | Mapping[str, Any] = "average",
+    head: str | Mapping[str, Any] = "",
     dtype: str = "float32",
     lowering: str = "auto",
     dropout: float | None = None,
@@ -121,14 +163,17 @@ def build(
     video [N, T, H, W, C].
 
     Args:
-        name: the family.
+        name: the family or composite.
         variant: a key of its VARIANTS.
         num_classes: number of logits.
-        head: the name of a head, or a mapping with its "name" and values for its fields.
+        head: the name of a head, or a mapping with its "name" and values for its fields; "" for the
+            variant's own, which is `average` for all but composites. A mapping that names the
+            variant's own head changes those fields that it has.
         dtype: the type that the network computes in; parameters are float32 in any case.
         lowering: how convolutions are lowered.
         dropout: the head's field of that name.
-        **fields: values for fields of the family's Model or its style, in place of the variant's.
+        **fields: values for `frozen` and for fields of the family's Model or its style, in place of
+            the variant's.
             A field that is "" keeps the variant's value, so that a config can list it.
 
     Raises UserError for a name that does not exist, with the nearest one, and for a value of a
@@ -139,27 +184,73 @@ def build(
         info = _field(name, field)
         if value != "":
             row[field] = core_fields.check(info, value, room="model")
+    frozen = row.pop("frozen", "")
+    backbone = _build_backbone(name, row, dtype=dtype, lowering=lowering)
+    head = _build_head(head, num_classes=num_classes, dropout=dropout, of=(name, variant, backbone))
+    return Classifier(backbone, head, frozen)
+
+
+def _build_backbone(name: str, row: dict[str, Any], *, dtype: str, lowering: str) -> nn.Module:
+    """The Model of a family or composite with the values of a row, its parts built first."""
     # A row has fields of both, so that a variant can say its epsilon beside its channels.
-    of_style = {}
-    for field in core_fields.fields_of(Style):
-        if field in row:
-            of_style[field] = row.pop(field)
-    style = Style(dtype=dtype, lowering=lowering, **of_style)
-    backbone = family(name).Model(style=style, **row)
-    return Classifier(backbone, _build_head(head, num_classes=num_classes, dropout=dropout))
+    of_style, of_model = {}, {}
+    style_fields = core_fields.fields_of(Style)
+    for field, value in row.items():
+        kind = of_style if field in style_fields else of_model
+        kind[field] = value
+    module = family(name)
+    for part, setting in parts_of(module).items():
+        named = of_model.get(setting, _field(name, setting).default)
+        if named:  # a composite may do without a part
+            width = of_model.get("width", 1.0)
+            part_row = {**_part_row(name, setting, named), **of_style, "width": width}
+            family_of_part, _, _ = named.partition("/")
+            of_model[part] = _build_backbone(
+                family_of_part, part_row, dtype=dtype, lowering=lowering
+            )
+    return module.Model(style=Style(dtype=dtype, lowering=lowering, **of_style), **of_model)
+
+
+def _part_row(name: str, setting: str, named: str) -> dict[str, Any]:
+    """The row of a part that is named "family/variant". Raises UserError."""
+    part, slash, variant = named.partition("/")
+    if not slash or part in _files_of(composites.__path__):
+        raise UserError(
+            f"model.{setting} of {name} is {named!r}; it is a family and one of its variants, "
+            "such as 'resnet2d/resnet18'."
+        )
+    return _row(part, variant)
 
 
 def with_style(module: Classifier, **changes: Any) -> Classifier:
     """The same classifier with other values in its style, such as lowering="native"."""
-    style = dataclasses.replace(module.backbone.style, **changes)
-    return module.clone(backbone=module.backbone.clone(style=style))
+    head = module.head
+    if hasattr(head, "style"):
+        head = head.clone(style=dataclasses.replace(head.style, **changes))
+    return module.clone(backbone=_restyled(module.backbone, changes), head=head)
+
+
+def _restyled(backbone: nn.Module, changes: Mapping[str, Any]) -> nn.Module:
+    parts = {}
+    for part in parts_of(family(family_name(backbone))):
+        network = getattr(backbone, part)
+        if network is not None:
+            parts[part] = _restyled(network, changes)
+    style = dataclasses.replace(backbone.style, **changes)
+    return backbone.clone(style=style, **parts)
+
+
+def family_name(backbone: nn.Module) -> str:
+    """The family or composite of a backbone: the name of its file."""
+    return type(backbone).__module__.rpartition(".")[2]
 
 
 def settings(module: Classifier) -> dict[str, Any]:
     """The values of all settings of a backbone, those of its style included."""
-    of_model = core_fields.fields_of(type(module.backbone), hidden=HIDDEN)
+    of_model = _fields_of_model(family_name(module.backbone))
     values = {field: getattr(module.backbone, field) for field in of_model}
-    return {**values, **dataclasses.asdict(module.backbone.style)}
+    style = dataclasses.asdict(module.backbone.style)
+    return {**values, **style, "frozen": module.frozen}
 
 
 def identify(module: Classifier, *, prefer: str = "") -> tuple[str, str, dict[str, Any]]:
@@ -168,7 +259,7 @@ def identify(module: Classifier, *, prefer: str = "") -> tuple[str, str, dict[st
     The variant is the one that the fewest settings differ from; of equals it is `prefer`, or else
     the first.
     """
-    name = type(module.backbone).__module__.rpartition(".")[2]
+    name = family_name(module.backbone)
     values = settings(module)
     best = None
     for variant in family(name).VARIANTS:
@@ -240,14 +331,35 @@ def _field(name: str, field: str) -> FieldInfo:
 
 
 def _build_head(
-    head: str | Mapping[str, Any], *, num_classes: int, dropout: float | None
+    head: str | Mapping[str, Any],
+    *,
+    num_classes: int,
+    dropout: float | None,
+    of: tuple[str, str, nn.Module],
 ) -> nn.Module:
+    """The head on a backbone: `of` is its family, its variant and itself. Raises UserError."""
+    family_of_head, variant, backbone = of
     settings = {"name": head} if isinstance(head, str) else dict(head)
+    own = own_head(family_of_head, variant)
     name = settings.pop("name", None)
+    if name == "":
+        name = own["name"]
     if not isinstance(name, str):
         raise UserError(f"A head has a name: {', '.join(heads.names())}.")
     if "num_classes" in settings:
         raise UserError("head.num_classes cannot be chosen; it is the number of classes.")
     if dropout is not None:
         settings["dropout"] = dropout
-    return heads.build(name, num_classes=num_classes, **settings)
+    if name == own["name"]:
+        chosen = {field: value for field, value in settings.items() if value != ""}
+        settings = {**own, **chosen}
+        settings.pop("name")
+    module = family(family_of_head)
+    lacking = backbone.lacks() if hasattr(backbone, "lacks") else {}
+    if len(parts_of(module)) < 2:
+        lacking["streams"] = f"{family_of_head} is a single network."
+    heads.refuse(name, lacking)
+    map_name = getattr(module, "JOINED", module.MAP)
+    return heads.build(
+        name, num_classes=num_classes, map_name=map_name, style=backbone.style, **settings
+    )

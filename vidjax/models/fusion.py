@@ -160,6 +160,10 @@ class Model(nn.Module):
         endpoints["features"] = x
         return endpoints
 
+    def lacks(self) -> dict[str, str]:
+        """What heads can need and this backbone does not have; see `layers.endpoints.NEEDS`."""
+        return {"time": "A fusion network has one time step behind its last convolution."}
+
     def _is_slow(self) -> bool:
         return self.fusion == "slow"
 

@@ -174,6 +174,12 @@ class Model(nn.Module):
             checks.one_of("kinds", kind, KINDS)
         checks.one_of("midplanes", self.midplanes, MIDPLANES)
 
+    def lacks(self) -> dict[str, str]:
+        """What heads can need and this backbone does not have; see `layers.endpoints.NEEDS`."""
+        if self.fold_time:
+            return {"time": "R2D has one time step: model.fold_time makes frames channels."}
+        return {}
+
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
         style = self.style

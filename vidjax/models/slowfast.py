@@ -9,14 +9,18 @@ cover seven frames, not five. The variant of 14 layers, with one block a stage, 
 machines; it is not in the paper.
 """
 
+from collections.abc import Mapping
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vidjax.core.errors import UserError
 from vidjax.layers import checks
 from vidjax.layers.conv_norm import ConvNorm
 from vidjax.layers.residual import Bottleneck
+from vidjax.layers.resize import resize_axis
 from vidjax.layers.style import Style
 from vidjax.layers.widths import scaled
 from vidjax.ops.pool import global_avg_pool, max_pool
@@ -43,6 +47,8 @@ VARIANTS = {
     "slowfast_r101_16x8": {"depths": _101, "fusion_kernel": 5},
 }
 MAP = "stage4"  # the last endpoint with time and space, of the slow pathway
+JOINED = "stage4_joint"  # the same of both pathways, for heads that read one map
+JOINED_TIMES = ("slow", "fast")
 
 
 def slow_frames(num_frames: int, alpha: int) -> list[int]:
@@ -98,6 +104,8 @@ class Model(nn.Module):
         beta: fast channels over slow ones.
         fusion_kernel: frames that a lateral convolution covers.
         fusion_ratio: channels that it adds, over those of the fast pathway.
+        joined_times: time steps of the maps of both pathways that heads with time or space read:
+            "slow" averages the fast pathway's frames, "fast" repeats the slow pathway's.
         width: scales all channels of both pathways.
     """
 
@@ -108,6 +116,7 @@ class Model(nn.Module):
     beta: float = 1 / 8
     fusion_kernel: int = 7
     fusion_ratio: int = 2
+    joined_times: str = "slow"
     width: float = 1.0
     style: Style = Style()
 
@@ -119,6 +128,7 @@ class Model(nn.Module):
         for field in ("alpha", "fusion_kernel", "fusion_ratio"):
             checks.at_least(field, getattr(self, field), 1)
         checks.above_zero("beta", self.beta)
+        checks.one_of("joined_times", self.joined_times, JOINED_TIMES)
         checks.above_zero("width", self.width)
 
     @nn.compact
@@ -152,6 +162,22 @@ class Model(nn.Module):
         means = [global_avg_pool(slow), global_avg_pool(fast)]  # of [N, 1, 1, 1, C] each
         endpoints["features"] = jnp.concatenate(means, axis=-1)
         return endpoints
+
+    def joined(self, endpoints: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        """Both pathways' maps as one, along the channels, slow first: `stem_joint` and so on.
+
+        They are [N, T / alpha, H, W, C], or [N, T, H, W, C] with the fast pathway's times. No
+        endpoints by themselves, since nothing but a head reads them.
+        """
+        maps = {}
+        for name in ("stem", *(f"stage{number}" for number in range(1, len(self.depths) + 1))):
+            slow, fast = endpoints[name], endpoints[f"{name}_fast"]
+            if self.joined_times == "slow":
+                fast = _averaged_to(fast, slow.shape[1])
+            else:
+                slow = resize_axis(slow, 1, fast.shape[1], kind="hold")
+            maps[f"{name}_joint"] = jnp.concatenate([slow, fast], axis=-1)
+        return maps
 
     def _stem(self, x, num_frames, *, share, name, train):
         """[N, T, H, W, C] -> [N, T, H/4, W/4, 64 * share]; the kernel covers `num_frames`."""
@@ -190,3 +216,15 @@ class Model(nn.Module):
             )
             x = bottleneck(x, train=train)
         return x
+
+
+def _averaged_to(x: jax.Array, num_frames: int) -> jax.Array:
+    """The mean of each of `num_frames` runs of frames, which cover the clip: [N, T, ...]."""
+    size = x.shape[1]
+    # Where the runs are not of equal length, they differ by a frame.
+    ends = [(number + 1) * size // num_frames for number in range(num_frames)]
+    matrix = np.zeros((num_frames, size), np.float32)
+    for number, end in enumerate(ends):
+        start = ends[number - 1] if number else 0
+        matrix[number, start:end] = 1 / (end - start)
+    return jnp.einsum("st,nthwc->nshwc", jnp.asarray(matrix, x.dtype), x, precision="highest")

@@ -1,0 +1,49 @@
+"""Interpolation along time and space, for answers at every frame and pixel of a clip.
+
+A convolution of stride s that is padded by half its kernel puts its j-th position at the s * j-th
+of its input. Positions are therefore aligned at their starts, not at their centres.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+KINDS = ("linear", "hold")
+
+
+def weights(size: int, new_size: int, *, kind: str = "linear") -> np.ndarray:
+    """What each new position takes of each old one: float32 [new_size, size], rows sum to 1.
+
+    "linear" mixes the two old positions around the new one, and holds the last old position behind
+    it. "hold" takes the last old position that is not later, so that nothing of the future is seen.
+    """
+    at = np.arange(new_size) * (size / new_size)  # of the new positions, among the old ones
+    before = np.minimum(np.floor(at).astype(int), size - 1)
+    after = np.minimum(before + 1, size - 1)
+    share = at - before
+    if kind == "hold":
+        share = np.zeros(new_size)
+    matrix = np.zeros((new_size, size), np.float32)
+    rows = np.arange(new_size)
+    # Both old positions are the last one behind the end: their shares add up there.
+    np.add.at(matrix, (rows, before), 1 - share)
+    np.add.at(matrix, (rows, after), share)
+    return matrix
+
+
+def resize_axis(x: jax.Array, axis: int, new_size: int, *, kind: str = "linear") -> jax.Array:
+    """Interpolates along one axis of x to `new_size` positions."""
+    size = x.shape[axis]
+    if size == new_size:
+        return x
+    matrix = jnp.asarray(weights(size, new_size, kind=kind), x.dtype)
+    # HIGHEST, because accelerators would round the values to bfloat16 or TF32.
+    moved = jnp.tensordot(matrix, x, axes=(1, axis), precision="highest")  # [new_size, ...]
+    return jnp.moveaxis(moved, 0, axis)
+
+
+def resize_clip(x: jax.Array, size: tuple[int, int, int], *, time: str = "linear") -> jax.Array:
+    """[N, T, H, W, C] -> [N, T', H', W', C], linear in space and `time` in time."""
+    x = resize_axis(x, 1, size[0], kind=time)
+    x = resize_axis(x, 2, size[1])
+    return resize_axis(x, 3, size[2])

@@ -1,0 +1,117 @@
+"""Two streams: one network reads frames, another reads optical flow, and their answers are fused.
+
+Simonyan and Zisserman, Two-Stream Convolutional Networks for Action Recognition in Videos, NIPS
+2014: one frame, and the horizontal and vertical flow of ten frames as 20 channels of one image,
+each through a 2D network. `*_i3d` is the 3D form of Carreira and Zisserman, Quo Vadis, Action
+Recognition?, CVPR 2017: a clip, and the flow between its frames, [N, T, H, W, 2]. `spatial_*` and
+`temporal_*` are a stream alone. How answers are fused is the head's: see `heads/streams.py`.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vidjax.core.errors import UserError
+from vidjax.layers import checks
+from vidjax.layers.style import Style
+
+_R18, _R50 = "resnet2d/resnet18", "resnet2d/resnet50"
+_MOBILENET, _I3D = "mobilenet_v2/mobilenet_v2_035", "i3d/i3d_inception"
+
+# name: fields of Model
+VARIANTS = {
+    "two_stream_r18": {"spatial": _R18, "temporal": _R18},
+    "two_stream_r50": {"spatial": _R50, "temporal": _R50},
+    "two_stream_mobilenet_v2_035": {"spatial": _MOBILENET, "temporal": _MOBILENET},
+    "two_stream_i3d": {"spatial": _I3D, "temporal": _I3D, "flow_fields": 1},
+    "spatial_r18": {"spatial": _R18, "temporal": ""},
+    "temporal_r18": {"spatial": "", "temporal": _R18},
+    "temporal_mobilenet_v2_035": {"spatial": "", "temporal": _MOBILENET},
+}
+MAP = "features"  # the last endpoint with time and space
+PARTS = {"spatial_network": "spatial", "temporal_network": "temporal"}
+
+_STREAMS = {"name": "streams"}
+HEADS = {
+    "two_stream_r18": _STREAMS,
+    "two_stream_r50": _STREAMS,
+    "two_stream_mobilenet_v2_035": _STREAMS,
+    "two_stream_i3d": _STREAMS,
+    "spatial_r18": {"name": "average"},
+    "temporal_r18": {"name": "average"},
+    "temporal_mobilenet_v2_035": {"name": "average"},
+}
+
+
+class Model(nn.Module):
+    """Backbone: (video [N, T, H, W, 3], flow [N, T, H, W, 2 * flow_fields]) -> endpoints.
+
+    They are those of each stream, with `_spatial` and `_temporal` behind their names, and
+    `features`: the streams' features beside each other along the channels, spatial first.
+
+    Fields:
+        spatial_network: what `models.build` makes of `spatial`.
+        temporal_network: what it makes of `temporal`.
+        spatial: the network of the frames, "family/variant"; "" leaves the stream out.
+        temporal: the network of the flow.
+        flow_fields: flow fields that a time step of the temporal stream reads, of two channels
+            each; 1 in the 3D form.
+        width: scales the channels of both.
+    """
+
+    spatial_network: nn.Module | None = None
+    temporal_network: nn.Module | None = None
+    spatial: str = _R18
+    temporal: str = _R18
+    flow_fields: int = 10
+    width: float = 1.0
+    style: Style = Style()
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.above_zero("width", self.width)
+        checks.at_least("flow_fields", self.flow_fields, 1)
+        if not self.spatial and not self.temporal:
+            raise UserError("model.spatial and model.temporal are both empty; there is no stream.")
+
+    def lacks(self) -> dict[str, str]:
+        """What heads can need and this backbone does not have; see `layers.endpoints.NEEDS`."""
+        if self.spatial and self.temporal:
+            return {}
+        return {"streams": "two_stream has a single one, as model.spatial or temporal is empty."}
+
+    def __call__(self, video: tuple[jax.Array, jax.Array], *, train: bool) -> dict[str, jax.Array]:
+        """Raises UserError for a clip without flow, and for flow of other channels."""
+        frames, flow = self._streams(video)
+        endpoints = {}
+        features = []
+        for name, network, clip in (
+            ("spatial", self.spatial_network, frames),
+            ("temporal", self.temporal_network, flow),
+        ):
+            if network is None:
+                continue
+            of_stream = network(clip, train=train)
+            for endpoint, value in of_stream.items():
+                endpoints[f"{endpoint}_{name}"] = value
+            features.append(of_stream["features"])
+        # Streams of different networks may differ in size: each is averaged over space then.
+        if len({x.shape[1:4] for x in features}) > 1:
+            features = [x.mean(axis=(2, 3), keepdims=True) for x in features]
+        endpoints["features"] = jnp.concatenate(features, axis=-1)
+        return endpoints
+
+    def _streams(self, video):
+        """(frames, flow) of the input, checked."""
+        if not isinstance(video, tuple | list) or len(video) != 2:
+            raise UserError(
+                "two_stream takes a pair (video [N, T, H, W, 3], flow [N, T, H, W, "
+                f"{2 * self.flow_fields}]); it was given one array."
+            )
+        frames, flow = video
+        if self.temporal and flow.shape[-1] != 2 * self.flow_fields:
+            raise UserError(
+                f"The flow has {flow.shape[-1]} channels; two_stream reads model.flow_fields = "
+                f"{self.flow_fields} fields of two channels each."
+            )
+        return frames, flow
