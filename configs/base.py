@@ -86,18 +86,27 @@ def defaults() -> ConfigDict:
     config.compile = ConfigDict(
         {"onednn": True, "cache": True, "quick_init": True, "huge_pages": True}
     )
-    config.task = ConfigDict({"name": "classification"})  # a file of vidjax/tasks
+    config.task = _task()
     config.model = _model()
     config.head = ConfigDict({"name": "average", "dropout": 0.2})  # a file of vidjax/heads
     config.data = _data()
     config.optim = _optim()
     config.schedule = _schedule()
     config.augment = _augment()
-    config.loss = ConfigDict({"name": "cross_entropy", "label_smoothing": 0.1})
+    # "": the first loss that the task takes
+    config.loss = ConfigDict({"name": "", "label_smoothing": 0.1})
     config.lock()
     config.model.unlock()
     config.head.unlock()
     return config
+
+
+def _task() -> ConfigDict:
+    task = ConfigDict()
+    task.name = "classification"  # a file of vidjax/tasks
+    task.background = ()  # framewise: classes that segmental scores leave out, such as silence
+    task.max_boxes = 4  # detection: objects of a clip that its label has room for
+    return task
 
 
 def _model() -> ConfigDict:

@@ -31,7 +31,7 @@ def both():
 
     def one(remat):
         step = steps.make_train_step(
-            module, tx, loss=cross_entropy, normalise=lambda video: video, remat=remat
+            module, tx, loss=cross_entropy, inputs=lambda batch: batch["video"], remat=remat
         )
         program = jax.jit(step).lower(state, batch).compile()
         return *program(state, batch), program.memory_analysis().temp_size_in_bytes

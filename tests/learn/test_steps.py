@@ -19,7 +19,10 @@ from vidjax.learn.optim import make_optimiser, make_schedule
 NUM_CLASSES = 3
 METRICS = {"top1": metrics.top_k(1), "confusion": metrics.Confusion()}
 TRAINED = {"top1": METRICS["top1"]}
-NORMALISE = functools.partial(normalise, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+
+
+def INPUTS(batch):
+    return normalise(batch["video"], mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 
 
 class Tiny(nn.Module):
@@ -56,7 +59,7 @@ def build(*, ema_decay=0.0, dropout=0.2, **augment):
         tx,
         loss=cross_entropy,
         metrics_of_training=TRAINED,
-        normalise=NORMALISE,
+        inputs=INPUTS,
         augment=augment,
         seed=3,
         ema_decay=ema_decay,
@@ -69,8 +72,8 @@ def predict_step():
         Tiny(),
         loss=cross_entropy,
         metrics_of_evaluation=METRICS,
-        scores=jax.nn.softmax,
-        normalise=NORMALISE,
+        rows=lambda logits, label: {"label": label, "scores": jax.nn.softmax(logits)},
+        inputs=INPUTS,
     )
 
 
@@ -210,7 +213,7 @@ def test_clips_of_a_prediction():
     batch = some_batch(4) | {"mask": jnp.array([1.0, 1.0, 1.0, 0.0])}
     variables = steps.eval_variables(state)
     sums, rows = jax.jit(predict_step())(variables, batch, no_clips())
-    logits = np.asarray(Tiny().apply(variables, NORMALISE(batch["video"]), train=False), np.float64)
+    logits = np.asarray(Tiny().apply(variables, INPUTS(batch), train=False), np.float64)
     p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     np.testing.assert_allclose(rows["scores"], p, rtol=1e-5)
     np.testing.assert_array_equal(rows["label"], batch["label"])
@@ -229,9 +232,7 @@ def test_a_module_without_batch_statistics():
         name="sgd", schedule=make_schedule(name="constant", learning_rate=1e-3, num_steps=1)
     )
     state = steps.make_init(Linear(), tx, ema=True)(jax.random.key(0), jnp.zeros((1, 2, 6, 6, 3)))
-    step = steps.make_train_step(
-        Linear(), tx, loss=cross_entropy, normalise=NORMALISE, ema_decay=0.5
-    )
+    step = steps.make_train_step(Linear(), tx, loss=cross_entropy, inputs=INPUTS, ema_decay=0.5)
     state, _ = jax.jit(step, donate_argnums=0)(state, some_batch(3))
     assert state.batch_stats == {} and state.ema["batch_stats"] == {}
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from ml_collections import ConfigDict
@@ -30,6 +31,18 @@ from vidjax.tasks import Task
 
 # Two are enough to find out whether a config can be built, and no network minds how many there are.
 CLASSES_OF_CHECK = ("class 0", "class 1")
+# Of optical flow on the 0..1 scale: 128 is no motion, and the spread is that of temporal segment
+# networks (Wang et al., ECCV 2016), whose published flow networks expect it.
+FLOW_MEAN, FLOW_STD = (128 / 255,), (0.226,)
+
+
+# what has an answer: the heads to choose from
+HEADS_OF_ANSWERS = {
+    "clip": "--config.head.name=average, mlp, recurrent, ... (docs/heads.md)",
+    "frames": "--config.head.name=framewise, or recurrent or transformer with "
+    "--config.head.output=every",
+    "places": "--config.head.name=dense",
+}
 
 
 @dataclass(frozen=True)
@@ -60,10 +73,27 @@ class Experiment:
         return (1, self.clips.num_frames, size, size, 3)
 
     @property
-    def normalise(self) -> Callable[[jax.Array], jax.Array]:
-        """From pixels, uint8 or float on the 0..255 scale, to what the network sees."""
+    def input_shapes(self) -> Any:
+        """What the network takes of one clip, as shapes: a video, or a video and its flow."""
+        video = jax.ShapeDtypeStruct(self.video_shape, jnp.float32)
+        channels = models.flow_channels(self.module)
+        if not channels:
+            return video
+        return video, jax.ShapeDtypeStruct((*self.video_shape[:-1], channels), jnp.float32)
+
+    @property
+    def inputs(self) -> Callable[[dict[str, jax.Array]], Any]:
+        """From a batch, whose pixels are on the 0..255 scale, to what the network takes."""
         data = self.config.data
-        return functools.partial(augment.normalise, mean=data.mean, std=data.std)
+        has_flow = models.flow_channels(self.module) > 0
+
+        def inputs(batch):
+            video = augment.normalise(batch["video"], mean=data.mean, std=data.std)
+            if not has_flow:
+                return video
+            return video, augment.normalise(batch["flow"], mean=FLOW_MEAN, std=FLOW_STD)
+
+        return inputs
 
     @property
     def compiler_options(self) -> dict[str, Any]:
@@ -92,8 +122,9 @@ class Experiment:
         return make_schedule(self.config, num_steps)
 
     def optimiser(self, schedule: optax.Schedule) -> optax.GradientTransformation:
-        """The optimiser, with that schedule."""
-        return make_optimiser(self.config, schedule)
+        """The optimiser, with that schedule; what of the network is frozen gets no update."""
+        frozen = ("backbone",) if self.module.frozen else ()
+        return optim.frozen(make_optimiser(self.config, schedule), frozen)
 
 
 def build(config: ConfigDict, *, assumed_classes: int = 0) -> Experiment:
@@ -138,8 +169,10 @@ def assemble(
 
     Raises UserError.
     """
-    settings = without_name(config.loss)
-    task = tasks.build(config.task.name, classes, loss=config.loss.name, settings=settings)
+    clips = make_clips(config)
+    task = make_task(config, classes, clips)
+    module = make_network(config, task.num_logits)
+    check_answers(config, task, module)
     flip_label = None
     # A map of every class to itself would cost a lookup in each step for nothing.
     if mirror is not None and (mirror != np.arange(len(mirror))).any():
@@ -148,9 +181,39 @@ def assemble(
         config=config,
         source=source,
         task=task,
-        module=make_network(config, len(classes)),
-        clips=make_clips(config),
-        augment=augment.make_augment(flip_label=flip_label, **config.augment),
+        module=module,
+        clips=clips,
+        augment=augment.make_augment(
+            flip_label=flip_label, move_label=task.move_label, **config.augment
+        ),
+    )
+
+
+def make_task(config: ConfigDict, classes: tuple[str, ...], clips: ClipSpec) -> Task:
+    """The task of a config over these classes. Raises UserError."""
+    # A config lists the settings of all tasks; each takes those that it has.
+    own = {}
+    for option in tasks.options(config.task.name):
+        own[option] = config.task[option]
+    return tasks.build(
+        config.task.name,
+        classes,
+        clip=tasks.ClipSize(clips.num_frames, clips.size),
+        loss=config.loss.name,
+        settings=without_name(config.loss),
+        **own,
+    )
+
+
+def check_answers(config: ConfigDict, task: Task, module: models.Classifier) -> None:
+    """Raises UserError where the head does not answer what the task asks."""
+    if module.head.answers == task.answers:
+        return
+    words = {"clip": "the whole clip", "frames": "every frame", "places": "every place"}
+    raise UserError(
+        f"The task {task.name} asks for an answer for {words[task.answers]}; the head "
+        f"{config.head.name or 'of the variant'} answers for {words[module.head.answers]}.\n"
+        f"Choose another: {HEADS_OF_ANSWERS[task.answers]}."
     )
 
 
@@ -182,7 +245,7 @@ def make_source(config: ConfigDict) -> Any:
         raise UserError(f"config.data.{data.name}: {error}") from error
 
 
-def make_network(config: ConfigDict, num_classes: int) -> models.Classifier:
+def make_network(config: ConfigDict, num_logits: int) -> models.Classifier:
     """The network of a config. Raises UserError for a name or field that does not exist."""
     fields_of_model = without_name(config.model)
     # "auto" depends on how the program will be compiled, which only this room knows.
@@ -190,7 +253,7 @@ def make_network(config: ConfigDict, num_classes: int) -> models.Classifier:
         fields_of_model["lowering"] = devices.lowering(compiler_options(config))
     return models.build(
         config.model.name,
-        num_classes=num_classes,
+        num_classes=num_logits,
         head=dict(config.head),
         dtype=config.precision,
         **fields_of_model,

@@ -15,6 +15,7 @@ from PIL import Image
 
 from vidjax.core import files
 from vidjax.data import pipeline
+from vidjax.data.clips import choose_positions
 from vidjax.data.records import Record
 from vidjax.experiment.assembly import Experiment
 from vidjax.experiment.programs import Programs
@@ -60,19 +61,35 @@ def evaluate(
     )
     # Rows stay on the device until the end, so that no batch waits for the one before.
     parts = []
+    digest = experiment.task.digest
     for batch in batches:
         if stop:
             return None
         sums, rows = predict(variables, programs.device_batch(batch), sums)
+        if digest is not None and parts:
+            # Dense maps would fill the memory: those of the batch before are reduced meanwhile.
+            parts[-1] = digest(jax.device_get(parts[-1]))
         parts.append(rows)
+    if digest is not None:
+        parts[-1] = digest(jax.device_get(parts[-1]))
     parts = jax.device_get(parts)
     rows = {}
     for name in parts[0]:
         # Global batches hold the records in order, so the padding is the tail.
         rows[name] = np.concatenate([part[name] for part in parts])[: len(records)]
+    if experiment.task.truth is not None:
+        rows |= experiment.task.truth(records, positions_of(experiment, records))
     result = steps.finish(experiment.task.metrics, jax.device_get(sums), rows, prefix="")
     ids = tuple(record.id for record in records)
     return Answers(ids=ids, rows=rows, scalars=result.scalars, tables=result.tables)
+
+
+def positions_of(experiment: Experiment, records: Sequence[Record]) -> np.ndarray:
+    """The frames of each record that an evaluation reads, int32 [n, T]."""
+    positions = []
+    for record in records:
+        positions.append(choose_positions(experiment.clips, record.media.num_frames, draw=None))
+    return np.stack(positions)
 
 
 def scalars_of(answers: Answers) -> dict[str, float]:
@@ -82,17 +99,20 @@ def scalars_of(answers: Answers) -> dict[str, float]:
 
 def write(
     workdir: Path,
-    experiment: Experiment,
+    programs: Programs,
     answers: Answers,
     *,
     records: Sequence[Record],
+    variables: Any,
     split: str,
     step: int,
 ) -> None:
     """Writes evaluation/<split>.json, its rows as .npz, and the frames of the worst clips.
 
-    Only the first process writes. Raises StorageError.
+    `variables` are those that gave the answers: some tasks draw answers into the frames. Only the
+    first process writes. Raises StorageError.
     """
+    experiment = programs.experiment
     if not devices.is_first_process():
         return
     folder = workdir / "evaluation"
@@ -103,7 +123,7 @@ def write(
         name = records[position].id.replace("/", "_")
         strips[position] = f"{split}/{position}_{name}.png"
     shown = {strips[position]: records[position] for position in worst}
-    write_strips(folder, split, experiment=experiment, records=shown)
+    write_strips(folder, split, programs=programs, records=shown, variables=variables)
     scalars = []
     for scalar in (*experiment.task.shown, LOSS):
         value = json_number(answers.scalars[scalar.name])
@@ -129,23 +149,38 @@ def write_rows(path: Path, answers: Answers, classes: Sequence[str]) -> None:
 
 
 def write_strips(
-    folder: Path, split: str, *, experiment: Experiment, records: Mapping[str, Record]
+    folder: Path,
+    split: str,
+    *,
+    programs: Programs,
+    records: Mapping[str, Record],
+    variables: Any,
 ) -> None:
     """The frames of some clips as the network saw them, in a row: one PNG a clip.
 
-    `records` are keyed by the path of the picture in `folder`. Earlier pictures of the split go.
+    Tasks that answer in space draw truth and answer into them. `records` are keyed by the path of
+    the picture in `folder`. Earlier pictures of the split go.
     """
+    experiment = programs.experiment
     # Pictures of an earlier evaluation would stand beside the new ones.
     shutil.rmtree(folder / split, ignore_errors=True)
     (folder / split).mkdir(parents=True)
+    batch_size = devices.fitting_batch(len(records), programs.mesh)
     batches = pipeline.eval_batches(
         list(records.values()),
         experiment.clips,
         encode=experiment.task.encode,
-        batch_size=len(records),
+        batch_size=batch_size,
     )
-    videos = next(batches)["video"]  # [clips, T, H, W, C]
-    for path, video in zip(records, videos, strict=True):
+    batch = next(batches)
+    videos = batch["video"]  # [clips, T, H, W, C]
+    if experiment.task.paint is not None:
+        scores = programs.scores_step()(variables, programs.device_batch(batch))
+        pictures = []
+        for video, label, score in zip(videos, batch["label"], jax.device_get(scores), strict=True):
+            pictures.append(experiment.task.paint(video, label, score))
+        videos = pictures
+    for path, video in zip(records, videos, strict=False):  # padding has no path
         frames_in_a_row = np.concatenate(list(video), axis=1)  # [H, T*W, C]
         Image.fromarray(frames_in_a_row).save(folder / path)
 

@@ -12,9 +12,10 @@ from jax.sharding import Mesh
 from vidjax.experiment.assembly import Experiment
 from vidjax.learn import metrics, steps
 from vidjax.run import devices
+from vidjax.tasks import ClipSize
 
 # The arrays of a batch that a step reads. The ids stay on the host.
-ON_DEVICE = ("video", "label", "mask", "draw")
+ON_DEVICE = ("video", "flow", "label", "mask", "draw")
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Programs:
             tx,
             loss=experiment.task.loss,
             metrics_of_training=experiment.task.metrics_of_training(),
-            normalise=experiment.normalise,
+            inputs=experiment.inputs,
             augment=experiment.augment,
             seed=config.seed,
             ema_decay=config.optim.ema_decay,
@@ -88,12 +89,16 @@ class Programs:
     def predict_step(self) -> Callable:
         """step(variables, batch, sums) -> (sums, rows), with results on every device."""
         task = self.experiment.task
+
+        def rows(logits, label):
+            return task.rows(task.scores(logits), label)
+
         step = steps.make_predict_step(
             self.experiment.module,
             loss=task.loss,
             metrics_of_evaluation=task.metrics,
-            scores=task.scores,
-            normalise=self.experiment.normalise,
+            rows=rows,
+            inputs=self.experiment.inputs,
         )
         same = devices.replicated(self.mesh)
         return jax.jit(
@@ -101,6 +106,22 @@ class Programs:
             in_shardings=(same, devices.sharded(self.mesh), same),
             out_shardings=(same, same),
             compiler_options=self.experiment.compiler_options,
+        )
+
+    def scores_step(self) -> Callable:
+        """step(variables, batch) -> scores [N, ...] of every clip, on every device."""
+        experiment = self.experiment
+
+        def step(variables, batch):
+            logits = experiment.module.apply(variables, experiment.inputs(batch), train=False)
+            return experiment.task.scores(logits.astype(jnp.float32))
+
+        same = devices.replicated(self.mesh)
+        return jax.jit(
+            step,
+            in_shardings=(same, devices.sharded(self.mesh)),
+            out_shardings=same,
+            compiler_options=experiment.compiler_options,
         )
 
     def empty_sums(self) -> metrics.Sums:
@@ -111,19 +132,18 @@ class Programs:
 
     def device_batch(self, batch: dict[str, Any]) -> dict[str, jax.Array]:
         """The arrays of a batch that a step reads, cut over the devices."""
-        return devices.put({name: batch[name] for name in ON_DEVICE}, self.mesh)
+        return devices.put({name: batch[name] for name in ON_DEVICE if name in batch}, self.mesh)
 
     def _init(self, tx: optax.GradientTransformation) -> Callable[[jax.Array], steps.State]:
         """init(key) -> State, not jitted."""
         experiment = self.experiment
         has_average = experiment.config.optim.ema_decay > 0
         init = steps.make_init(experiment.module, tx, ema=has_average)
-        video = jax.ShapeDtypeStruct(experiment.video_shape, jnp.float32)
-        return lambda key: init(key, video)
+        return lambda key: init(key, experiment.input_shapes)
 
     def _shapes_of_answers(self) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
         """Logits and labels of a batch of one clip."""
-        task = self.experiment.task
-        # one logit a class, which every head for labels of whole clips gives
-        logits = jax.ShapeDtypeStruct((1, len(task.classes)), jnp.float32)
+        task, clips = self.experiment.task, self.experiment.clips
+        shape = task.logits_shape(ClipSize(clips.num_frames, clips.size))
+        logits = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
         return logits, jax.ShapeDtypeStruct((1, *task.label.shape), task.label.dtype)

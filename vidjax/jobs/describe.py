@@ -19,6 +19,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from vidjax import experiment as experiments
+from vidjax import models
 from vidjax.analysis import catalogue, counts, receptive_field
 from vidjax.core.errors import MissingData
 from vidjax.experiment.assembly import Experiment
@@ -126,11 +127,12 @@ def network_lines(experiment: Experiment) -> list[str]:
     Raises UserError where the network does not take clips of the config's size.
     """
     config, shape = experiment.config, experiment.video_shape
-    video = jax.ShapeDtypeStruct(shape, jnp.float32)
+    video = experiment.input_shapes
     module = experiment.module
 
     def init():
-        return module.init(jax.random.key(0), jnp.zeros(shape), train=False)
+        zeros = jax.tree.map(lambda clip: jnp.zeros(clip.shape), video)
+        return module.init(jax.random.key(0), zeros, train=False)
 
     # Shapes alone: a large network is described as fast as a small one.
     variables = jax.eval_shape(init)
@@ -203,7 +205,13 @@ def memory_lines(experiment: Experiment) -> list[str]:
     tx = experiment.optimiser(experiment.schedule(num_steps=1))
     state = programs.checkpoint_shapes(tx)
     count, label = experiment.config.batch_size, experiment.task.label
+    flow = {}
+    channels = models.flow_channels(experiment.module)
+    if channels:
+        shape = (count, *experiment.video_shape[1:-1], channels)
+        flow["flow"] = jax.ShapeDtypeStruct(shape, jnp.uint8)
     batch = {
+        **flow,
         "video": jax.ShapeDtypeStruct((count, *experiment.video_shape[1:]), jnp.uint8),
         "label": jax.ShapeDtypeStruct((count, *label.shape), label.dtype),
         "mask": jax.ShapeDtypeStruct((count,), jnp.float32),

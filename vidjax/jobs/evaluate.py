@@ -55,7 +55,13 @@ def run(request: Request) -> None:
             programs, records, predict=programs.predict_step(), variables=variables
         )
         evaluation.write(
-            request.workdir, experiment, answers, records=records, split=split, step=step
+            request.workdir,
+            programs,
+            answers,
+            records=records,
+            variables=variables,
+            split=split,
+            step=step,
         )
         evaluation.say(experiment, answers, split=split, step=step)
         if devices.is_first_process():

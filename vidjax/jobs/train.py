@@ -146,9 +146,12 @@ class Training:
         state = self.programs.init_state(tx)
         if config.init_from:
             path = Path(config.init_from)
-            num_classes = len(self.experiment.task.classes)
             state = weights.start_from(
-                path, config, state, num_classes=num_classes, mesh=self.programs.mesh
+                path,
+                config,
+                state,
+                num_classes=self.experiment.task.num_logits,
+                mesh=self.programs.mesh,
             )
         return state, self.programs.empty_window(), 0
 
@@ -306,9 +309,10 @@ class Training:
             return None
         evaluation.write(
             self.request.workdir,
-            self.experiment,
+            self.programs,
             answers,
             records=records,
+            variables=steps.eval_variables(state),
             split="validation",
             step=number,
         )

@@ -9,6 +9,7 @@ batch, nor on the number of devices, nor on which other transformations are on.
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,12 +30,29 @@ STREAMS = (
     "saturation",
 )
 
+FLOW_ZERO = 128.0  # the value of optical flow where nothing moves
 LUMA = (0.299, 0.587, 0.114)  # the weights of R, G and B in brightness, ITU-R BT.601
 
 Batch = dict[str, jax.Array]  # "video" uint8 [N, T, H, W, C], "label" [N, ...], "draw" uint32 [N]
 Augment = Callable[[Batch], Batch]
 # (label [N, ...], whether the clip is mirrored bool [N]) -> label
 FlipLabel = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+class Moves(NamedTuple):
+    """How the pictures of a batch are moved, for labels that say where something is.
+
+    A flip comes first, then the scale, the rotation about the centre and the shift, as in `affine`.
+    """
+
+    flipped: jax.Array  # bool [N]
+    degrees: jax.Array  # [N], counter-clockwise on the screen
+    shift: jax.Array  # [N, 2], in fractions of width and height
+    scale: jax.Array  # [N]
+
+
+# (label [N, ...], Moves) -> label
+MoveLabel = Callable[[jax.Array, Moves], jax.Array]
 
 
 def normalise(
@@ -83,7 +101,64 @@ def affine(
     Returns float32 of the same shape. Sampling is bilinear; outside the frame the nearest pixel of
     the border continues.
     """
-    height, width = video.shape[2:4]
+    y, x = _source_positions(video.shape[2:4], degrees=degrees, shift=shift, scale=scale)
+    return _bilinear(video, y, x)
+
+
+def affine_of_classes(
+    label: jax.Array, *, degrees: jax.Array, shift: jax.Array, scale: jax.Array
+) -> jax.Array:
+    """The same for class indices, int [N, T, H, W], each taken from the nearest pixel."""
+    n, t, height, width = label.shape
+    y, x = _source_positions((height, width), degrees=degrees, shift=shift, scale=scale)
+    row = jnp.clip(jnp.round(y), 0, height - 1).astype(jnp.int32)  # [N, H, W]
+    column = jnp.clip(jnp.round(x), 0, width - 1).astype(jnp.int32)
+    places = (row * width + column).reshape(n, -1)
+    gather = jax.vmap(lambda clip, index: clip.at[:, index].get(mode="clip"))
+    return gather(label.reshape(n, t, -1), places).reshape(label.shape)
+
+
+def affine_of_points(points: jax.Array, moves: Moves, *, size: int) -> jax.Array:
+    """Where points of a square picture go, flip included: [N, ..., 2] (x, y) -> the same shape.
+
+    Coordinates are in pixels, 0 at the left or upper border and `size` at the other.
+    """
+    more = (1,) * (points.ndim - 2)  # axes between the clips and the two coordinates
+    flipped = moves.flipped.reshape(-1, *more)
+    x = jnp.where(flipped, size - points[..., 0], points[..., 0]) - size / 2
+    y = points[..., 1] - size / 2
+    angle = jnp.deg2rad(moves.degrees).reshape(-1, *more)
+    scale = moves.scale.reshape(-1, *more)
+    # The forward mapping, the inverse of that in `_source_positions`.
+    new_x = scale * (jnp.cos(angle) * x + jnp.sin(angle) * y)
+    new_y = scale * (jnp.cos(angle) * y - jnp.sin(angle) * x)
+    shift = moves.shift.reshape(-1, *more, 2) * size
+    return jnp.stack([new_x, new_y], axis=-1) + shift + size / 2
+
+
+def moved_flow(flow: jax.Array, moves: Moves) -> jax.Array:
+    """Optical flow that moves with its pictures: its places and the directions of its vectors.
+
+    flow [N, T, H, W, 2 * fields], x and y of each field in turn, 128 for no motion. Returns
+    float32 of the same shape and scale.
+    """
+    flipped = moves.flipped[:, None, None, None, None]
+    flow = jnp.where(flipped, flow[..., ::-1, :], flow)
+    flow = affine(flow, degrees=moves.degrees, shift=moves.shift, scale=moves.scale)
+    # Pictures and vectors are scaled and rotated alike; a mirror image moves the other way along x.
+    x = (flow[..., 0::2] - FLOW_ZERO) * jnp.where(flipped, -1, 1)
+    y = flow[..., 1::2] - FLOW_ZERO
+    angle = jnp.deg2rad(moves.degrees)[:, None, None, None, None]
+    scale = moves.scale[:, None, None, None, None]
+    new_x = scale * (jnp.cos(angle) * x + jnp.sin(angle) * y)
+    new_y = scale * (jnp.cos(angle) * y - jnp.sin(angle) * x)
+    vectors = jnp.stack([new_x, new_y], axis=-1)  # [N, T, H, W, fields, 2]
+    return jnp.clip(vectors.reshape(flow.shape) + FLOW_ZERO, 0, 255)
+
+
+def _source_positions(size, *, degrees, shift, scale):
+    """(y, x), each [N, H, W]: the input position, in pixels, that each output pixel shows."""
+    height, width = size
     angle = jnp.deg2rad(degrees)[:, None, None]
     scale = scale[:, None, None]
     # The inverse mapping: which input position, relative to the centre, each output pixel shows.
@@ -91,7 +166,7 @@ def affine(
     y = jnp.arange(height)[None, :, None] - (height - 1) / 2 - (shift[:, 1] * height)[:, None, None]
     source_x = (jnp.cos(angle) * x - jnp.sin(angle) * y) / scale + (width - 1) / 2
     source_y = (jnp.sin(angle) * x + jnp.cos(angle) * y) / scale + (height - 1) / 2
-    return _bilinear(video, source_y, source_x)
+    return source_y, source_x
 
 
 def _bilinear(video: jax.Array, y: jax.Array, x: jax.Array) -> jax.Array:
@@ -149,6 +224,7 @@ def make_augment(
     contrast: float = 0.0,
     saturation: float = 0.0,
     flip_label: FlipLabel | None = None,
+    move_label: MoveLabel | None = None,
 ) -> Augment:
     """Builds augment(batch) -> batch, with the video as float32 on the 0..255 scale.
 
@@ -162,6 +238,7 @@ def make_augment(
         contrast: distances from the clip's mean grey are multiplied by 1 +- contrast.
         saturation: distances from each pixel's grey are multiplied by 1 +- saturation.
         flip_label: what becomes of the labels of mirrored clips; None where they stay.
+        move_label: what becomes of labels that say where something is; None where they do not.
 
     What is off (0, or a scale of (1, 1)) costs nothing. With all off the video is the input,
     exactly, as float32. Raises UserError for a value out of range.
@@ -173,19 +250,24 @@ def make_augment(
 
     def augment(batch):
         video, label, u = batch["video"], batch["label"], uniforms(batch["draw"])
+        sideways = jnp.stack([u["translate_x"], u["translate_y"]], axis=-1)  # [N, 2]
+        move = Moves(
+            flipped=u["flip"] < flip,
+            degrees=rotate * (2 * u["rotate"] - 1),
+            shift=translate * (2 * sideways - 1),
+            scale=low + (high - low) * u["scale"],
+        )
         if flip > 0:
-            flipped = u["flip"] < flip
-            video = jnp.where(flipped[:, None, None, None, None], video[..., ::-1, :], video)
+            flipped = move.flipped[:, None, None, None, None]
+            video = jnp.where(flipped, video[..., ::-1, :], video)
             if flip_label is not None:
-                label = flip_label(label, flipped)
+                label = flip_label(label, move.flipped)
         if moves:
-            sideways = jnp.stack([u["translate_x"], u["translate_y"]], axis=-1)  # [N, 2]
-            video = affine(
-                video,
-                degrees=rotate * (2 * u["rotate"] - 1),
-                shift=translate * (2 * sideways - 1),
-                scale=low + (high - low) * u["scale"],
-            )
+            video = affine(video, degrees=move.degrees, shift=move.shift, scale=move.scale)
+        if move_label is not None and (flip > 0 or moves):
+            label = move_label(label, move)
+        if "flow" in batch and (flip > 0 or moves):
+            batch = {**batch, "flow": moved_flow(batch["flow"], move)}
         video = video.astype(jnp.float32)
         if brightness > 0:
             video = video * _jitter(u["brightness"], brightness)

@@ -11,13 +11,17 @@ def cross_entropy(
 ) -> jax.Array:
     """Softmax cross entropy in nats: logits [..., K], label int [...] -> float32 [...].
 
+    A label may be soft: float [..., K], probabilities of the classes, as mixing clips makes it.
     With smoothing s the target is 1 - s on the label plus s / K on every class (Szegedy et al.,
     CVPR 2016, section 7). A label outside 0..K-1 gives NaN, not the loss of another class. Raises
     UserError for a smoothing out of range.
     """
     check_smoothing(label_smoothing)
     log_probability = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
-    loss = -at_label(log_probability, label)
+    if is_soft(label, logits):
+        loss = -(label * log_probability).sum(-1)
+    else:
+        loss = -at_label(log_probability, label)
     if label_smoothing > 0:
         loss = (1 - label_smoothing) * loss - label_smoothing * log_probability.mean(-1)
     return loss
@@ -37,6 +41,43 @@ def binary_cross_entropy(
     # -log sigmoid(x) is softplus(-x), which does not overflow
     loss = target * jax.nn.softplus(-logits) + (1 - target) * jax.nn.softplus(logits)
     return loss.mean(-1)
+
+
+def is_soft(label: jax.Array, logits: jax.Array) -> bool:
+    """Whether labels are probabilities of the classes [..., K], and not indices [...]."""
+    return label.shape == logits.shape and jnp.issubdtype(label.dtype, jnp.floating)
+
+
+def is_valid(label: jax.Array, logits: jax.Array) -> jax.Array:
+    """Where something is to be answered: bool [...].
+
+    A place whose index is no class, or whose soft label is zero throughout, is ignored.
+    """
+    if is_soft(label, logits):
+        return label.sum(-1) > 0
+    return (label >= 0) & (label < logits.shape[-1])
+
+
+def cross_entropy_of_places(
+    logits: jax.Array, label: jax.Array, *, label_smoothing: float = 0.0
+) -> jax.Array:
+    """The mean `cross_entropy` of the frames or voxels of each clip that are not ignored.
+
+    logits [N, ..., K], label int [N, ...] or soft, float [N, ..., K] -> float32 [N]. It is 0 for a
+    clip whose every place is ignored (`is_valid`).
+    """
+    valid = is_valid(label, logits)
+    if not is_soft(label, logits):
+        label = jnp.where(valid, label, 0)  # any class: what it gives is left out below
+    loss = cross_entropy(logits, label, label_smoothing=label_smoothing)
+    return mean_of_places(loss, valid)
+
+
+def mean_of_places(value: jax.Array, valid: jax.Array) -> jax.Array:
+    """The mean of the valid places of each clip, or 0: [N, ...], bool [N, ...] -> [N]."""
+    axes = tuple(range(1, value.ndim))
+    total = jnp.where(valid, value, 0).sum(axes)
+    return total / jnp.maximum(valid.sum(axes), 1)
 
 
 def check_smoothing(label_smoothing: float) -> None:
@@ -59,5 +100,6 @@ def at_label(values: jax.Array, label: jax.Array) -> jax.Array:
 # What config.loss.name chooses from; a task says which of them fit its labels.
 LOSSES = {
     "cross_entropy": cross_entropy,
+    "cross_entropy_of_places": cross_entropy_of_places,
     "binary_cross_entropy": binary_cross_entropy,
 }

@@ -186,3 +186,21 @@ def _look_up(table: Mapping[str, Callable], name: str, what: str) -> Callable:
     if name not in table:
         raise UserError(f"config.{what}.name: {no_such(what, name, list(table))}")
     return table[name]
+
+
+def frozen(tx: optax.GradientTransformation, names: Sequence[str]) -> optax.GradientTransformation:
+    """The optimiser with no update for the parameters below these top-level names.
+
+    Not even weight decay: they keep their bits. The optimiser holds no state for them either.
+    """
+    if not names:
+        return tx
+
+    def labels(params):
+        kinds = {}
+        for name, tree in params.items():
+            kind = "frozen" if name in names else "trained"
+            kinds[name] = jax.tree.map(lambda _, kind=kind: kind, tree)
+        return kinds
+
+    return optax.multi_transform({"trained": tx, "frozen": optax.set_to_zero()}, labels)

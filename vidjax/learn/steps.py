@@ -21,11 +21,11 @@ from vidjax.learn.augment import Augment
 from vidjax.learn.metrics import Metric, Sums
 from vidjax.ops import conv
 
-# video uint8 [N, T, H, W, C], label [N, ...], mask float32 [N], draw uint32 [N]
+# video uint8 [N, T, H, W, C], label [N, ...], mask float32 [N], draw uint32 [N], and perhaps flow
 Batch = dict[str, jax.Array]
 Variables = dict[str, Any]  # {"params", "batch_stats"}
 Loss = Callable[[jax.Array, jax.Array], jax.Array]  # logits [N, ...], label [N, ...] -> [N]
-Normalise = Callable[[jax.Array], jax.Array]
+Inputs = Callable[[Batch], Any]  # batch -> what the network takes
 
 # The decay of the averages is at most (1 + step) / (RAMP_STEPS + step), so that the random start is
 # soon forgotten.
@@ -48,11 +48,12 @@ class State:
 
 def make_init(
     module: nn.Module, tx: optax.GradientTransformation, *, ema: bool = False
-) -> Callable[[jax.Array, jax.Array], State]:
-    """Builds init(key, video) -> State; of video [N, T, H, W, C] only the shape matters."""
+) -> Callable[[jax.Array, Any], State]:
+    """Builds init(key, video) -> State; of video, [N, T, H, W, C] or several, shapes matter."""
 
     def init(key, video):
-        variables = module.init(key, jnp.zeros(video.shape, jnp.float32), train=False)
+        video = jax.tree.map(lambda clip: jnp.zeros(clip.shape, jnp.float32), video)
+        variables = module.init(key, video, train=False)
         params, batch_stats = variables["params"], variables.get("batch_stats", {})
         average = ()
         if ema:
@@ -74,7 +75,7 @@ def make_train_step(
     tx: optax.GradientTransformation,
     *,
     loss: Loss,
-    normalise: Normalise,
+    inputs: Inputs,
     metrics_of_training: Mapping[str, Metric] | None = None,
     augment: Augment | None = None,
     seed: int = 0,
@@ -87,7 +88,7 @@ def make_train_step(
         module: the network, video [N, T, H, W, C] -> logits.
         tx: the optimiser.
         loss: one value for each clip.
-        normalise: from pixels to what the network sees.
+        inputs: from a batch to what the network takes: its pixels, normalised.
         metrics_of_training: metrics to measure besides the loss, by name.
         augment: changes a batch before it is normalised; None leaves it as it is.
         seed: of dropout, together with the number of the step.
@@ -106,7 +107,7 @@ def make_train_step(
     def step(state, batch):
         if augment is not None:
             batch = augment(batch)
-        video, label, mask = normalise(batch["video"]), batch["label"], batch["mask"]
+        video, label, mask = inputs(batch), batch["label"], batch["mask"]
         dropout = jax.random.fold_in(jax.random.key(seed), state.step)
 
         def mean_loss(params):
@@ -149,7 +150,12 @@ def _average(ema: Any, new: Variables, *, step: jax.Array, decay: float) -> Any:
     if not ema or not decay:
         return ema
     d = jnp.minimum(decay, (1 + step) / (RAMP_STEPS + step))
-    return jax.tree.map(lambda old, value: d * old + (1 - d) * value, ema, new)
+
+    def moved(old, value):
+        # What does not change (a frozen backbone) keeps its bits, which the sum would round.
+        return jnp.where(old == value, old, d * old + (1 - d) * value)
+
+    return jax.tree.map(moved, ema, new)
 
 
 def all_finite(sums: Sums) -> bool:
@@ -179,25 +185,25 @@ def make_predict_step(
     *,
     loss: Loss,
     metrics_of_evaluation: Mapping[str, Metric],
-    scores: Callable[[jax.Array], jax.Array],
-    normalise: Normalise,
+    rows: Callable[[jax.Array, jax.Array], dict[str, jax.Array]],
+    inputs: Inputs,
 ) -> Callable[[Variables, Batch, Sums], tuple[Sums, dict[str, jax.Array]]]:
     """Builds step(variables, batch, sums) -> (sums, rows).
 
-    The sums begin as `zeros`; they hold "loss" and the metrics. The rows of the batch are "label"
-    [N, ...], "scores", float32 [N, ...], what `scores` makes of the logits, and "loss", float32
-    [N]. Padding is among the rows: drop those with mask 0.
+    The sums begin as `zeros`; they hold "loss" and the metrics. The rows of the batch are what
+    `rows(logits, label)` keeps of each clip, and "loss", float32 [N]. Padding is among the rows:
+    drop those with mask 0.
     """
 
     def step(variables, batch, sums):
         label, mask = batch["label"], batch["mask"]
-        logits = module.apply(variables, normalise(batch["video"]), train=False)
+        logits = module.apply(variables, inputs(batch), train=False)
         logits = logits.astype(jnp.float32)
         value = loss(logits, label)
         updated = {"loss": metrics.add(sums["loss"], metrics.weighted(value, mask))}
         for name, metric in metrics_of_evaluation.items():
             updated[name] = metric.update(sums[name], logits, label, mask=mask)
-        return updated, {"label": label, "scores": scores(logits), "loss": value}
+        return updated, {**rows(logits, label), "loss": value}
 
     return step
 

@@ -245,6 +245,13 @@ def family_name(backbone: nn.Module) -> str:
     return type(backbone).__module__.rpartition(".")[2]
 
 
+def flow_channels(module: Classifier) -> int:
+    """Channels of the optical flow that a network reads beside the video; 0 for none."""
+    if getattr(module.backbone, "temporal", ""):
+        return 2 * module.backbone.flow_fields
+    return 0
+
+
 def settings(module: Classifier) -> dict[str, Any]:
     """The values of all settings of a backbone, those of its style included."""
     of_model = _fields_of_model(family_name(module.backbone))

@@ -90,6 +90,12 @@ def check_batch(batch_size: int, mesh: Mesh) -> None:
         )
 
 
+def fitting_batch(num_clips: int, mesh: Mesh) -> int:
+    """The smallest batch that holds so many clips and can be cut into equal parts."""
+    count = mesh.devices.size
+    return -(-num_clips // count) * count
+
+
 def put(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
     """This process's rows of a batch -> global arrays, cut over the devices, without waiting."""
     sharding = sharded(mesh)

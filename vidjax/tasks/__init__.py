@@ -9,7 +9,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from vidjax.core.errors import UserError
 from vidjax.core.names import no_such
 from vidjax.learn import losses
+from vidjax.learn.augment import Moves
 from vidjax.learn.metrics import Metric, Rows
 
 PERCENT = "%"  # the unit of a share in 0..1 that is shown in per cent
@@ -64,6 +65,24 @@ class Answers:
     tables: Mapping[str, np.ndarray]  # of the metrics, by name
 
 
+RowsOf = Callable[[jax.Array, jax.Array], dict[str, jax.Array]]  # (scores, label) -> rows
+
+
+def rows_of_scores(scores: jax.Array, label: jax.Array) -> dict[str, jax.Array]:
+    """The rows of most tasks: "label" [N, ...] and "scores" [N, ...]."""
+    return {"label": label, "scores": scores}
+
+
+class ClipSize(NamedTuple):
+    """Frames, and side of the square in pixels, of the clips that labels are made for."""
+
+    num_frames: int
+    size: int
+
+
+SMALL_CLIP = ClipSize(8, 56)
+
+
 @dataclass(frozen=True)
 class Task:
     """The contract of a task: pure functions and what is shown of their results.
@@ -74,6 +93,8 @@ class Task:
 
     name: str
     classes: tuple[str, ...]
+    answers: str  # what has an answer: "clip", "frames" or "places", as a head says it
+    num_logits: int  # of each answer; the classes, and the background where that is none of them
     # What one label is, as `encode` returns it: its shape and dtype.
     label: jax.ShapeDtypeStruct
     # (record, frame positions [T], crop box, side in pixels, masks) -> array like `label`; on the
@@ -94,10 +115,29 @@ class Task:
     worst: Callable[[Answers, int], list[int]]
     # (answers, path of the picture of each position) -> generic sections of the report
     sections: Callable[[Answers, Mapping[int, str]], list[dict[str, Any]]]
+    rows: RowsOf = rows_of_scores  # what is kept of each clip; dense maps are not
+    # rows of a batch on the host -> what is kept of them, where that is not what a device computes
+    digest: Callable[[Rows], Rows] | None = None
+    # (records, frame positions of each [n, T]) -> rows of what the records say beyond the labels
+    truth: Callable[[Sequence[Any], np.ndarray], Rows] | None = None
+    # (video uint8 [T, H, W, 3], label, scores) -> the video with both drawn in, for pictures
+    paint: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None = None
     # Whether a label says where or when something is, so that crops and frame choices change it.
     moves_in_space: bool = False
     moves_in_time: bool = False
+    # (label [N, ...], learn.augment.Moves) -> label, where labels move in space; then `flip_label`
+    # changes what is said of a mirrored clip, and this where it is said
+    move_label: Callable[[jax.Array, Moves], jax.Array] | None = None
     curves: tuple[str, ...] = field(default=())  # names in `shown` that are drawn over the steps
+
+    def logits_shape(self, clip: ClipSize) -> tuple[int, ...]:
+        """The shape of the logits of one clip."""
+        places = {
+            "clip": (),
+            "frames": (clip.num_frames,),
+            "places": (clip.num_frames, clip.size, clip.size),
+        }
+        return (*places[self.answers], self.num_logits)
 
     def scalar(self, name: str) -> Scalar:
         """The scalar of that name among those shown."""
@@ -118,25 +158,44 @@ class Task:
 
 
 def names() -> list[str]:
-    """Every task that `build` takes, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    """Every task that `build` takes, sorted. A file with an underscore helps and is none."""
+    files = [module.name for module in pkgutil.iter_modules(__path__)]
+    return sorted(name for name in files if not name.startswith("_"))
+
+
+def options(name: str) -> dict[str, Any]:
+    """The settings that a task has for itself, with their defaults: keys of `config.task`."""
+    _check_name(name)
+    return dict(getattr(importlib.import_module(f"{__name__}.{name}"), "OPTIONS", {}))
+
+
+def _check_name(name: str) -> None:
+    if name not in names():
+        raise UserError(f"config.task.name: {no_such('task', name, names())}")
 
 
 def build(
-    name: str, classes: Sequence[str], *, loss: str = "", settings: Mapping[str, Any] | None = None
+    name: str,
+    classes: Sequence[str],
+    *,
+    clip: ClipSize = SMALL_CLIP,
+    loss: str = "",
+    settings: Mapping[str, Any] | None = None,
+    **own: Any,
 ) -> Task:
     """The task of that name over classes.
 
     Args:
         name: a file of this folder.
         classes: the names of the classes; the place of a name is its index.
+        clip: frames and size of the clips, for labels of frames or places.
         loss: a key of `learn.losses.LOSSES` that fits the task; "" for the first that does.
         settings: keyword arguments of the loss.
+        **own: the task's own settings.
 
     Raises UserError for a name that does not exist, and for a loss that does not fit.
     """
-    if name not in names():
-        raise UserError(f"config.task.name: {no_such('task', name, names())}")
+    _check_name(name)
     module = importlib.import_module(f"{__name__}.{name}")
     loss = loss or module.LOSSES[0]
     if loss not in losses.LOSSES:
@@ -152,7 +211,7 @@ def build(
     def loss_of_clips(logits, label):
         return losses.LOSSES[loss](logits, label, **settings)
 
-    return module.build(tuple(classes), loss_of_clips)
+    return module.build(tuple(classes), loss_of_clips, clip, **own)
 
 
 def json_number(value: float) -> float | None:

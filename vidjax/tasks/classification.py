@@ -14,17 +14,21 @@ import numpy as np
 from vidjax.core.errors import DataError
 from vidjax.core.names import did_you_mean
 from vidjax.learn import metrics
-from vidjax.tasks import PERCENT, Answers, Scalar, Task, positions_of_largest, strip_entry
+from vidjax.tasks import PERCENT, Answers, ClipSize, Scalar, Task, positions_of_largest, strip_entry
 
 LOSSES = ("cross_entropy",)
 TOP = 5  # answers that are listed for a clip, and the k of the second accuracy
 
 
-def build(classes: tuple[str, ...], loss: Callable[[jax.Array, jax.Array], jax.Array]) -> Task:
+def build(
+    classes: tuple[str, ...], loss: Callable[[jax.Array, jax.Array], jax.Array], clip: ClipSize
+) -> Task:
     """The task over these classes, with a loss (logits [N, K], label int32 [N]) -> [N]."""
     return Task(
         name="classification",
         classes=classes,
+        answers="clip",
+        num_logits=len(classes),
         label=jax.ShapeDtypeStruct((), jnp.int32),
         encode=make_encode(classes),
         loss=loss,

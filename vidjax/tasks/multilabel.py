@@ -14,17 +14,21 @@ import numpy as np
 from vidjax.core.errors import DataError
 from vidjax.core.names import did_you_mean
 from vidjax.learn import metrics
-from vidjax.tasks import PERCENT, Answers, Scalar, Task, positions_of_largest, strip_entry
+from vidjax.tasks import PERCENT, Answers, ClipSize, Scalar, Task, positions_of_largest, strip_entry
 
 LOSSES = ("binary_cross_entropy",)
 THRESHOLD = 0.5  # an attribute is answered with yes above this probability
 
 
-def build(classes: tuple[str, ...], loss: Callable[[jax.Array, jax.Array], jax.Array]) -> Task:
+def build(
+    classes: tuple[str, ...], loss: Callable[[jax.Array, jax.Array], jax.Array], clip: ClipSize
+) -> Task:
     """The task over these attributes, with a loss (logits [N, K], label [N, K]) -> [N]."""
     return Task(
         name="multilabel",
         classes=classes,
+        answers="clip",
+        num_logits=len(classes),
         label=jax.ShapeDtypeStruct((len(classes),), jnp.float32),
         encode=make_encode(classes),
         loss=loss,
