@@ -143,10 +143,15 @@ def choose_frames(num_frames: int, limit: int) -> list[int]:
 
 
 def film(clip: Clip) -> bytes | None:
-    """The frames of a clip for the page: at most eight, on black like a film, as a JPEG."""
-    if not clip.frames:
+    """The frames of a clip for the page; None where it has none."""
+    return film_of_frames(clip.frames)
+
+
+def film_of_frames(frames: Sequence[Image.Image]) -> bytes | None:
+    """At most eight of the frames, on black like a film, as a JPEG; None where there are none."""
+    if not frames:
         return None
-    frames = [clip.frames[index] for index in choose_frames(len(clip.frames), MAX_FRAMES)]
+    frames = [frames[index] for index in choose_frames(len(frames), MAX_FRAMES)]
     # Small frames are enlarged to twice their size at most.
     height = min(FILM_HEIGHT, 2 * frames[0].height)
     width = max(1, round(height * frames[0].width / frames[0].height))
