@@ -88,7 +88,8 @@ def defaults() -> ConfigDict:
     )
     config.task = _task()
     config.model = _model()
-    config.head = ConfigDict({"name": "average", "dropout": 0.2})  # a file of vidjax/heads
+    # a file of vidjax/heads; "": the variant's own
+    config.head = ConfigDict({"name": "average", "dropout": 0.2})
     config.data = _data()
     config.optim = _optim()
     config.schedule = _schedule()

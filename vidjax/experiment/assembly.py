@@ -212,7 +212,7 @@ def check_answers(config: ConfigDict, task: Task, module: models.Classifier) -> 
     words = {"clip": "the whole clip", "frames": "every frame", "places": "every place"}
     raise UserError(
         f"The task {task.name} asks for an answer for {words[task.answers]}; the head "
-        f"{config.head.name or 'of the variant'} answers for {words[module.head.answers]}.\n"
+        f"{checks.head_name(config)} answers for {words[module.head.answers]}.\n"
         f"Choose another: {HEADS_OF_ANSWERS[task.answers]}."
     )
 

@@ -85,7 +85,7 @@ def check_network(config: ConfigDict) -> None:
     if variant not in variants:
         sentence = no_such(f"variant of {name}", variant, variants, show=20)
         raise UserError(f"config.model.variant: {sentence}")
-    if config.head.name not in heads.names():
+    if config.head.name and config.head.name not in heads.names():
         raise UserError(f"config.head.name: {no_such('head', config.head.name, heads.names())}")
     known = known_keys(config)
     for key in flat(config):
@@ -101,8 +101,13 @@ def known_keys(config: ConfigDict) -> list[str]:
             keys.append(key)
     keys += ["model.name", "model.variant", "head.name"]
     keys += [f"model.{field}" for field in models.fields(config.model.name)]
-    keys += [f"head.{field}" for field in heads.fields(config.head.name)]
+    keys += [f"head.{field}" for field in heads.fields(head_name(config))]
     return keys
+
+
+def head_name(config: ConfigDict) -> str:
+    """The head of a config, which without a name is the variant's own."""
+    return config.head.name or models.own_head(config.model.name, config.model.variant)["name"]
 
 
 def _require(values: dict, key: str, holds: bool, *, condition: str) -> None:

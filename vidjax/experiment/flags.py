@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from vidjax import heads, models
 from vidjax.core.errors import UserError
-from vidjax.experiment.checks import known_keys
+from vidjax.experiment.checks import head_name, known_keys
 from vidjax.run.config import no_such_key
 
 
@@ -26,7 +26,7 @@ def settle(config: ConfigDict, open_flags: Mapping[str, str]) -> ConfigDict:
                 raise UserError(no_such_key(key, known, word=f"--config.{key}={text}"))
             section, _, field = key.partition(".")
             if section == "head":
-                value = heads.parse_field(config.head.name, field, text)
+                value = heads.parse_field(head_name(config), field, text)
             else:
                 value = models.parse_field(config.model.name, field, text)
             config[section][field] = value
