@@ -143,7 +143,9 @@ def _gestures() -> ConfigDict:
     gestures.validation_clips = 20  # a class
     gestures.num_classes = 27  # the first so many of Jester's
     gestures.seed = 0  # of the drawings
-    gestures.labels = "gesture"  # gesture: one of the classes; attributes: shape and direction
+    # gesture: one of the classes; attributes: shape and direction; phases: idle, stroke, return;
+    # masks: the pixels of hands; boxes: boxes around hands
+    gestures.labels = "gesture"
     return gestures
 
 

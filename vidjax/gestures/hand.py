@@ -45,6 +45,7 @@ OUTLINE = 0.013  # width of the dark line around each part
 TONES = (0.46, 0.82, 1.0, 1.12)  # brightness of outline, shaded side, lit side and highlight
 
 NUM_MASSES = 5  # forearm, sleeve, web, palm, cup
+HAND_MASSES = (2, 3)  # of them, those that are parts of the hand
 CUP_PART = 4  # the place of the cup among them
 
 Polygon = tuple[list[float], int]  # x, y, x, y, ... in pixels, and an ink of Pillow
@@ -333,11 +334,19 @@ def _mass(centres, radii, *, scale, light):
     return np.stack(layers, 1)
 
 
-def shapes(pose: Pose, look: Look) -> list[list[Polygon]]:
-    """For each of T frames, the polygons of a hand from back to front, in the pose's pixels."""
+def shapes(pose: Pose, look: Look, *, ink: int | None = None) -> list[list[Polygon]]:
+    """For each of T frames, the polygons of a hand from back to front, in the pose's pixels.
+
+    With an `ink`, fingers, palm and web are of that ink all over, and what is no hand has ink 0.
+    """
     digits = _digits(pose)
     bones, nails = _bones(digits, pose, look)
     masses = _masses(digits.joints, pose, look)
+    if ink is not None:
+        is_hand = np.isin(np.arange(NUM_MASSES), HAND_MASSES)[:, None]
+        masses = masses._replace(inks=np.broadcast_to(is_hand * ink, masses.inks.shape))
+        bones = bones._replace(inks=np.full_like(bones.inks, ink))
+        nails = nails._replace(inks=np.full_like(nails.inks, ink))
     # Paint what is far away first: parts 0 to 4 are the masses, 5 to 19 the bones.
     order = np.argsort(np.concatenate([masses.depth, bones.depth], 1), 1).tolist()
     num_frames = len(order)

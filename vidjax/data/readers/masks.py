@@ -82,7 +82,7 @@ def _read_array(path: str, frames: np.ndarray) -> np.ndarray:
 
 
 def _read_files(masks: MaskFrames, frames: np.ndarray) -> np.ndarray:
-    """The masks at positions `frames`, each from its PNG file, uint8 [n, H, W]. Raises DataError."""
+    """The masks at positions `frames`, one PNG file each, uint8 [n, H, W]. Raises DataError."""
     images = []
     for position in frames.tolist():
         path = masks.path(position)
