@@ -105,20 +105,21 @@ def _draw_frame(polygons: list[Polygon], width: int, *, num_hands: int) -> np.nd
     for points, ink in polygons:
         pen.polygon(points, fill=ink)
     drawn = np.asarray(drawing)
-    hands = np.zeros((HEIGHT, width), np.uint8)
-    most = np.zeros((HEIGHT, width), np.uint8)  # of a pixel that belongs to one hand
-    any_hand = np.zeros((HEIGHT, width), np.uint8)
-    for hand in range(1, num_hands + 1):
-        is_hand = (drawn == hand).view(np.uint8)
-        covered = np.zeros((HEIGHT, width), np.uint8)
-        for y in range(ZOOM):
-            for x in range(ZOOM):
-                covered += is_hand[y::ZOOM, x::ZOOM]
-        hands[covered > most] = hand
-        np.maximum(most, covered, out=most)
-        any_hand += covered
-    hands[2 * any_hand < ZOOM * ZOOM] = 0
-    return hands
+    covered = np.zeros((1 + num_hands, HEIGHT, width), np.uint8)  # nothing is of the hand 0
+    for hand in range(1, 1 + num_hands):
+        covered[hand] = _count(drawn == hand)
+    is_hand = 2 * covered.sum(0) >= ZOOM * ZOOM
+    return np.where(is_hand, covered.argmax(0), 0).astype(np.uint8)
+
+
+def _count(flags: np.ndarray) -> np.ndarray:
+    """How many of the pixels of the drawing that make up a pixel are true, uint8 [HEIGHT, width].
+
+    Slices are several times faster than a sum over the axes of squares.
+    """
+    drawn = flags.view(np.uint8)  # [ZOOM * HEIGHT, ZOOM * width]
+    rows = sum(drawn[k::ZOOM] for k in range(ZOOM))
+    return sum(rows[:, k::ZOOM] for k in range(ZOOM))
 
 
 def tracks(hands: np.ndarray) -> tuple[Track, ...]:
