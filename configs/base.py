@@ -156,7 +156,8 @@ def _manifest() -> ConfigDict:
     manifest.label_key = "label"  # the key of a row that has the label of the clip
     manifest.segment_key = "label"  # the key of a segment that has its label
     manifest.segment_background = ""  # the class of what lies outside of all segments; "": none
-    manifest.class_names = ()  # masks: the name of each value; (): the lines of classes.txt
+    # masks: names of the values 0, 1, ... with commas between; "": the lines of classes.txt
+    manifest.class_names = ""
     manifest.frames_per_second = 25.0  # of all clips
     return manifest
 

@@ -136,8 +136,7 @@ def override(config: ConfigDict, words: Sequence[str]) -> Overridden:
     for key in map(key_of, for_keys):
         # ml_collections takes any words for a tuple, also where the default is one of numbers
         value = flat(config)[key]
-        wants_numbers = before[key] and isinstance(value, tuple) and _all_numbers(before[key])
-        if wants_numbers and not _all_numbers(value):
+        if isinstance(value, tuple) and _all_numbers(before[key]) and not _all_numbers(value):
             raise UserError(_wrong_type(key, value, before[key]))
     return Overridden(config.lock(), open_flags)
 

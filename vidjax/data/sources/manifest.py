@@ -40,8 +40,8 @@ class Source:
         segment_key: the key of a segment that has its label.
         segment_background: the class of what lies outside of all segments, which is then the first;
             "" for no class.
-        class_names: of masks, the name of each value; () for the lines of classes.txt beside the
-            manifest.
+        class_names: of masks, the names of the values 0, 1, ... with commas between; "" for the
+            lines of classes.txt beside the manifest.
         frames_per_second: the rate of all clips.
     """
 
@@ -51,7 +51,7 @@ class Source:
     label_key: str = "label"
     segment_key: str = "label"
     segment_background: str = ""
-    class_names: tuple[str, ...] = ()
+    class_names: str = ""
     frames_per_second: float = 25.0
     synthetic = False
     flip_swaps = ()
@@ -156,11 +156,11 @@ class Source:
         return [row for row in self._rows if row.split == split]
 
     def _classes_of_masks(self) -> tuple[str, ...]:
-        names = tuple(self.class_names)
+        listed = self.class_names.split(",")
         path = self._path.with_name(CLASS_LIST)
-        if not names and path.is_file():
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-            names = tuple(line.strip() for line in lines if line.strip())
+        if not self.class_names and path.is_file():
+            listed = path.read_text(encoding="utf-8-sig").splitlines()
+        names = tuple(name.strip() for name in listed if name.strip())
         if not names:
             raise DataError(
                 f"Nothing names the classes of the masks: there is no file {path} with a name on "
@@ -241,9 +241,7 @@ class Source:
         if self.labels == "segments" and row.names is not None and self.segment_background:
             end = frames.num_frames / self.frames_per_second
             segments = fill_gaps(segments, end=end, label=self.segment_background)
-        return Record(
-            row.id, label, frames, segments, row.boxes, self._masks(row.masks, frames)
-        )
+        return Record(row.id, label, frames, segments, row.boxes, self._masks(row.masks, frames))
 
     def _masks(self, path: str, frames: Frames) -> MaskFrames | MaskArray | None:
         if not path:
