@@ -343,16 +343,16 @@ def shapes(pose: Pose, look: Look, *, ink: int | None = None) -> list[list[Polyg
     bones, nails = _bones(digits, pose, look)
     masses = _masses(digits.joints, pose, look)
     if ink is not None:
-        is_hand = np.isin(np.arange(NUM_MASSES), HAND_MASSES)[:, None]
-        masses = masses._replace(inks=np.broadcast_to(is_hand * ink, masses.inks.shape))
-        bones = bones._replace(inks=np.full_like(bones.inks, ink))
-        nails = nails._replace(inks=np.full_like(nails.inks, ink))
+        is_hand = np.isin(np.arange(NUM_MASSES), HAND_MASSES)
+        masses = _in_one_ink(masses, ink * is_hand, layers=(0, 1))
+        bones = _in_one_ink(bones, np.full(15, ink), layers=(0, 2))
+        nails = nails._replace(shown=np.zeros_like(nails.shown))
     # Paint what is far away first: parts 0 to 4 are the masses, 5 to 19 the bones.
     order = np.argsort(np.concatenate([masses.depth, bones.depth], 1), 1).tolist()
     num_frames = len(order)
     # Lists of Python are faster than arrays here, entry by entry.
-    mass_points = masses.polygons.reshape(num_frames, 5, 4, -1).tolist()
-    bone_points = bones.polygons.reshape(num_frames, 15, 4, -1).tolist()
+    mass_points = masses.polygons.reshape(*masses.inks.shape, -1).tolist()  # [T, 5, layers, 2 K]
+    bone_points = bones.polygons.reshape(*bones.inks.shape, -1).tolist()  # [T, 15, layers, 2 K]
     nail_points = nails.polygons.reshape(num_frames, 5, -1).tolist()
     mass_inks, bone_inks, nail_inks = masses.inks.tolist(), bones.inks.tolist(), nails.inks.tolist()
     nail_shown = nails.shown.tolist()
@@ -371,3 +371,14 @@ def shapes(pose: Pose, look: Look, *, ink: int | None = None) -> list[list[Polyg
                     polygons.append((nail_points[t][digit], nail_inks[t][digit]))
         frames.append(polygons)
     return frames
+
+
+def _in_one_ink(parts: _Layers, inks: np.ndarray, *, layers: tuple[int, ...]) -> _Layers:
+    """The parts with an ink each, [P], and only these of their layers.
+
+    The layers that are left out, and nails, lie within others of their part: in one ink they would
+    take time and show nothing, but for a pixel of the drawing in many millions, by rounding.
+    """
+    polygons = parts.polygons[:, :, list(layers)]
+    every_ink = np.broadcast_to(inks[:, None], polygons.shape[:3])
+    return _Layers(polygons, every_ink, parts.depth)
