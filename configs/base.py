@@ -144,6 +144,7 @@ def _data() -> ConfigDict:
     data.max_bad = 0.0  # share of clips that may be unreadable before the run refuses to start
     data.decode_threads = 0  # 0: one a core
     data.gestures = _gestures()
+    data.manifest = _manifest()
     return data
 
 
@@ -153,8 +154,22 @@ def _gestures() -> ConfigDict:
     gestures.validation_clips = 20  # a class
     gestures.num_classes = 27  # the first so many of Jester's
     gestures.seed = 0  # of the drawings
-    gestures.labels = "gesture"  # gesture: one of the classes; attributes: shape and direction
+    # gesture: one of the classes; attributes: shape and direction; phases: idle, stroke, return;
+    # masks: the pixels of hands; boxes: boxes around hands
+    gestures.labels = "gesture"
     return gestures
+
+
+def _manifest() -> ConfigDict:
+    manifest = ConfigDict()  # of a JSONL file with a row for each clip
+    manifest.labels = "clip"  # what the classes are of: clip, segments, masks, boxes
+    manifest.label_key = "label"  # the key of a row that has the label of the clip
+    manifest.segment_key = "label"  # the key of a segment that has its label
+    manifest.segment_background = ""  # the class of what lies outside of all segments; "": none
+    # masks: names of the values 0, 1, ... with commas between; "": the lines of classes.txt
+    manifest.class_names = ""
+    manifest.frames_per_second = 25.0  # of all clips
+    return manifest
 
 
 def _optim() -> ConfigDict:

@@ -264,7 +264,7 @@ def test_describes_without_rendering(tmp_path):
 
 def test_workers_import_neither_tensorflow_nor_jax():
     code = (
-        "import sys, vidjax.gestures.write; print({'tensorflow', 'jax', 'flax'} & set(sys.modules))"
+        "import sys, vidjax.gestures.truth; print({'tensorflow', 'jax', 'flax'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -1,7 +1,7 @@
 """Clips on disk become NumPy batches.
 
 `sources` read lists of clips, `sampling` and `clips` choose the frames and the crop of each clip,
-`readers` read the pixels, and `pipeline` orders, labels and batches the clips.
+`readers` read the pixels, `encoding` makes the labels, and `pipeline` orders and batches the clips.
 
 A batch is a dict of NumPy arrays, with the same keys and shapes in every batch of an iterator:
 

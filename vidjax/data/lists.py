@@ -1,6 +1,7 @@
 """Reads lists of clips: CSV files, written by hand or by tools, with a row for each clip."""
 
 import csv
+import os
 from collections.abc import Iterator
 
 from vidjax.core.errors import DataError
@@ -55,3 +56,11 @@ def read_rows(path: str, *, delimiter: str = "") -> Iterator[list[str]]:
                     yield [cell.strip() for cell in row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} is no list in UTF-8: {error}.") from error
+
+
+def leads_outside(path: str) -> bool:
+    """Whether a path in a list leads out of the folder that it should stay in.
+
+    Lists come from elsewhere: they must not make us open files outside the data set.
+    """
+    return os.path.isabs(path) or ".." in path.split("/")

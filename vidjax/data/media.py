@@ -1,4 +1,4 @@
-"""What a clip is on disk: a frozen dataclass for each kind of media.
+"""What a clip is on disk: a frozen dataclass for each kind of media, and for each kind of masks.
 
 The file of `readers/` that is named like the class, in lower case, turns the media into pixels.
 Each kind has these members:
@@ -6,6 +6,9 @@ Each kind has these members:
     num_frames: int           frames of the source; a position is one of 0 .. num_frames - 1
     frames_per_second: float  rate of the source
     location: str             the file or folder that an error message names
+
+Masks say the class of each pixel of such media. Both kinds are read by `readers/masks.py`, and have
+a location as well.
 """
 
 from collections.abc import Sequence
@@ -43,3 +46,48 @@ class Frames:
     def path(self, position: int) -> str:
         """The file of the frame at a position from 0 to num_frames - 1."""
         return f"{self.folder}/{self.numbers[position]:0{self.digits}d}{self.suffix}"
+
+
+@dataclass(frozen=True)
+class MaskFrames:
+    """A folder that holds a mask for each frame of a clip: a PNG file with the frame's number.
+
+    A mask is a palette or a grey image of the frame's size. The value of a pixel is the index of
+    its class, and 255 where nobody knows it.
+
+    Args:
+        folder: path of the folder.
+        numbers: the numbers of the clip's frames in order.
+        digits: the least number of digits in a file name; zeros fill up shorter numbers.
+    """
+
+    folder: str
+    numbers: Sequence[int]
+    digits: int
+
+    @property
+    def location(self) -> str:
+        """The folder."""
+        return self.folder
+
+    def path(self, position: int) -> str:
+        """The file of the mask of the frame at a position."""
+        return f"{self.folder}/{self.numbers[position]:0{self.digits}d}.png"
+
+
+@dataclass(frozen=True)
+class MaskArray:
+    """The masks of all frames of a clip in one file of NumPy (.npz).
+
+    The file holds an array `mask`, uint8 [T, H, W], whose values mean what those of MaskFrames do.
+
+    Args:
+        path: path of the file.
+    """
+
+    path: str
+
+    @property
+    def location(self) -> str:
+        """The file."""
+        return self.path

@@ -10,6 +10,7 @@ hands in `encode` for the latter.
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,19 +20,11 @@ from vidjax.core.errors import DataError
 from vidjax.core.machine import num_cores
 from vidjax.data import readers, sampling
 from vidjax.data.clips import ClipSpec, choose_box, choose_positions
+from vidjax.data.encoding import Encode, encode_clips, encode_none
 from vidjax.data.lazy_tensorflow import import_tensorflow
 from vidjax.data.records import Record
 
 Batch = dict[str, np.ndarray]
-
-# encode(record, positions, box, size, masks) -> the label of one clip as an array. Its shape and
-# type are the same for every clip, and it is a function of its arguments alone.
-#   record: the clip.
-#   positions: the sampled frames, int32 [T].
-#   box: the crop, (top, left, height, width) in pixels of the frame.
-#   size: side of the video in pixels.
-#   masks: None.
-Encode = Callable[[Record, np.ndarray, sampling.Box, int, None], np.ndarray]
 
 # plan(step) -> (clips int64 [n], draws uint32 [n]): positions in the list of records, and the seeds
 # of their random choices, for the rows of this process that hold a clip.
@@ -58,7 +51,8 @@ def train_batches(
     Args:
         records: the training clips. Their order is a part of the random order of the run.
         spec: which frames, which crop, which size.
-        encode: makes the label of a clip; called in this process, once for each row.
+        encode: makes the label of a clip (see data.encoding); called in this process, once for
+            each row.
         seed: of the order of clips and of all draws.
         batch_size: clips in a batch, over all processes.
         start_step: 0, or the step at which the run is resumed.
@@ -157,6 +151,11 @@ class _Stream:
     training: bool
     num_padding_batches: int = 0
 
+    @property
+    def num_threads(self) -> int:
+        """Threads that read and decode."""
+        return self.spec.decode_threads or num_cores()
+
     def positions(self, clip: int, draw: int) -> np.ndarray:
         """The frames to read of a clip, int32 [T]."""
         num_frames = self.records[clip].media.num_frames
@@ -224,36 +223,32 @@ def _batches(stream: _Stream) -> Iterator[Batch]:
     """Yields the batches of a stream, with their labels."""
     tf = import_tensorflow()
     elements = iter(_dataset(stream))
-    for step in stream.steps:
-        try:
-            element = next(elements)
-        except tf.errors.OpError as error:
-            raise _explained(error, stream, step) from error
-        clips = element["clip"].numpy()
-        positions = element["positions"].numpy()
-        boxes = element["box"].numpy()
-        batch = {
-            "video": element["video"].numpy(),
-            "label": _labels(stream, clips, positions=positions, boxes=boxes),
-            "mask": np.ones(len(clips), np.float32),
-            "id": clips,
-            "draw": element["draw"].numpy(),
-        }
-        yield _pad(batch, stream.num_rows)
+    # The pool starts its threads when a label first needs masks.
+    with ThreadPoolExecutor(stream.num_threads, "masks") as pool:
+        for step in stream.steps:
+            try:
+                element = next(elements)
+            except tf.errors.OpError as error:
+                raise _explained(error, stream, step) from error
+            clips = element["clip"].numpy()
+            label = encode_clips(
+                stream.encode,
+                [stream.records[clip] for clip in clips],
+                positions=element["positions"].numpy(),
+                boxes=element["box"].numpy(),
+                size=stream.spec.size,
+                pool=pool,
+            )
+            batch = {
+                "video": element["video"].numpy(),
+                "label": label,
+                "mask": np.ones(len(clips), np.float32),
+                "id": clips,
+                "draw": element["draw"].numpy(),
+            }
+            yield _pad(batch, stream.num_rows)
     for _ in range(stream.num_padding_batches):
         yield _pad(_empty_batch(stream), stream.num_rows)
-
-
-def _labels(
-    stream: _Stream, clips: np.ndarray, *, positions: np.ndarray, boxes: np.ndarray
-) -> np.ndarray:
-    """The labels of clips [n], read at positions [n, T] and cropped to boxes [n, 4]: [n, ...]."""
-    labels = []
-    for row, clip in enumerate(clips.tolist()):
-        record = stream.records[clip]
-        box = tuple(boxes[row].tolist())
-        labels.append(stream.encode(record, positions[row], box, stream.spec.size, None))
-    return np.stack(labels)
 
 
 def _dataset(stream: _Stream) -> Any:
@@ -266,7 +261,7 @@ def _dataset(stream: _Stream) -> Any:
     tf = import_tensorflow()
     spec = stream.spec
     reader = readers.reader_for(stream.records)
-    threads = spec.decode_threads or num_cores()
+    threads = stream.num_threads
 
     def plan_step(step):
         clips, draws = stream.plan(int(step))
@@ -324,12 +319,12 @@ def _dataset(stream: _Stream) -> Any:
 def _empty_batch(stream: _Stream) -> Batch:
     """A batch of no rows, whose arrays have the types of all others."""
     spec = stream.spec
-    # The label of any clip, cropped anyhow, tells shape and type.
-    box = (0, 0, spec.size, spec.size)
-    label = stream.encode(stream.records[0], stream.positions(0, 0), box, spec.size, None)
+    label = encode_none(
+        stream.encode, stream.records[0], positions=stream.positions(0, 0), size=spec.size
+    )
     return {
         "video": np.zeros((0, spec.num_frames, spec.size, spec.size, 3), np.uint8),
-        "label": np.stack([label])[:0],
+        "label": label,
         "mask": np.zeros(0, np.float32),
         "id": np.zeros(0, np.int32),
         "draw": np.zeros(0, np.uint32),

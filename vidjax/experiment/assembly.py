@@ -220,22 +220,22 @@ def check_answers(config: ConfigDict, task: Task, module: models.Classifier) -> 
 def make_source(config: ConfigDict) -> Any:
     """The data set of a config; it opens its lists when they are asked for. Raises UserError."""
     data = config.data
-    options = {}
-    if data.name == "gestures":
-        options = dict(data.gestures)
-        # Else somebody who forgot the preset would train on drawn hands.
-        if data.root:
-            raise UserError(
-                f"config.data.root is {data.root!r}, but the built-in set reads no folder.\n"
-                "Name the preset of your data behind the config, e.g. "
-                "--config configs/r2p1d.py:jester."
-            )
+    # Without this, somebody who forgot the preset would train on drawn hands.
+    if data.name == "gestures" and data.root:
+        raise UserError(
+            f"config.data.root is {data.root!r}, but the built-in set reads no folder.\n"
+            "Name the preset of your data behind the config, e.g. --config configs/r2p1d.py:jester."
+        )
+    # The options of a source are the section of its name; a source without options has none.
+    options = data.get(data.name)
+    if not isinstance(options, ConfigDict):
+        options = {}
     try:
         return open_source(
             data.name,
             root=data.root,
             cache_dir=str(cache_dir(config)),
-            options=options,
+            options=dict(options),
             # the one source that draws its clips itself, which the room of data knows nothing of
             built_in={"gestures": gestures.Source},
         )

@@ -45,6 +45,7 @@ OUTLINE = 0.013  # width of the dark line around each part
 TONES = (0.46, 0.82, 1.0, 1.12)  # brightness of outline, shaded side, lit side and highlight
 
 NUM_MASSES = 5  # forearm, sleeve, web, palm, cup
+HAND_MASSES = (2, 3)  # of them, those that are parts of the hand
 CUP_PART = 4  # the place of the cup among them
 
 Polygon = tuple[list[float], int]  # x, y, x, y, ... in pixels, and an ink of Pillow
@@ -333,17 +334,25 @@ def _mass(centres, radii, *, scale, light):
     return np.stack(layers, 1)
 
 
-def shapes(pose: Pose, look: Look) -> list[list[Polygon]]:
-    """For each of T frames, the polygons of a hand from back to front, in the pose's pixels."""
+def shapes(pose: Pose, look: Look, *, ink: int | None = None) -> list[list[Polygon]]:
+    """For each of T frames, the polygons of a hand from back to front, in the pose's pixels.
+
+    With an `ink`, fingers, palm and web are of that ink all over, and what is no hand has ink 0.
+    """
     digits = _digits(pose)
     bones, nails = _bones(digits, pose, look)
     masses = _masses(digits.joints, pose, look)
+    if ink is not None:
+        is_hand = np.isin(np.arange(NUM_MASSES), HAND_MASSES)
+        masses = _in_one_ink(masses, ink * is_hand, layers=(0, 1))
+        bones = _in_one_ink(bones, np.full(15, ink), layers=(0, 2))
+        nails = nails._replace(shown=np.zeros_like(nails.shown))
     # Paint what is far away first: parts 0 to 4 are the masses, 5 to 19 the bones.
     order = np.argsort(np.concatenate([masses.depth, bones.depth], 1), 1).tolist()
     num_frames = len(order)
     # Lists of Python are faster than arrays here, entry by entry.
-    mass_points = masses.polygons.reshape(num_frames, 5, 4, -1).tolist()
-    bone_points = bones.polygons.reshape(num_frames, 15, 4, -1).tolist()
+    mass_points = masses.polygons.reshape(*masses.inks.shape, -1).tolist()  # [T, 5, layers, 2 K]
+    bone_points = bones.polygons.reshape(*bones.inks.shape, -1).tolist()  # [T, 15, layers, 2 K]
     nail_points = nails.polygons.reshape(num_frames, 5, -1).tolist()
     mass_inks, bone_inks, nail_inks = masses.inks.tolist(), bones.inks.tolist(), nails.inks.tolist()
     nail_shown = nails.shown.tolist()
@@ -362,3 +371,14 @@ def shapes(pose: Pose, look: Look) -> list[list[Polygon]]:
                     polygons.append((nail_points[t][digit], nail_inks[t][digit]))
         frames.append(polygons)
     return frames
+
+
+def _in_one_ink(parts: _Layers, inks: np.ndarray, *, layers: tuple[int, ...]) -> _Layers:
+    """The parts with an ink each, [P], and only these of their layers.
+
+    The layers that are left out, and nails, lie within others of their part: in one ink they would
+    take time and show nothing, but for a pixel of the drawing in many millions, by rounding.
+    """
+    polygons = parts.polygons[:, :, list(layers)]
+    every_ink = np.broadcast_to(inks[:, None], polygons.shape[:3])
+    return _Layers(polygons, every_ink, parts.depth)

@@ -1,28 +1,42 @@
 """The built-in synthetic gesture set: drawn once into the cache, then read in Jester's layout.
 
 It has Jester's labels. Ten pairs of classes hold the same frames in opposite order, so a network
-that ignores time stays at 63 % or below. With `labels="attributes"`, the same clips have two labels
-each: the shape of the hand and the direction of its movement (`gestures.attributes`).
+that ignores time stays at 63 % or below. The same clips may be labelled otherwise: with the shape
+of the hand and the direction of its movement (`gestures.attributes`), or with the phases of the
+gesture, the pixels of the hands, or boxes around them (`gestures.truth`).
 """
 
-import contextlib
 import hashlib
 import os
-import shutil
-import socket
-import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any, NamedTuple
 
-from vidjax.core.errors import DataError, StorageError
+from vidjax.core.errors import DataError
 from vidjax.core.names import no_such
-from vidjax.data.records import Record
+from vidjax.data.media import MaskArray
+from vidjax.data.records import Record, Track
 from vidjax.data.sources import jester
-from vidjax.gestures import attributes, write
+from vidjax.gestures import attributes, cache, truth, write
 
-LABELS = ("gesture", "attributes")
+# what a clip is labelled with: how `about` says it
+LABELS = {
+    "gesture": "",
+    "attributes": ", labelled with shape and direction",
+    "phases": ", labelled with the phases of each gesture",
+    "masks": ", labelled with the pixels of the hands",
+    "boxes": ", labelled with boxes around the hands",
+}
+# the kinds whose classes are the same for any gestures
+FIXED_CLASSES = {"phases": truth.PHASES, "masks": truth.PIXELS, "boxes": (truth.HAND,)}
+
+
+class _Shown(NamedTuple):
+    """What a clip shows: a sequence, in one direction of time."""
+
+    sequence: write.Sequence
+    backward: bool
 
 
 @dataclass(frozen=True)
@@ -39,7 +53,10 @@ class Source:
         validation_clips: validation clips of each gesture.
         num_classes: how many gestures, the first ones of Jester's 27.
         seed: of everything that is drawn at random.
-        labels: "gesture", or "attributes" for a shape and a direction as two labels of each clip.
+        labels: what the classes are. "gesture": one for each clip. "attributes": a shape and a
+            direction as two labels of each clip. "phases": of the segments of each record.
+            "masks": of the masks of each record. "boxes": of its boxes. With the last three, the
+            label of a record stays its gesture.
     """
 
     root: str = ""
@@ -69,7 +86,7 @@ class Source:
                 f"not {self.num_classes}."
             )
         if self.labels not in LABELS:
-            kind = no_such("kind of labels", self.labels, LABELS)
+            kind = no_such("kind of labels", self.labels, tuple(LABELS))
             raise DataError(f"The synthetic gesture set: {kind}")
         for first, second in jester.SWAPS:
             # Without its partner, a mirrored clip of the one would have no label.
@@ -81,10 +98,10 @@ class Source:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Gestures in Jester's order, or the attributes of these gestures."""
+        """Gestures in Jester's order, or the classes of the other kinds of labels."""
         if self.labels == "attributes":
             return attributes.names(self._gestures)
-        return self._gestures
+        return FIXED_CLASSES.get(self.labels, self._gestures)
 
     @property
     def flip_swaps(self) -> tuple[tuple[str, str], ...]:
@@ -105,13 +122,10 @@ class Source:
         gestures = "Jester's 27"
         if self.num_classes < len(write.CLASSES):
             gestures = f"{self.num_classes} of {gestures}"
-        labels = ""
-        if self.labels == "attributes":
-            labels = ", labelled with shape and direction"
         return (
             f"The built-in synthetic gesture set: drawn hands, not people, {self.train_clips} "
             f"training and {self.validation_clips} validation clips for each of {gestures} classes"
-            f"{labels}, seed {self.seed}."
+            f"{LABELS[self.labels]}, seed {self.seed}."
         )
 
     @property
@@ -121,6 +135,11 @@ class Source:
         key = f"{write.VERSION} {self.seed} {self.train_clips} {self.validation_clips}"
         digest = hashlib.sha256(key.encode()).hexdigest()[:12]
         return os.path.join(self.cache_dir, f"gestures-{digest}")
+
+    @property
+    def truth_folder(self) -> str:
+        """Where masks and boxes lie once they are drawn."""
+        return f"{self.folder}-truth-{truth.VERSION}"
 
     def num_records(self, split: str) -> int:
         """The number of clips of a split, without rendering it. Raises DataError."""
@@ -138,12 +157,36 @@ class Source:
         self.num_records(split)
         records = []
         for record in self._rendered.records(split):
-            if record.label not in self._gestures:
-                continue
-            if self.labels == "attributes":
-                record = replace(record, label=attributes.ATTRIBUTES[record.label])
-            records.append(record)
+            if record.label in self._gestures:
+                records.append(replace(record, **self._known_of(record)))
         return records
+
+    def _known_of(self, record: Record) -> dict[str, Any]:
+        """The fields of a record that depend on the kind of labels."""
+        if self.labels == "attributes":
+            return {"label": attributes.ATTRIBUTES[record.label]}
+        if self.labels == "phases":
+            sequence, backward = self._shown_by_clip[record.id]
+            return {"segments": truth.phases(sequence, backward=backward)}
+        if self.labels == "masks":
+            return {"masks": MaskArray(truth.mask_path(self.prepare_truth(), record.id))}
+        if self.labels == "boxes":
+            return {"boxes": self._tracks_by_clip[record.id]}
+        return {}
+
+    @cached_property
+    def _shown_by_clip(self) -> dict[str, _Shown]:
+        """What each clip shows, by its id."""
+        shown = {}
+        for sequence in write.plan(self.seed, (self.train_clips, self.validation_clips)):
+            shown[str(sequence.forward)] = _Shown(sequence, backward=False)
+            if sequence.backward is not None:
+                shown[str(sequence.backward)] = _Shown(sequence, backward=True)
+        return shown
+
+    @cached_property
+    def _tracks_by_clip(self) -> dict[str, tuple[Track, ...]]:
+        return truth.read_boxes(self.prepare_truth())
 
     def quarantine(self, split: str) -> list[dict[str, str]]:
         """Clips that are listed and missing: none, unless somebody touched the cache."""
@@ -169,66 +212,16 @@ class Source:
 
         `workers` is the number of processes; 0 takes one for each core.
         """
-        if os.path.isdir(self.folder):
-            return self.folder
-        if not self.cache_dir:
-            raise DataError(
-                "The synthetic gesture set is rendered into a cache folder: set data.cache_dir."
-            )
-        try:
-            os.makedirs(self.cache_dir, exist_ok=True)
-            with _locked(self.folder + ".lock"):
-                # Another process may have rendered the set while this one waited for the lock.
-                if not os.path.isdir(self.folder):
-                    self._render(workers)
-        except OSError as error:
-            raise StorageError(
-                f"The synthetic gesture set could not be rendered into {self.cache_dir}: {error}.\n"
-                "Set data.cache_dir to a folder with room to write."
-            ) from error
-        return self.folder
+        return self._make_once(self.folder, write.write, workers)
 
-    def _render(self, workers: int) -> None:
-        """Renders into a part folder, which takes its name only when it is complete."""
-        # The name of this machine is in the name of the part: on a shared disk without locks,
-        # another machine may be rendering the same set.
-        prefix = f"{os.path.basename(self.folder)}.part-{socket.gethostname()}-"
-        for name in os.listdir(self.cache_dir):
-            # We hold the lock, so the process that left this part was killed.
-            if name.startswith(prefix):
-                shutil.rmtree(os.path.join(self.cache_dir, name), ignore_errors=True)
-        part = tempfile.mkdtemp(prefix=prefix, dir=self.cache_dir)
-        try:
-            os.chmod(part, 0o755)
-            counts = (self.train_clips, self.validation_clips)
-            write.write(part, seed=self.seed, counts=counts, workers=workers)
-            try:
-                os.rename(part, self.folder)
-            except OSError:
-                # If the folder exists, another machine was faster, with the same bytes.
-                if not os.path.isdir(self.folder):
-                    raise
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+    def prepare_truth(self, workers: int = 0) -> str:
+        """Draws masks and boxes where they are not in the cache, and returns their folder.
 
+        Arguments and errors are those of `prepare`.
+        """
+        return self._make_once(self.truth_folder, truth.write, workers)
 
-@contextlib.contextmanager
-def _locked(path: str) -> Iterator[None]:
-    """Holds the lock of a file; the system frees the lock of a process that dies.
-
-    Where there are no locks, two processes may render at once, which wastes time and does no harm.
-    """
-    with open(path, "a") as file:
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            yield
-            return
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("synthetic gestures: another process is rendering them, waiting", file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:  # a file system without locks
-            pass
-        yield
+    def _make_once(self, folder: str, write_set: Callable[..., None], workers: int) -> str:
+        counts = (self.train_clips, self.validation_clips)
+        make = partial(write_set, seed=self.seed, counts=counts, num_workers=workers)
+        return cache.make_once(folder, make)

@@ -5,21 +5,15 @@ the seed, its split and its number, so any number of workers writes the same byt
 opposite gestures share their frames in opposite order, as hard links where the disk has them.
 """
 
-import multiprocessing
+import functools
 import os
 import shutil
-import signal
-import sys
-import threading
-import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from io import BytesIO
 
 import numpy as np
 
-from vidjax.core.machine import num_cores
+from vidjax.gestures import workers
 from vidjax.gestures.hand import Polygon, Pose, shapes
 from vidjax.gestures.motions import MOTIONS
 from vidjax.gestures.scene import HEIGHT, ZOOM, Scene, draw_frame, draw_scene
@@ -33,7 +27,6 @@ WIDTHS = (176, 132, 100, 142, 122, 106)
 WIDTH_SHARES = (0.72, 0.22, 0.03, 0.01, 0.01, 0.01)
 MIN_FRAMES, MAX_FRAMES = 24, 40
 QUALITY = 86  # of the JPEG files
-CHUNK = 8  # sequences that a worker takes at a time, at most
 README = """\
 This is a synthetic data set: drawn hands, not people. vidjax rendered it; delete it at will.
 
@@ -92,41 +85,78 @@ def draw_size(seed: int, split: int, number: int) -> tuple[int, int]:
     return width, int(rng.integers(MIN_FRAMES, MAX_FRAMES + 1))
 
 
-def render(sequence: Sequence) -> list[bytes]:
-    """The JPEG files of one sequence, in forward order."""
+@dataclass(frozen=True)
+class Stage:
+    """All that is drawn at random for one sequence.
+
+    Args:
+        scene: all but the hands.
+        poses: of each hand; none where nobody's hand is seen.
+    """
+
+    scene: Scene
+    poses: list[Pose]
+
+    def polygons(self, *, silhouette: bool = False) -> list[list[Polygon]]:
+        """For each of T frames, the polygons of all hands in pixels of the drawing, back to front.
+
+        With `silhouette`, the inks are those of a picture that shows where each hand is: 1 for the
+        first hand, 2 for the second, 0 for all else.
+        """
+        polygons_of_hands = []
+        for number, pose in enumerate(self.poses, 1):
+            ink = number if silhouette else None
+            polygons_of_hands.append(shapes(self._in_drawing(pose), self.scene.look, ink=ink))
+        frames = []
+        for t in range(len(self.scene.shake)):
+            # The hand that is nearer to the viewer is larger, and is drawn over the other.
+            order = sorted(range(len(self.poses)), key=lambda hand: self.poses[hand].scale[t])
+            polygons = []
+            for hand in order:
+                polygons += polygons_of_hands[hand][t]
+            frames.append(polygons)
+        return frames
+
+    def _in_drawing(self, pose: Pose) -> Pose:
+        """A pose in pixels of the drawing."""
+        middle = np.array([self.scene.width, HEIGHT]) / 2
+        # The camera's shake moves background and hand together.
+        centre = (pose.centre + middle) * ZOOM - self.scene.shake
+        return replace(pose, centre=centre, scale=pose.scale * ZOOM)
+
+
+def draw_stage(sequence: Sequence) -> Stage:
+    """Draws the scene and the poses of a sequence."""
     width, num_frames = draw_size(sequence.seed, sequence.split, sequence.number)
+    scene_rng, take_rng, motion_rng = generators(sequence)
+    _, _, motion = MOTIONS[sequence.motion]
+    return Stage(
+        scene=draw_scene(scene_rng, width, num_frames),
+        poses=motion(draw_take(take_rng, num_frames), motion_rng),
+    )
+
+
+def generators(sequence: Sequence) -> list[np.random.Generator]:
+    """The random numbers of a sequence: for its scene, its take and its motion."""
     # The ids are not in the key: they name the clips and draw nothing.
     key = [sequence.seed, 2, sequence.split, sequence.number, sequence.motion]
-    scene_rng, take_rng, motion_rng = (np.random.default_rng([*key, stream]) for stream in range(3))
-    scene = draw_scene(scene_rng, width, num_frames)
-    _, _, motion = MOTIONS[sequence.motion]
-    poses = motion(draw_take(take_rng, num_frames), motion_rng)
-    polygons = [_polygons(pose, scene) for pose in poses]
+    return [np.random.default_rng([*key, stream]) for stream in range(3)]
+
+
+def render(sequence: Sequence) -> list[bytes]:
+    """The JPEG files of one sequence, in forward order."""
+    stage = draw_stage(sequence)
     frames = []
-    for t in range(num_frames):
-        # The hand that is nearer to the viewer is larger, and is drawn over the other.
-        farthest_first = sorted(range(len(poses)), key=lambda hand: poses[hand].scale[t])
-        polygons_of_frame = []
-        for hand in farthest_first:
-            polygons_of_frame += polygons[hand][t]
+    for t, polygons in enumerate(stage.polygons()):
         buffer = BytesIO()
-        draw_frame(scene, t, polygons_of_frame).save(buffer, "JPEG", quality=QUALITY)
+        draw_frame(stage.scene, t, polygons).save(buffer, "JPEG", quality=QUALITY)
         frames.append(buffer.getvalue())
     return frames
 
 
-def _polygons(pose: Pose, scene: Scene) -> list[list[Polygon]]:
-    """The polygons of a hand in each of T frames, in pixels of the drawing."""
-    middle = np.array([scene.width, HEIGHT]) / 2
-    # The camera's shake moves background and hand together.
-    centre = (pose.centre + middle) * ZOOM - scene.shake
-    return shapes(replace(pose, centre=centre, scale=pose.scale * ZOOM), scene.look)
-
-
 def write_sequence(root: str, sequence: Sequence) -> None:
     """Writes the one or two clips of a sequence under root."""
-    folder = os.path.join(root, FOLDER, str(sequence.forward))
-    os.makedirs(folder)
+    folder = _new_folder(root, sequence.forward)
     paths = []
     for number, frame in enumerate(render(sequence), 1):
         path = os.path.join(folder, f"{number:05d}.jpg")
@@ -134,10 +164,17 @@ def write_sequence(root: str, sequence: Sequence) -> None:
             file.write(frame)
         paths.append(path)
     if sequence.backward is not None:
-        folder = os.path.join(root, FOLDER, str(sequence.backward))
-        os.makedirs(folder)
+        folder = _new_folder(root, sequence.backward)
         for number, path in enumerate(reversed(paths), 1):
             _link(path, os.path.join(folder, f"{number:05d}.jpg"))
+
+
+def _new_folder(root: str, clip: int) -> str:
+    """Makes the empty folder of a clip; a worker that died may have left a part of it."""
+    folder = os.path.join(root, FOLDER, str(clip))
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    return folder
 
 
 def _link(source: str, target: str) -> None:
@@ -148,71 +185,19 @@ def _link(source: str, target: str) -> None:
         shutil.copyfile(source, target)
 
 
-def write(root: str, *, seed: int, counts: tuple[int, int], workers: int = 0) -> None:
+def write(root: str, *, seed: int, counts: tuple[int, int], num_workers: int = 0) -> None:
     """Writes a whole set into the empty folder root.
 
     Args:
         root: where the set goes.
         seed: of everything that is drawn at random.
         counts: training and validation clips of each class.
-        workers: processes; 0 for one on each core that this process may use.
+        num_workers: processes; 0 for one on each core that this process may use.
     """
     sequences = plan(seed, counts)
-    workers = workers or num_cores()
-    os.makedirs(os.path.join(root, FOLDER))
-    if workers > 1:
-        try:
-            _write_parallel(root, sequences, workers)
-        except BrokenProcessPool:
-            # A new process imports the main script. It cannot where the script has no __main__
-            # guard or is read from standard input.
-            print(
-                "synthetic gestures: worker processes do not start here, rendering on one core",
-                file=sys.stderr,
-            )
-            shutil.rmtree(os.path.join(root, FOLDER))
-            workers = 1
-    if workers == 1:
-        progress = _Progress(len(sequences))
-        for sequence in sequences:
-            write_sequence(root, sequence)
-            progress.add(1)
+    work = functools.partial(write_sequence, root)
+    workers.run(work, sequences, num_workers=num_workers, what="sequences")
     _write_lists(root, sequences)
-
-
-def _write_parallel(root: str, sequences: list[Sequence], workers: int) -> None:
-    """Writes the clips of all sequences in worker processes."""
-    progress = _Progress(len(sequences))
-    # Spawn, not fork: this process may hold threads of TensorFlow or JAX.
-    context = multiprocessing.get_context("spawn")
-    size = max(1, min(CHUNK, len(sequences) // workers))
-    chunks = [sequences[k : k + size] for k in range(0, len(sequences), size)]
-    with ProcessPoolExecutor(min(workers, len(chunks)), context, _start_worker) as pool:
-        futures = [pool.submit(_write_chunk, root, chunk) for chunk in chunks]
-        try:
-            for future in as_completed(futures):
-                progress.add(future.result())
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _write_chunk(root: str, sequences: list[Sequence]) -> int:
-    """Runs in a worker; returns how many sequences it has written."""
-    for sequence in sequences:
-        write_sequence(root, sequence)
-    return len(sequences)
-
-
-def _start_worker() -> None:
-    """The parent alone answers Ctrl-C; a worker ends with its parent, even one that was killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
 
 
 def _write_lists(root: str, sequences: list[Sequence]) -> None:
@@ -236,38 +221,3 @@ def _write_lists(root: str, sequences: list[Sequence]) -> None:
 def _write_text(root: str, name: str, text: str) -> None:
     with open(os.path.join(root, name), "w", encoding="utf-8") as file:
         file.write(text)
-
-
-class _Progress:
-    """One line that is rewritten on a terminal; elsewhere, a line every ten seconds."""
-
-    def __init__(self, total: int):
-        self.total = total
-        self.done = 0
-        self.begun = time.monotonic()
-        self.terminal = sys.stderr.isatty()
-        self.interval = 0.2 if self.terminal else 10  # seconds
-        self.next = self.begun
-        if not self.terminal:
-            self.next += self.interval
-
-    def add(self, count: int) -> None:
-        """Counts sequences as written, and says so if it is time."""
-        self.done += count
-        now = time.monotonic()
-        last = self.done == self.total
-        if now < self.next and not last:
-            return
-        self.next = now + self.interval
-        text = f"synthetic gestures: drawing {self.done}/{self.total} sequences"
-        if last:
-            text += f", {now - self.begun:.0f} s"
-        else:
-            left = (now - self.begun) / self.done * (self.total - self.done)
-            text += f", about {left:.0f} s left"
-        if not self.terminal:
-            print(text, file=sys.stderr, flush=True)
-            return
-        bar = "#" * (20 * self.done // self.total)
-        end = "\n" if last else ""
-        print(f"\r[{bar:20}] {text}\033[K", end=end, file=sys.stderr, flush=True)

@@ -24,7 +24,7 @@ from pathlib import Path
 from vidjax.core.errors import DataError, MissingData
 from vidjax.core.names import did_you_mean
 from vidjax.data.frame_index import index_path, list_frames
-from vidjax.data.lists import read_list, read_rows
+from vidjax.data.lists import leads_outside, read_list, read_rows
 from vidjax.data.media import Frames
 from vidjax.data.records import Record
 
@@ -249,8 +249,7 @@ class Source:
 
 def _name_cause(clip: str, earlier_clips: set[str]) -> str:
     """Why a row of a list cannot be used, by its name alone; "" where it can."""
-    # A list comes from elsewhere: it must not make us open files outside the frames folder.
-    if os.path.isabs(clip) or ".." in clip.split("/"):
+    if leads_outside(clip):
         return "its name leads out of the frames folder"
     if clip in earlier_clips:
         return "listed more than once"

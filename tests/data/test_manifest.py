@@ -1,0 +1,278 @@
+"""Manifests: what a row may say, what is refused with its line, and a run through the door."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import base
+from vidjax.core.errors import DataError, MissingData, UserError
+from vidjax.data.media import Frames, MaskArray, MaskFrames
+from vidjax.data.records import Segment
+from vidjax.data.sources import names, open_source
+from vidjax.data.sources.manifest import Source, fill_gaps
+from vidjax.experiment.assembly import make_source
+from vidjax.run import config as configs
+
+NUM_FRAMES = 6
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two clips of six frames, numbered from 1 with three digits, and one whose numbers skip."""
+    for clip, numbers in (("a", range(1, 7)), ("b", range(1, 7)), ("c", (2, 5, 9))):
+        path = tmp_path / "frames" / clip
+        path.mkdir(parents=True)
+        for number in numbers:
+            Image.new("RGB", (24, 18), (number * 20,) * 3).save(path / f"{number:03d}.png")
+    return tmp_path
+
+
+def write(folder, *rows):
+    """Writes the rows; a text is written as it is."""
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    (folder / "manifest.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def row(clip="a", split="train", **values):
+    return {"path": f"frames/{clip}", "split": split, **values}
+
+
+def test_labels_of_clips(folder):
+    write(folder, row("b", label="wave", other=3), "", row("a", label="clap"), row("c", "test"))
+    source = open_source("manifest", root=str(folder), options={"frames_per_second": 10.0})
+    assert "manifest" in names() and source.classes == ("clap", "wave")
+    assert source.splits == ("train", "test") and source.num_records("train") == 2
+    assert source.synthetic is False and source.flip_swaps == ()
+    assert "manifest.jsonl" in source.about and "2 classes" in source.about
+    first, second = source.records("train")
+    assert (first.id, first.label) == ("frames/b", "wave") and second.label == "clap"
+    frames = Frames(str(folder / "frames/b"), range(1, 7), 3, ".png", 10.0)
+    assert first.media == frames and not first.segments and not first.boxes and not first.masks
+    (unlabelled,) = source.records("test")
+    assert unlabelled.label == "" and unlabelled.media.numbers == (2, 5, 9)
+    assert source.quarantine("train") == source.quarantine("test") == []
+    # The file itself may be named, too.
+    assert Source(str(folder / "manifest.jsonl")).records("train")[0].id == "frames/b"
+
+
+def test_several_labels_under_another_key(folder):
+    write(folder, row(command=["up", "red"], id="one"), row("b", command="up"))
+    source = Source(str(folder), label_key="command")
+    assert source.classes == ("red", "up")
+    assert [(r.id, r.label) for r in source.records("train")] == [
+        ("one", ("up", "red")),
+        ("frames/b", "up"),
+    ]
+
+
+def test_segments_with_a_background(folder):
+    """Rows as those of a corpus of spoken words: the word is the label, and the slot is ignored."""
+    words = [
+        {"start": 0.16, "end": 0.2, "slot": "digit", "word": "two"},
+        {"start": 0.04, "end": 0.12, "slot": "command", "word": "bin"},
+    ]
+    write(folder, row(command="bin", segments=words), row("b", "validation", segments=[]))
+    plain = Source(str(folder), labels="segments", segment_key="word")
+    assert plain.classes == ("bin", "two")
+    (record,) = plain.records("train")
+    assert record.segments == (Segment(0.04, 0.12, "bin"), Segment(0.16, 0.2, "two"))
+    assert record.label == "segments"  # it has one: else a run would refuse to train on it
+    source = Source(
+        str(folder),
+        labels="segments",
+        label_key="command",
+        segment_key="word",
+        segment_background="silence",
+    )
+    assert source.classes == ("silence", "bin", "two")
+    (record,) = source.records("train")
+    assert record.label == "bin"
+    assert [(s.start, s.end, s.label) for s in record.segments] == [
+        (0.0, 0.04, "silence"),
+        (0.04, 0.12, "bin"),
+        (0.12, 0.16, "silence"),
+        (0.16, 0.2, "two"),
+        (0.2, 6 / 25, "silence"),
+    ]
+    (silent,) = source.records("validation")
+    assert silent.segments == (Segment(0.0, 6 / 25, "silence"),)
+
+
+def test_gaps_of_overlapping_segments():
+    parts = (Segment(0.0, 3.0, "a"), Segment(1.0, 2.0, "b"), Segment(4.0, 9.0, "c"))
+    filled = fill_gaps(parts, end=5.0, label="-")
+    assert filled == (*parts[:2], Segment(3.0, 4.0, "-"), parts[2])
+
+
+def test_boxes(folder):
+    tracks = [
+        {"label": "cup", "frames": [3, 1], "boxes": [[5, 6, 7, 8], [1, 2, 3, 4.5]]},
+        {"label": "ball", "frames": [], "boxes": []},
+    ]
+    write(folder, row(boxes=tracks), row("b", boxes=[], label="empty"), row("c", "test"))
+    source = Source(str(folder), labels="boxes")
+    assert source.classes == ("ball", "cup")
+    first, second = source.records("train")
+    assert [track.label for track in first.boxes] == ["cup", "ball"]
+    assert first.boxes[0].frames.tolist() == [1, 3] and first.boxes[0].frames.dtype == np.int32
+    assert first.boxes[0].boxes.tolist() == [[1, 2, 3, 4.5], [5, 6, 7, 8]]
+    assert first.boxes[1].boxes.shape == (0, 4) and first.boxes[1].boxes.dtype == np.float32
+    assert second.boxes == () and (first.label, second.label) == ("boxes", "empty")
+    assert source.records("test")[0].label == ""
+
+
+def test_masks(folder):
+    (folder / "masks/c").mkdir(parents=True)
+    np.savez(folder / "masks/a.npz", mask=np.zeros((6, 18, 24), np.uint8))
+    write(folder, row(masks="masks/a.npz"), row("c", masks="masks/c"), row("b", masks="masks/b"))
+    with pytest.raises(DataError, match="Nothing names the classes of the masks.*classes.txt"):
+        _ = Source(str(folder), labels="masks").classes
+    (folder / "classes.txt").write_text("ground\n\nroad\n")
+    source = Source(str(folder), labels="masks")
+    assert source.classes == ("ground", "road")
+    assert Source(str(folder), labels="masks", class_names="x, y").classes == ("x", "y")
+    with pytest.raises(DataError, match="'x' of the masks is named more than once"):
+        _ = Source(str(folder), labels="masks", class_names="x,x").classes
+    array, frames = source.records("train")
+    assert array.masks == MaskArray(str(folder / "masks/a.npz")) and array.label == "masks"
+    assert frames.masks == MaskFrames(str(folder / "masks/c"), (2, 5, 9), 3)
+    assert frames.masks.path(1).endswith("masks/c/005.png")
+    assert source.quarantine("train") == [
+        {"id": "frames/b", "cause": "its masks masks/b are not there"}
+    ]
+
+
+def test_what_cannot_be_used_goes_to_the_quarantine(folder):
+    write(
+        folder,
+        row(label="x"),
+        row("gone", label="x"),
+        row(label="x"),
+        row("b"),
+        row("b", id="later", label="x", path="../elsewhere"),
+        row("c", "validation", label="y"),
+    )
+    source = Source(str(folder))
+    assert [record.id for record in source.records("train")] == ["frames/a"]
+    causes = {bad["id"]: bad["cause"] for bad in source.quarantine("train")}
+    assert "cannot be listed" in causes["frames/gone"] and "no label" in causes["frames/b"]
+    assert causes["frames/a"] == "listed more than once"
+    assert "leads out of the folder" in causes["later"]
+    (unknown,) = source.quarantine("validation")
+    assert "label 'y' is not among the 1 classes" in unknown["cause"]
+    tracks = [{"label": "cup", "frames": [6], "boxes": [[0, 0, 1, 1]]}]
+    source = Source(str(write(folder, row(boxes=tracks))), labels="boxes")
+    assert source.quarantine("train")[0]["cause"] == "a box in frame 6, but there are 6"
+
+
+def track(**values):
+    return row(boxes=[{"label": "cup", "frames": [0], "boxes": [[0, 0, 1, 1]]} | values])
+
+
+@pytest.mark.parametrize(
+    "kind, broken, reason",
+    [
+        ("clip", "{", "line 2, is no JSON"),
+        ("clip", [1], "line 2, is no JSON object"),
+        ("clip", {"split": "train"}, "line 2, has no 'path'; it has split"),
+        ("clip", row(split="vall"), "line 2, names the split 'vall'"),
+        ("clip", row(label=7), "line 2, has 7 for 'label'; it has to be a text"),
+        ("clip", row(label=["a", ""]), "a name or a list of names"),
+        ("segments", row(segments={}), "has {} for 'segments'; it has to be a list"),
+        ("segments", row(segments=[{"start": 0, "end": "1"}]), r"segments\[0\], has '1' for 'end'"),
+        ("segments", row(segments=[{"start": 2, "end": 2}]), "goes from 2.0 to 2.0 seconds"),
+        (
+            "segments",
+            row(segments=[{"start": 0, "end": 1, "word": "a"}]),
+            "has no 'label'; it has start, end, word",
+        ),
+        ("segments", row(segments=[{"start": float("nan"), "end": 1}]), "has nan for 'start'"),
+        ("boxes", track(label=None), r"boxes\[0\], has no 'label'"),
+        ("boxes", track(frames=[0, 1]), "has 2 frames and 1 boxes"),
+        ("boxes", track(frames=[0.5]), "has 1 frames and 1 boxes"),
+        ("boxes", track(frames="all"), "has to list frames, and a box"),
+        ("boxes", track(boxes=[[1, 2, 3]]), "has to list frames, and a box"),
+        ("boxes", track(boxes=[[5, 0, 1, 1]]), "bottom is not below its top"),
+        ("boxes", track(frames=[-1]), "before the first"),
+        ("masks", row(masks=["a"]), "has .* for 'masks'; it has to be a text"),
+    ],
+)
+def test_a_malformed_row_is_named_by_its_line(folder, kind, broken, reason):
+    write(folder, row(label="x", segments=[], boxes=[], masks=""), broken)
+    with pytest.raises(DataError, match=reason) as caught:
+        Source(str(folder), labels=kind, class_names="a").num_records("train")
+    assert "manifest.jsonl" in str(caught.value)
+
+
+def test_without_splits_it_says_what_to_add(folder):
+    write(folder, {"path": "frames/a", "label": "x"}, {"path": "frames/b", "label": "y"})
+    with pytest.raises(DataError, match='the rows name no split; add "split": "train"'):
+        _ = Source(str(folder)).splits
+    write(folder, row(label="x"), {"path": "frames/b", "label": "y"})
+    with pytest.raises(DataError, match="1 of 2 rows, the first of them frames/b, name no split"):
+        _ = Source(str(folder)).splits
+
+
+def test_video_files_are_refused_in_a_sentence(folder):
+    write(folder, row(label="x", path="videos/x.MP4"))
+    source = Source(str(folder))
+    assert source.classes == ("x",)
+    with pytest.raises(DataError, match="videos/x.MP4, and video files cannot be read yet"):
+        source.records("train")
+
+
+def test_refuses_what_is_not_there(folder):
+    for root in ("", str(folder), str(folder / "no.jsonl")):
+        with pytest.raises(MissingData, match="a manifest was looked for"):
+            _ = Source(root).classes
+    write(folder)
+    with pytest.raises(DataError, match="is empty"):
+        _ = Source(str(folder)).classes
+    write(folder, row(command="x"))
+    with pytest.raises(DataError, match="no row of the training split has a label under .*'label'"):
+        _ = Source(str(folder)).classes
+    with pytest.raises(DataError, match="no split 'test'"):
+        Source(str(folder)).records("test")
+    with pytest.raises(DataError, match="Did you mean 'segments'"):
+        Source(str(folder), labels="segment")
+    with pytest.raises(DataError, match="frames_per_second is 0"):
+        Source(str(folder), frames_per_second=0.0)
+    (folder / "manifest.jsonl").write_bytes(b'{"path": "\xff"}')
+    with pytest.raises(DataError, match="no manifest in UTF-8"):
+        _ = Source(str(folder)).classes
+
+
+def test_the_options_of_the_config_reach_the_source(folder):
+    """And a name that is no source but a key of the config is refused."""
+    write(folder, row(command="x"))
+    words = ["data.name=manifest", f"data.root={folder}", "data.manifest.label_key=command"]
+    words += ["data.manifest.class_names=road,ground", "data.manifest.frames_per_second=12.5"]
+    config, _ = configs.override(base.build("manifest", network=dict), _flags(words))
+    source = make_source(config)
+    assert source.classes == ("x",) and source.class_names == "road,ground"
+    assert source.records("train")[0].media.frames_per_second == 12.5
+    config, _ = configs.override(base.defaults(), _flags(["data.name=stride"]))
+    with pytest.raises(MissingData, match="no data source 'stride'"):
+        make_source(config)
+    config, _ = configs.override(base.defaults(), _flags([*words, "data.manifest.labels=clips"]))
+    with pytest.raises(UserError, match="config.data.manifest: .*Did you mean 'clip'"):
+        make_source(config)
+
+
+def _flags(words):
+    return [f"--config.{word}" for word in words]
+
+
+def test_a_job_trains_on_a_manifest(folder, tiny, job):
+    rows = []
+    for split in ("train", "validation"):
+        for clip in "ab":
+            rows.append(row(clip, split, id=f"{split} {clip}", label=clip))
+    write(folder, *rows)
+    words = ["data.name=manifest", f"data.root={folder}", "batch_size=2"]
+    job([*tiny, *_flags(words), "--workdir", folder / "run"])
+    data = json.loads((folder / "run/data.json").read_text())
+    assert data["classes"] == ["a", "b"] and data["train"][0] == 2
