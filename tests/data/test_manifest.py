@@ -187,7 +187,7 @@ def track(**values):
         (
             "segments",
             row(segments=[{"start": 0, "end": 1, "word": "a"}]),
-            "has no 'label'; it has start, end, word",
+            "has no 'label', .* start, end, word; segment_key says",
         ),
         ("segments", row(segments=[{"start": float("nan"), "end": 1}]), "has nan for 'start'"),
         ("boxes", track(label=None), r"boxes\[0\], has no 'label'"),
@@ -232,7 +232,9 @@ def test_refuses_what_is_not_there(folder):
     with pytest.raises(DataError, match="is empty"):
         _ = Source(str(folder)).classes
     write(folder, row(command="x"))
-    with pytest.raises(DataError, match="no row of the training split has a label under .*'label'"):
+    with pytest.raises(
+        DataError, match="no row of the training split has a label .*'label'; label_key says"
+    ):
         _ = Source(str(folder)).classes
     with pytest.raises(DataError, match="no split 'test'"):
         Source(str(folder)).records("test")

@@ -113,7 +113,12 @@ def _segment(entry: "_Entry", label_key: str) -> Segment:
     start, end = entry.number("start"), entry.number("end")
     if not 0 <= start < end:
         raise entry.error(f"goes from {start} to {end} seconds; it has to begin before it ends")
-    return Segment(start, end, entry.required_text(label_key))
+    if not entry.text(label_key):
+        raise entry.error(
+            f"has no {label_key!r}, which is its label, but {entry.keys}; "
+            "segment_key says which key has the label"
+        )
+    return Segment(start, end, entry.text(label_key))
 
 
 def _track(entry: "_Entry") -> Track:

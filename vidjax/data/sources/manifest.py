@@ -82,9 +82,12 @@ class Source:
             if row.split == "train":
                 names.update(row.names or ())
         if not names:
-            key = self.label_key if self.labels == "clip" else self.labels
+            key, hint = self.labels, ""
+            if self.labels == "clip":
+                key, hint = self.label_key, "; label_key says which key has the label"
             raise DataError(
-                f"{self._path}: no row of the training split has a label under the key {key!r}."
+                f"{self._path}: no row of the training split has a label under the key {key!r}"
+                f"{hint}."
             )
         if self.labels == "segments" and self.segment_background:
             return (self.segment_background, *sorted(names - {self.segment_background}))
