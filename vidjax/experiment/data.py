@@ -6,11 +6,14 @@ with.
 
 import json
 import logging
+import os
 import zlib
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from vidjax.core.errors import DataError, StorageError, UserError
 from vidjax.core.names import no_such
@@ -92,7 +95,9 @@ def settle_data(workdir: Path, classes: Sequence[str], train: Sequence[Record] =
     silently wrong. Raises UserError with the first difference.
     """
     path = workdir / "data.json"
-    listing = "\n".join(f"{record.id};{_label_text(record)}" for record in train)
+    listing = "\n".join(
+        f"{record.id};{_label_text(record)}{_truth_text(record)}" for record in train
+    )
     now = {"classes": list(classes), "train": [len(train), zlib.crc32(listing.encode())]}
     is_begun = path.exists() and any((workdir / "checkpoints").glob("*.json"))
     if not is_begun:
@@ -130,6 +135,20 @@ def _label_text(record: Record) -> str:
     if isinstance(record.label, str):
         return record.label
     return ",".join(record.label)
+
+
+def _truth_text(record: Record) -> str:
+    """What a record says of times and places, as the checksum has it; "" where it says nothing."""
+    parts = []
+    for segment in record.segments:
+        parts.append(f"{segment.start}-{segment.end}:{segment.label}")
+    for track in record.boxes:
+        digest = zlib.crc32(np.asarray(track.frames).tobytes() + np.asarray(track.boxes).tobytes())
+        parts.append(f"{track.label}:{digest}")
+    # The pixels of masks are not read for this: it would take as long as reading the set.
+    if record.masks is not None:
+        parts.append(os.path.basename(record.masks.location))
+    return "".join(f";{part}" for part in parts)
 
 
 def _compare_classes(then: list[str], now: list[str], workdir: Path) -> None:

@@ -69,15 +69,16 @@ def make_encode(num_classes: int, clip: ClipSize) -> Callable[..., np.ndarray]:
                 f"Clip {record.id} has no masks, which the task segmentation needs. For the "
                 "built-in set: --config.data.gestures.labels=masks."
             )
-        if masks is None:
+        if positions is None:
             return np.full((clip.num_frames, clip.size, clip.size), IGNORED, np.uint8)
-        unknown = (masks >= num_classes) & (masks != IGNORED)
+        label = masks()
+        unknown = (label >= num_classes) & (label != IGNORED)
         if unknown.any():
             raise DataError(
-                f"A mask of clip {record.id} has the value {int(masks[unknown][0])}; there are "
+                f"A mask of clip {record.id} has the value {int(label[unknown][0])}; there are "
                 f"{num_classes} classes, numbered from 0, and {IGNORED} for ignored pixels."
             )
-        return masks
+        return label
 
     return encode
 
