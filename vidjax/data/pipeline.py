@@ -10,7 +10,7 @@ hands in `encode` for the latter.
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from vidjax.core.machine import num_cores
 from vidjax.data import readers, sampling
 from vidjax.data.clips import ClipSpec, choose_box, choose_positions
 from vidjax.data.encoding import Encode, encode_clips, encode_none
+from vidjax.data.flow import FlowReader
 from vidjax.data.lazy_tensorflow import import_tensorflow
 from vidjax.data.records import Record
 
@@ -40,6 +41,7 @@ def train_batches(
     batch_size: int,
     start_step: int,
     num_steps: int,
+    flow: FlowReader | None = None,
     process_index: int = 0,
     process_count: int = 1,
 ) -> Iterator[Batch]:
@@ -57,6 +59,7 @@ def train_batches(
         batch_size: clips in a batch, over all processes.
         start_step: 0, or the step at which the run is resumed.
         num_steps: steps of the whole run.
+        flow: reads the optical flow that a batch carries beside the video; None for no flow.
         process_index: which of the processes this is.
         process_count: how many processes share each batch.
     """
@@ -74,6 +77,7 @@ def train_batches(
             records=records,
             spec=spec,
             encode=encode,
+            flow=flow,
             plan=plan,
             steps=range(start_step, num_steps),
             num_rows=len(rows),
@@ -88,6 +92,7 @@ def eval_batches(
     *,
     encode: Encode,
     batch_size: int,
+    flow: FlowReader | None = None,
     process_index: int = 0,
     process_count: int = 1,
 ) -> Iterator[Batch]:
@@ -112,6 +117,7 @@ def eval_batches(
             records=records,
             spec=spec,
             encode=encode,
+            flow=flow,
             plan=plan,
             steps=range(num_with_clips),
             num_rows=len(rows),
@@ -134,7 +140,7 @@ class _Stream:
     """What one iterator of batches is made from.
 
     Args:
-        records, spec, encode: as for train_batches.
+        records, spec, encode, flow: as for train_batches.
         plan: the clips of each step.
         steps: those in which this process has clips, in order.
         num_rows: rows of a batch in this process.
@@ -150,6 +156,7 @@ class _Stream:
     num_rows: int
     training: bool
     num_padding_batches: int = 0
+    flow: FlowReader | None = None
 
     @property
     def num_threads(self) -> int:
@@ -223,8 +230,8 @@ def _batches(stream: _Stream) -> Iterator[Batch]:
     """Yields the batches of a stream, with their labels."""
     tf = import_tensorflow()
     elements = iter(_dataset(stream))
-    # The pool starts its threads when a label first needs masks.
-    with ThreadPoolExecutor(stream.num_threads, "masks") as pool:
+    # The pool starts its threads when masks or flow are first read.
+    with ThreadPoolExecutor(stream.num_threads, "truth") as pool:
         for step in stream.steps:
             try:
                 element = next(elements)
@@ -241,6 +248,7 @@ def _batches(stream: _Stream) -> Iterator[Batch]:
             )
             batch = {
                 "video": element["video"].numpy(),
+                **_flow(stream, element, pool),
                 "label": label,
                 "mask": np.ones(len(clips), np.float32),
                 "id": clips,
@@ -249,6 +257,20 @@ def _batches(stream: _Stream) -> Iterator[Batch]:
             yield _pad(batch, stream.num_rows)
     for _ in range(stream.num_padding_batches):
         yield _pad(_empty_batch(stream), stream.num_rows)
+
+
+def _flow(stream: _Stream, element: Any, pool: Executor) -> Batch:
+    """{"flow": uint8 [n, T, size, size, C]} of the clips of a batch; {} where none is asked for."""
+    if stream.flow is None:
+        return {}
+
+    def read(row: tuple) -> np.ndarray:
+        clip, positions, box = row
+        record = stream.records[clip]
+        return stream.flow.read(record, positions, box=tuple(box.tolist()), size=stream.spec.size)
+
+    rows = zip(*(element[key].numpy() for key in ("clip", "positions", "box")), strict=True)
+    return {"flow": np.stack(list(pool.map(read, rows)))}
 
 
 def _dataset(stream: _Stream) -> Any:
@@ -322,8 +344,13 @@ def _empty_batch(stream: _Stream) -> Batch:
     label = encode_none(
         stream.encode, stream.records[0], positions=stream.positions(0, 0), size=spec.size
     )
+    shape = (0, spec.num_frames, spec.size, spec.size)
+    flow = {}
+    if stream.flow is not None:
+        flow["flow"] = np.zeros((*shape, 2 * stream.flow.num_fields), np.uint8)
     return {
-        "video": np.zeros((0, spec.num_frames, spec.size, spec.size, 3), np.uint8),
+        "video": np.zeros((*shape, 3), np.uint8),
+        **flow,
         "label": label,
         "mask": np.zeros(0, np.float32),
         "id": np.zeros(0, np.int32),

@@ -22,6 +22,7 @@ from vidjax import models, tasks
 from vidjax.core.errors import DataError, MissingData, UserError
 from vidjax.data import labels
 from vidjax.data.clips import ClipSpec
+from vidjax.data.flow import FlowReader
 from vidjax.data.sources import open_source
 from vidjax.experiment import checks
 from vidjax.gestures import source as gestures
@@ -80,6 +81,14 @@ class Experiment:
         if not channels:
             return video
         return video, jax.ShapeDtypeStruct((*self.video_shape[:-1], channels), jnp.float32)
+
+    @property
+    def flow(self) -> FlowReader | None:
+        """Reads the flow that batches carry; None for networks that read the video alone."""
+        channels = models.flow_channels(self.module)
+        if not channels:
+            return None
+        return FlowReader(str(cache_dir(self.config)), channels // 2, self.clips.resize)
 
     @property
     def inputs(self) -> Callable[[dict[str, jax.Array]], Any]:

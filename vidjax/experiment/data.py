@@ -17,6 +17,7 @@ import numpy as np
 
 from vidjax.core.errors import DataError, StorageError, UserError
 from vidjax.core.names import no_such
+from vidjax.data.flow import import_opencv
 from vidjax.data.records import Record
 from vidjax.experiment.assembly import Experiment
 from vidjax.run.workdir import write_json
@@ -33,6 +34,8 @@ def load_split(experiment: Experiment, split: str, workdir: Path) -> list[Record
     the clips are bad, or a label is unknown.
     """
     source = experiment.source
+    if experiment.flow is not None:
+        import_opencv()  # a package that is missing is told now, and not at the first batch
     if split not in source.splits:
         raise UserError(no_such("split", split, source.splits))
     records, bad = source.records(split), source.quarantine(split)

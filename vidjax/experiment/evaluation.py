@@ -55,6 +55,7 @@ def evaluate(
         records,
         experiment.clips,
         encode=experiment.task.encode,
+        flow=experiment.flow,
         batch_size=experiment.config.batch_size,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
@@ -170,6 +171,7 @@ def write_strips(
         list(records.values()),
         experiment.clips,
         encode=experiment.task.encode,
+        flow=experiment.flow,
         batch_size=batch_size,
     )
     batch = next(batches)

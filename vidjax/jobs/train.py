@@ -260,6 +260,7 @@ class Training:
             self.splits["train"],
             self.experiment.clips,
             encode=self.experiment.task.encode,
+            flow=self.experiment.flow,
             seed=config.seed,
             batch_size=config.batch_size,
             start_step=start,

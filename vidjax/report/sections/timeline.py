@@ -29,7 +29,8 @@ TEMPLATE = """
 <section>{{ heading(title, synthetic) }}
 {% if clips %}
 <p class="quiet">{{ note }}</p>
-<p class="legend">{% for name, hue in legend %}<span><i style="background:hsl({{ hue }} 65% 50%)"></i>
+<p class="legend">{% for name, hue in legend %}
+<span><i style="background:hsl({{ hue }} 65% 50%)"></i>
 {{ name }}</span> {% endfor %}</p>
 {% else %}
 <p>The evaluation lists no clips.</p>
