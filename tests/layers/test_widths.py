@@ -37,7 +37,9 @@ def test_no_tenth_of_the_channels_is_lost(channels, expected):
     assert round_channels(channels) == expected
 
 
-@pytest.mark.parametrize("width, expected", [(1.0, 128), (0.5, 64), (0.1, 32), (0.3, 32), (0.4, 64)])
+@pytest.mark.parametrize(
+    "width, expected", [(1.0, 128), (0.5, 64), (0.1, 32), (0.3, 32), (0.4, 64)]
+)
 def test_scaled_channels_are_a_multiple(width, expected):
     assert scaled(128, width, multiple=32) == expected
 
