@@ -56,6 +56,7 @@ def test_ceil_mode_leaves_no_value_over(size, window, stride, expected):
 def test_padding_counts_in_neither_sum_nor_number():
     got = avg_pool(jnp.asarray(CLIP), (1, 3, 3), (1, 2, 2), (0, 1, 1))
     np.testing.assert_allclose(got[0, 0, 0, 0, 0], CLIP[0, 0, :2, :2].mean(), rtol=1e-6)
+    assert avg_pool(jnp.asarray(CLIP, jnp.bfloat16), (1, 3, 3)).dtype == jnp.bfloat16
     whole = avg_pool(jnp.asarray(CLIP), (9, 9, 9))
     np.testing.assert_allclose(whole, CLIP.mean(axis=(1, 2, 3), keepdims=True), rtol=1e-6)
 
