@@ -1,5 +1,7 @@
 """torchvision's GoogLeNet through `convert.load`: with and without auxiliary classifiers."""
 
+import logging
+
 import numpy as np
 import pytest
 
@@ -67,6 +69,15 @@ def test_what_is_missing_is_said(name):
     del source[name]
     with pytest.raises(ConvertError, match=f"{name} is missing"):
         convert.load(source)
+
+
+def test_it_is_said_what_is_left_out(caplog):
+    with caplog.at_level(logging.INFO, "vidjax"):
+        convert.load(state_dict(auxiliary=True))
+    assert "18 arrays are left out" in caplog.text and "aux2.fc2.weight" in caplog.text
+    caplog.clear()
+    convert.load(state_dict())
+    assert not caplog.text
 
 
 def test_only_auxiliary_classifiers_may_be_left_over():

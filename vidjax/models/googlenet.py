@@ -3,7 +3,8 @@
 `googlenet` is Inception-v1 of Szegedy et al., Going Deeper with Convolutions, CVPR 2015, table 1,
 as in torchvision: it has batch normalisation and no auxiliary classifiers, and the kernels of the
 table's 5x5 column are 3x3. torchvision's weights take colours of mean 0.5 and standard deviation
-0.5 (its `transform_input` makes them of ImageNet's).
+0.5 (its `transform_input` makes them of ImageNet's). Its parameters have the paths of I3D's, so
+that these weights inflate into I3D.
 
 `bn_inception` is the network of Ioffe and Szegedy, Batch Normalization, ICML 2015, figure 5, which
 temporal segment and relation networks build on, with the channels, the poolings and the epsilon of

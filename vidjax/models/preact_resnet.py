@@ -106,8 +106,8 @@ class Model(nn.Module):
                 block = Block(
                     scaled(features, self.width),
                     scaled(inner, self.width),
-                    self.basic,
-                    (2, 2, 2) if stage > 1 and number == 1 else (1, 1, 1),
+                    basic=self.basic,
+                    stride=(2, 2, 2) if stage > 1 and number == 1 else (1, 1, 1),
                     style=style,
                     name=f"stage{stage}_block{number}",
                 )
