@@ -8,7 +8,7 @@ Hara et al., Can Spatiotemporal 3D CNNs Retrace the History of 2D CNNs and Image
     python launch.py --config configs/r3d_50.py:jester --config.data.root=DIR
 
 Other variants: r3d_18_hara and r3d_34_hara, of two convolutions a block; r3d_101_hara, r3d_152_hara
-and r3d_200_hara.
+and r3d_200_hara; resnext_50 and resnext_101, with 32 groups; wide_resnet_50.
 """
 
 from configs import base

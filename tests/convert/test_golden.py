@@ -103,6 +103,8 @@ def name_of(path):
 OWN_FILES = sorted(HERE.glob("*/*.npz"))
 # of each peer one file is in the default suite, and these are a sweep
 SWEPT = {"torchvision/mc3_18", "torchvision/r3d_18", "pytorchvideo/slowfast_r50"}
+SWEPT |= {f"3d-resnets-pytorch/{name}" for name in ("preact_resnet_18", "resnext_50")}
+SWEPT |= {"3d-resnets-pytorch/densenet_121"}
 SHARED_FILES = sorted(SHARED.glob("*/*.npz"))
 
 

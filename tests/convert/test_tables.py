@@ -45,6 +45,7 @@ def test_rows_before_others_count_and_single_variables_have_rows():
 
 
 NETWORKS = {
+    "densenets_3d_pytorch": ("densenet3d", "densenet_29"),
     "pseudo_3d_pytorch": ("p3d", "p3d_17"),
     "pyslowfast": ("slowfast", "slowfast_r14"),
     "pyslowfast_x3d": ("x3d", "x3d_s"),
@@ -52,6 +53,7 @@ NETWORKS = {
     "pytorchvideo_slowfast": ("slowfast", "slowfast_r14"),
     "pytorchvideo_x3d": ("x3d", "x3d_s"),
     "resnets_3d_pytorch": ("resnet3d_50", "r3d_10_hara"),
+    "torchvision_googlenet": ("googlenet", "googlenet"),
     "torchvision_s3d": ("s3d", "s3d"),
 }
 

@@ -37,6 +37,13 @@ def test_no_tenth_of_the_channels_is_lost(channels, expected):
     assert round_channels(channels) == expected
 
 
+@pytest.mark.parametrize(
+    "width, expected", [(1.0, 128), (0.5, 64), (0.1, 32), (0.3, 32), (0.4, 64)]
+)
+def test_scaled_channels_are_a_multiple(width, expected):
+    assert scaled(128, width, multiple=32) == expected
+
+
 @pytest.mark.parametrize("width, expected", [(1.0, 64), (0.1, 6), (0.001, 1), (1.25, 80)])
 def test_scaled_channels_are_at_least_one(width, expected):
     assert scaled(64, width) == expected

@@ -20,14 +20,14 @@ from vidjax.layers.style import Style
 # the variant that is trained, where that is not the first
 TRAINED = {"convcolumn": "conv_column_6", "resnet3d": "r2plus1d_10"}
 # families that take long to compile; what their blocks have apart from others is traced elsewhere
-HEAVY = {"c3d", "convcolumn", "csn", "i3d", "mobilenet_v2", "p3d"}
-HEAVY |= {"resnet2d", "resnet3d", "resnet3d_50", "s3d", "slowfast", "x3d"}
+HEAVY = {"c3d", "convcolumn", "csn", "densenet3d", "googlenet", "i3d", "mobilenet_v2", "p3d"}
+HEAVY |= {"preact_resnet", "resnet2d", "resnet3d", "resnet3d_50", "s3d", "slowfast", "x3d"}
 HEAVY |= {"cnn_rnn", "trn", "two_stream"}
 # fewer blocks than any variant has, but each kind of them
 SHALLOW = {"x3d": {"depth_factor": 0.4}}
 # Clips that leave more than one position at the end: without shortcuts, normalising four values
 # layer by layer is chaos.
-LARGER = {"i3d": (4, 32, 32), "s3d": (4, 64, 64)}
+LARGER = {"i3d": (4, 32, 32), "s3d": (4, 64, 64), "googlenet": (2, 64, 64)}
 # variants whose map is a single frame, whatever the clip
 ONE_FRAME = {"r2d_18", "r2d_34"} | set(models.family("fusion").VARIANTS)
 IMMUTABLE = (int, float, str, bool, tuple, Style)

@@ -20,7 +20,13 @@ PUBLISHED = [
     ("slow_r50", 27, (8, 224, 224), 31689819, 41.741),
     ("i3d_r50", 27, (8, 224, 224), 27279195, 28.408),
 ]
-HARA = {"r3d_18_hara": 33409104, "r3d_34_hara": 63718736, "r3d_50_hara": 47018576}
+HARA = {
+    "r3d_18_hara": 33409104,
+    "r3d_34_hara": 63718736,
+    "r3d_50_hara": 47018576,
+    "resnext_50": 26775824,
+    "wide_resnet_50": 158338832,
+}
 
 
 def build(variant, num_classes=400, **fields):
@@ -184,12 +190,26 @@ def test_a_bottleneck_of_four_convolutions(fields, strides, activation):
 
 
 @pytest.mark.parametrize(
+    "width, expected", [(1.0, ((3, 3, 3, 4, 128), 256)), (0.3, ((3, 3, 3, 1, 32), 77))]
+)
+def test_a_narrow_resnext_keeps_its_groups(width, expected):
+    """The channels inside are a multiple of the 32 groups, whatever the width."""
+    params = abstract(build("resnext_50", width=width), (2, 16, 16))[0]["params"]["backbone"]
+    block = params["stage1_block1"]
+    kernel, features = block["conv2"]["conv"]["kernel"].shape, block["conv3"]["conv"]["kernel"]
+    assert (kernel, features.shape[-1]) == expected
+
+
+@pytest.mark.parametrize(
     "fields, sentence",
     [
         ({"kind": "2.5d"}, "model.kind is '2.5d'; it is one of 2d, 3d, 2plus1d"),
         ({"times": ((1,), (3,))}, "model.times is .*; it has 4 entries, one for each stage"),
         ({"times": ((1,), (3,), (), (3,))}, "model.times is empty"),
         ({"stem_pool": (3, 3)}, r"model.stem_pool is \(3, 3\); it has three numbers or none"),
+        ({"groups": 0}, "model.groups is 0; it is 1 or more"),
+        ({"basic": True, "groups": 2}, "model.groups belongs to bottlenecks, and model.basic"),
+        ({"basic": True, "inner_factor": 2}, "model.inner_factor belongs to bottlenecks"),
         ({"stem_kernel": (0, 7, 7)}, "model.stem_kernel has the entry 0; each is 1 or more"),
     ],
     ids=str,

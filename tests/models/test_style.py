@@ -18,9 +18,12 @@ from vidjax.core.errors import UserError
 # a variant with normalisation of each family, where that is not the first
 NORMALISED = {"c3d": "c3d_bn", "convcolumn": "conv_column_6"}
 WITHOUT_NORM = ("fusion",)
-WITHOUT_RESIDUAL_BLOCKS = ("c3d", "convcolumn", "fusion", "i3d", "s3d")
+WITHOUT_RESIDUAL_BLOCKS = ("c3d", "convcolumn", "densenet3d", "fusion", "googlenet", "i3d", "s3d")
+# In these blocks no normalisation follows the last convolution.
+PREACTIVATED = ("preact_resnet",)
 WITH_NORM = [name for name in models.names() if name not in WITHOUT_NORM]
-RESIDUAL = [name for name in models.names() if name not in WITHOUT_RESIDUAL_BLOCKS]
+WITHOUT_ZERO_INIT = WITHOUT_RESIDUAL_BLOCKS + PREACTIVATED
+RESIDUAL = [name for name in models.names() if name not in WITHOUT_ZERO_INIT]
 
 
 def build(name, **fields):
@@ -139,6 +142,12 @@ def test_every_norm_takes_the_place_of_all_batch_norms(name):
 @pytest.mark.parametrize("name", WITHOUT_RESIDUAL_BLOCKS)
 def test_zero_init_last_is_refused_without_residual_blocks(name):
     with pytest.raises(UserError, match="has no residual blocks, so model.zero_init_last"):
+        build(name, zero_init_last=True)
+
+
+@pytest.mark.parametrize("name", PREACTIVATED)
+def test_zero_init_last_is_refused_where_an_activation_follows(name):
+    with pytest.raises(UserError, match="has no normalisation at the end of its blocks, so model"):
         build(name, zero_init_last=True)
 
 

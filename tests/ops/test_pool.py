@@ -35,9 +35,28 @@ def test_max_pool(window, padding, shape):
         assert got[(0, *index, 0)] == padded[cut].max()
 
 
+@pytest.mark.parametrize(
+    "size, window, stride, expected",  # the starts of windows that PyTorch's ceil_mode has
+    [
+        (6, 3, 2, [0, 2, 4]),  # the last window has one value less
+        (7, 3, 2, [0, 2, 4]),  # and here none is left over
+        (5, 2, 2, [0, 2, 4]),
+        (2, 3, 2, [0]),  # the window is larger than the clip
+        (1, 3, 2, [0]),
+        (5, 2, 4, [0, 4]),
+        (4, 2, 4, [0]),  # a window from 4 would have no value
+    ],
+)
+def test_ceil_mode_leaves_no_value_over(size, window, stride, expected):
+    x = -np.arange(1.0, 1 + size, dtype=np.float32)
+    got = max_pool(x.reshape(1, 1, 1, size, 1), (1, 1, window), (1, 1, stride), "CEIL")
+    assert list(got.ravel()) == [x[start : start + window].max() for start in expected]
+
+
 def test_padding_counts_in_neither_sum_nor_number():
     got = avg_pool(jnp.asarray(CLIP), (1, 3, 3), (1, 2, 2), (0, 1, 1))
     np.testing.assert_allclose(got[0, 0, 0, 0, 0], CLIP[0, 0, :2, :2].mean(), rtol=1e-6)
+    assert avg_pool(jnp.asarray(CLIP, jnp.bfloat16), (1, 3, 3)).dtype == jnp.bfloat16
     whole = avg_pool(jnp.asarray(CLIP), (9, 9, 9))
     np.testing.assert_allclose(whole, CLIP.mean(axis=(1, 2, 3), keepdims=True), rtol=1e-6)
 

@@ -24,7 +24,8 @@ from vidjax.core.errors import UserError
 COMMAND = "python launch.py --job describe --all > docs/models.md"
 INTRODUCTION = f"""# The networks
 
-`{COMMAND}` writes this page in a minute or two; do not edit it by hand.
+`{COMMAND}` writes this page in a minute or two; do not
+edit it by hand.
 
 The parameters and multiply-adds of a network are counted in its traced program. A multiply-add
 counts one; those of convolutions and linear layers are counted, for one clip [T, H, W, C]. Beside

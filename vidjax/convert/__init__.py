@@ -3,9 +3,11 @@
 `formats` reads files, `peers` has one file of names for each code base, `filling` fills our
 variables by these, and `transfer` fits weights to a run. `load` recognises the code base, the
 variant and the number of classes from names and shapes. It refuses what does not fit whole: every
-array of the source is used, and every variable of the network is filled.
+array of the source is used, and every variable of the network is filled. The few arrays that a
+peer's file lists as dropped are left out, and the log names them.
 """
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +22,8 @@ from vidjax.convert.formats import safetensors_file
 from vidjax.core.errors import ConvertError
 
 Source = Mapping[str, np.ndarray] | str | os.PathLike
+
+log = logging.getLogger("vidjax")
 
 
 def load(source: Source, model: nn.Module | None = None) -> tuple[nn.Module, dict[str, Any]]:
@@ -57,6 +61,13 @@ def read(
     expected = filling.shapes(module, peer.CLIP)
     origins = filling.origins(table, expected)
     variables = filling.fill(source, expected, origins, dropped=table.dropped)
+    dropped = sorted(set(source) & set(table.dropped))
+    if dropped:
+        log.info(
+            "%d arrays are left out, which this network has no place for: %s",
+            len(dropped),
+            ", ".join(dropped),
+        )
     return module, variables, peer.CLIP
 
 

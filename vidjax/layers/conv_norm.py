@@ -1,4 +1,4 @@
-"""A convolution in a network's style, and a convolution with its normalisation."""
+"""A convolution in a network's style, alone, ahead of its normalisation, and behind it."""
 
 import flax.linen as nn
 import jax
@@ -80,3 +80,25 @@ class ConvNorm(nn.Module):
         )
         norm = Norm(style=self.style, zero_scale=self.zero_scale, name="norm")
         return norm(conv(x), train=train)
+
+
+class NormConv(nn.Module):
+    """`norm`, activation, then `conv`: [N, T, H, W, C] -> [N, T', H', W', features].
+
+    The order of pre-activation networks; paths are those of ConvNorm. Nothing follows the
+    convolution, so that its output can be added or concatenated as it is.
+    """
+
+    features: int
+    kernel_size: Size = (1, 1, 1)
+    stride: Size = (1, 1, 1)
+    style: Style = Style()
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        x = Norm(style=self.style, name="norm")(x, train=train)
+        x = self.style.activate(x)
+        conv = styled_conv(
+            self.features, self.kernel_size, stride=self.stride, style=self.style, name="conv"
+        )
+        return conv(x)

@@ -145,9 +145,8 @@ class Inception(nn.Module):
                 )
                 x = block(x, train=train)
             endpoints[f"stage{stage}"] = x
-        # The mean is taken in float32: a sum of 98 values would lose digits in half precision.
-        averaged = avg_pool(x.astype(jnp.float32), AVERAGE_WINDOW, (1, 1, 1))
-        endpoints["features"] = averaged.astype(x.dtype)  # [N, T - 1, H - 6, W - 6, C]
+        averaged = avg_pool(x, AVERAGE_WINDOW, (1, 1, 1))  # [N, T - 1, H - 6, W - 6, C]
+        endpoints["features"] = averaged
         return endpoints
 
     def _unit(self, channels: int, size: int = 1, stride: int = 1, *, name: str) -> Unit:

@@ -93,9 +93,7 @@ def refuse_norm(style: Style, network: str) -> None:
             raise UserError(f"{network} has no normalisation, so model.{field} cannot be chosen.")
 
 
-def refuse_zero_init_last(style: Style, network: str) -> None:
-    """Raises UserError where a style asks for `zero_init_last` without residual blocks."""
+def refuse_zero_init_last(style: Style, network: str, *, lack: str = "residual blocks") -> None:
+    """Raises UserError where a style asks for `zero_init_last` without what that acts on."""
     if style.zero_init_last:
-        raise UserError(
-            f"{network} has no residual blocks, so model.zero_init_last cannot be chosen."
-        )
+        raise UserError(f"{network} has no {lack}, so model.zero_init_last cannot be chosen.")

@@ -1,9 +1,9 @@
 """How many channels a layer has after the whole network is made wider or narrower."""
 
 
-def scaled(channels: float, width: float) -> int:
-    """Channels times width, rounded to the nearest whole number; at least one."""
-    return max(1, round(channels * width))
+def scaled(channels: float, width: float, *, multiple: int = 1) -> int:
+    """Channels times width, rounded to the nearest multiple of a number; at least that number."""
+    return multiple * max(1, round(channels * width / multiple))
 
 
 def round_channels(channels: float, multiple: int = 8) -> int:

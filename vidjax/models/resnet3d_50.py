@@ -1,10 +1,11 @@
-"""Residual networks with a pooled stem or bottlenecks: C2D, I3D, Slow, R(2+1)D, Hara's R3D.
+"""Residual networks with a pooled stem or bottlenecks: C2D, I3D, Slow, R(2+1)D, Hara's networks.
 
 C2D and I3D of Wang et al., Non-local Neural Networks, CVPR 2018, tables 1 and 2; Slow, the slow
 pathway alone, of Feichtenhofer et al., SlowFast Networks for Video Recognition, ICCV 2019, table 1
 (4x16 and 8x8 are one network and differ in how clips are sampled); R(2+1)D with bottlenecks; all
-four as in pytorchvideo 0.1.5. `*_hara` are those of Hara et al., Can Spatiotemporal 3D CNNs Retrace
-the History of 2D CNNs and ImageNet?, CVPR 2018, with shortcut B.
+four as in pytorchvideo 0.1.5. `*_hara`, ResNeXt and Wide ResNet are those of Hara et al., Can
+Spatiotemporal 3D CNNs Retrace the History of 2D CNNs and ImageNet?, CVPR 2018, with shortcut B. The
+stems of the last two have 128 channels as in the authors' later code, where the paper has 64.
 """
 
 import flax.linen as nn
@@ -35,6 +36,7 @@ _HARA = {
     "stem_pool": (3, 3, 3),
     "strides": ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2)),
 }
+_TWICE_INSIDE = {"stem_channels": 128, "inner_factor": 2, **_HARA}
 
 # name: fields of Model
 VARIANTS = {
@@ -45,6 +47,9 @@ VARIANTS = {
     "r3d_101_hara": {"depths": _101, **_HARA},
     "r3d_152_hara": {"depths": _152, **_HARA},
     "r3d_200_hara": {"depths": _200, **_HARA},
+    "resnext_50": {"depths": _50, "groups": 32, **_TWICE_INSIDE},
+    "resnext_101": {"depths": _101, "groups": 32, **_TWICE_INSIDE},
+    "wide_resnet_50": {"depths": _50, **_TWICE_INSIDE},
     "c2d_r50": {"depths": _50, **_C2D},
     "c2d_r101": {"depths": _101, **_C2D},
     "i3d_r50": {"depths": _50, **_I3D},
@@ -75,10 +80,14 @@ class Model(nn.Module):
         basic: blocks of two 3x3x3 convolutions in place of bottlenecks.
         kind: of a bottleneck's wide convolution: "2d" is 1x3x3, "3d" is 3x3x3, "2plus1d" is 3x1x1
             and then 1x3x3.
+        groups: of a bottleneck's wide convolution, which do not see each other's channels
+            (ResNeXt's cardinality). The channels inside are rounded to a multiple of it.
+        inner_factor: channels inside a bottleneck over those of a ResNet (Wide ResNet's k).
         times: temporal extents of a bottleneck's first convolution, a cycle over the blocks of each
             stage.
         strides: of the first block of each stage.
         stem_kernel: kernel of the first convolution.
+        stem_channels: channels of that convolution.
         stem_pool: window of the pooling behind it, which moves by two along the axes on which it
             covers more than one position; () leaves it out.
         halve_time: takes the maximum of each two frames behind stage 1.
@@ -88,9 +97,12 @@ class Model(nn.Module):
     depths: tuple[int, ...] = _50
     basic: bool = False
     kind: str = "2d"
+    groups: int = 1
+    inner_factor: int = 1
     times: tuple[tuple[int, ...], ...] = ((1,), (1,), (1,), (1,))
     strides: tuple[Size, ...] = ((1, 1, 1), (1, 2, 2), (1, 2, 2), (1, 2, 2))
     stem_kernel: Size = (1, 7, 7)
+    stem_channels: int = 64
     stem_pool: tuple[int, ...] = (1, 3, 3)
     halve_time: bool = False
     width: float = 1.0
@@ -105,6 +117,13 @@ class Model(nn.Module):
         checks.stages("strides", self.strides, 4)
         checks.sizes("stem_kernel", self.stem_kernel)
         checks.sizes("stem_pool", self.stem_pool)
+        for field in ("groups", "inner_factor", "stem_channels"):
+            checks.at_least(field, getattr(self, field), 1)
+        for field in ("groups", "inner_factor"):
+            if self.basic and getattr(self, field) > 1:
+                raise UserError(
+                    f"model.{field} belongs to bottlenecks, and model.basic chooses other blocks."
+                )
         for stage_times in self.times:
             checks.not_empty("times", stage_times)
             checks.sizes("times", stage_times)
@@ -116,7 +135,11 @@ class Model(nn.Module):
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
         stem = ConvNorm(
-            scaled(64, self.width), self.stem_kernel, (1, 2, 2), style=self.style, name="stem"
+            scaled(self.stem_channels, self.width),
+            self.stem_kernel,
+            (1, 2, 2),
+            style=self.style,
+            name="stem",
         )
         x = self.style.activate(stem(video, train=train))
         if self.stem_pool:
@@ -136,7 +159,8 @@ class Model(nn.Module):
 
     def _block(self, stage: int, block: int) -> nn.Module:
         stride = self.strides[stage - 1] if block == 1 else (1, 1, 1)
-        inner = scaled(32 * 2**stage, self.width)
+        inner = self.inner_factor * 32 * 2**stage
+        inner = scaled(inner, self.width, multiple=self.groups)
         name = f"stage{stage}_block{block}"
         if self.basic:
             return BasicBlock(inner, stride=stride, style=self.style, name=name)
@@ -148,6 +172,7 @@ class Model(nn.Module):
             inner,
             kernels=(first, middle, (1, 1, 1)),
             stride=stride,
+            groups=self.groups,
             lead=lead,
             style=self.style,
             name=name,

@@ -183,7 +183,7 @@ def avg_pool(
     stride: Sequence[int] | None = None,
     padding: Padding = (0, 0, 0),
 ) -> jax.Array:
-    """Takes the mean under a moving window; padding is left out of both sum and count.
+    """Takes the mean under a moving window, in float32; padding is in neither sum nor count.
 
     Args:
       x: clips [N, T, H, W, C].
@@ -192,12 +192,13 @@ def avg_pool(
       padding: as in `vidjax.ops.conv.conv`.
 
     Returns:
-      [N, T', H', W', C].
+      [N, T', H', W', C], of the type of x.
     """
     window = tuple(min(k, size) for k, size in zip(window, x.shape[1:4], strict=True))
     stride = tuple(stride or window)
     pads = pairs(padding, x.shape[1:4], window, stride)
-    return nn.avg_pool(x, window, stride, pads, count_include_pad=False)
+    means = nn.avg_pool(x.astype(jnp.float32), window, stride, pads, count_include_pad=False)
+    return means.astype(x.dtype)
 
 
 def global_avg_pool(x: jax.Array) -> jax.Array:
