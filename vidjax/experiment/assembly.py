@@ -6,7 +6,6 @@ for that does not exist is refused here in a sentence, before any data is read o
 
 import functools
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,6 +18,7 @@ from ml_collections import ConfigDict
 
 from vidjax import models, tasks
 from vidjax.core.errors import DataError, MissingData, UserError
+from vidjax.core.machine import cache_folder
 from vidjax.data import labels
 from vidjax.data.clips import ClipSpec
 from vidjax.data.sources import open_source
@@ -248,8 +248,7 @@ def compiler_options(config: ConfigDict) -> dict[str, Any]:
 
 def cache_dir(config: ConfigDict) -> Path:
     """Where what is made once (clips, lists, programs) is kept."""
-    folder = config.data.cache_dir or os.environ.get("VIDJAX_CACHE") or "~/.cache/vidjax"
-    return Path(folder).expanduser()
+    return cache_folder(config.data.cache_dir)
 
 
 def use_compilation_cache(config: ConfigDict) -> None:

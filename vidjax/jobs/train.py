@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -145,7 +144,7 @@ class Training:
             return tree["state"], tree["window"], start
         state = self.programs.init_state(tx)
         if config.init_from:
-            path = Path(config.init_from)
+            path = weights.locate(config.init_from, config)
             num_classes = len(self.experiment.task.classes)
             state = weights.start_from(
                 path, config, state, num_classes=num_classes, mesh=self.programs.mesh
