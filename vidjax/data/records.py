@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vidjax.data.media import Frames
+from vidjax.data.media import Array, Frames
 
 
 @dataclass(frozen=True)
@@ -17,4 +17,4 @@ class Record:
 
     id: str
     label: str | tuple[str, ...]
-    media: Frames
+    media: Frames | Array

@@ -56,13 +56,25 @@ class Experiment:
     @property
     def video_shape(self) -> tuple[int, int, int, int, int]:
         """[1, T, H, W, C] of a clip."""
+        if self.reads_arrays:
+            return (1, *self.source.clip_shape)
         size = self.clips.size
         return (1, self.clips.num_frames, size, size, 3)
 
     @property
+    def reads_arrays(self) -> bool:
+        """Whether a clip is an array of features, which has no frames and no colours."""
+        return has_arrays(self.source)
+
+    @property
     def normalise(self) -> Callable[[jax.Array], jax.Array]:
-        """From pixels, uint8 or float on the 0..255 scale, to what the network sees."""
+        """From pixels, uint8 or float on the 0..255 scale, to what the network sees.
+
+        Arrays of features stay as they are.
+        """
         data = self.config.data
+        if self.reads_arrays:
+            return lambda arrays: arrays
         return functools.partial(augment.normalise, mean=data.mean, std=data.std)
 
     @property
@@ -138,6 +150,8 @@ def assemble(
 
     Raises UserError.
     """
+    if has_arrays(source):
+        checks.check_without_pixels(config)
     settings = without_name(config.loss)
     task = tasks.build(config.task.name, classes, loss=config.loss.name, settings=settings)
     flip_label = None
@@ -152,6 +166,11 @@ def assemble(
         clips=make_clips(config),
         augment=augment.make_augment(flip_label=flip_label, **config.augment),
     )
+
+
+def has_arrays(source: Any) -> bool:
+    """Whether the clips of a source are arrays: of its class, so that no file is read for it."""
+    return hasattr(type(source), "clip_shape")
 
 
 def make_source(config: ConfigDict) -> Any:

@@ -96,6 +96,18 @@ def check_network(config: ConfigDict) -> None:
             raise UserError(no_such_key(key, known))
 
 
+def check_without_pixels(config: ConfigDict) -> None:
+    """Raises UserError where clips without pixels, arrays of features, are to be augmented."""
+    for key, value in config.augment.items():
+        off = (1.0, 1.0) if key == "scale" else 0.0
+        if value != off:
+            raise UserError(
+                f"config.augment.{key} is {value}, but the clips of config.data.name="
+                f"{config.data.name} are arrays without pixels.
+configs/probe.py augments nothing."
+            )
+
+
 def known_keys(config: ConfigDict) -> list[str]:
     """Every key that may be set: those of closed sections, and the fields of family and head."""
     keys = []

@@ -97,13 +97,16 @@ def write(
         return
     folder = workdir / "evaluation"
     strips = {}
-    worst = experiment.task.worst(answers, NUM_STRIPS)
+    worst = []
+    if records and not experiment.reads_arrays:  # else there are no frames to show
+        worst = experiment.task.worst(answers, NUM_STRIPS)
     for position in worst:
         # An id may look like a path; the number keeps two that differ in slashes apart.
         name = records[position].id.replace("/", "_")
         strips[position] = f"{split}/{position}_{name}.png"
     shown = {strips[position]: records[position] for position in worst}
-    write_strips(folder, split, experiment=experiment, records=shown)
+    if shown:
+        write_strips(folder, split, experiment=experiment, records=shown)
     scalars = []
     for scalar in (*experiment.task.shown, LOSS):
         value = json_number(answers.scalars[scalar.name])
