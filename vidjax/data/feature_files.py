@@ -100,7 +100,7 @@ def write_index(folder: Path, about: dict[str, Any]) -> None:
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """The content of features.json. Raises MissingData where there is none, DataError if damaged."""
+    """The content of features.json. Raises MissingData for none, DataError for a damaged one."""
     path = folder / INDEX
     if not path.is_file():
         raise MissingData(

@@ -102,9 +102,8 @@ def check_without_pixels(config: ConfigDict) -> None:
         off = (1.0, 1.0) if key == "scale" else 0.0
         if value != off:
             raise UserError(
-                f"config.augment.{key} is {value}, but the clips of config.data.name="
-                f"{config.data.name} are arrays without pixels.
-configs/probe.py augments nothing."
+                f"config.augment.{key} is {value}, but the clips of {config.data.name} are arrays "
+                "without pixels.\nconfigs/probe.py augments nothing."
             )
 
 

@@ -87,10 +87,11 @@ def write(
     *,
     records: Sequence[Record],
     split: str,
-    step: int,
+    step: int | None,
 ) -> None:
     """Writes evaluation/<split>.json, its rows as .npz, and the frames of the worst clips.
 
+    Without `records` there are no frames; without a step it is an evaluation of several runs.
     Only the first process writes. Raises StorageError.
     """
     if not devices.is_first_process():

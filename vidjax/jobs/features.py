@@ -8,8 +8,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from vidjax import experiment as experiments
 from vidjax.core.errors import UserError
 from vidjax.core.names import no_such
@@ -75,7 +73,7 @@ def run(request: Request) -> None:
         programs = Programs(experiment, mesh)
         if has_run:
             settle_data(request.workdir, experiment.task.classes)
-            step, variables = evaluate.restore(request, programs)
+            step, variables = evaluate.restore(programs, request.workdir, flags.checkpoint)
             origin = {"run": str(request.workdir), "step": step}
         else:
             variables = published(programs)

@@ -97,7 +97,7 @@ class Source:
         return []
 
     def _num_rows(self, path: Path) -> int:
-        """The rows of a shard. Raises DataError where its rows have another shape than the index."""
+        """The rows of a shard. Raises DataError where they have another shape than the index."""
         rows, *shape = feature_files.shape_of(path)
         if list(shape) != list(self.index["shape"]):
             raise DataError(
