@@ -1,6 +1,7 @@
 """Several runs as one evaluation: given weights, fitted ones and the SVM, and what is refused."""
 
 import json
+import logging
 import shutil
 
 import numpy as np
@@ -20,6 +21,10 @@ def runs(tiny, job, tmp_path_factory):
         shutil.copytree(folder / "plain", folder / name)
         for split in ("train", "validation"):
             pretend(folder / name, split, seed=seed)
+    # These messages went to the stderr of the setup; those of the first test go to its own.
+    logger = logging.getLogger("vidjax")
+    logger.handlers.clear()
+    logger.propagate = True
     return folder
 
 

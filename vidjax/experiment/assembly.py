@@ -150,8 +150,6 @@ def assemble(
 
     Raises UserError.
     """
-    if has_arrays(source):
-        checks.check_without_pixels(config)
     settings = without_name(config.loss)
     task = tasks.build(config.task.name, classes, loss=config.loss.name, settings=settings)
     flip_label = None
@@ -187,7 +185,7 @@ def make_source(config: ConfigDict) -> Any:
                 "--config configs/r2p1d.py:jester."
             )
     try:
-        return open_source(
+        source = open_source(
             data.name,
             root=data.root,
             cache_dir=str(cache_dir(config)),
@@ -199,6 +197,9 @@ def make_source(config: ConfigDict) -> Any:
         raise
     except DataError as error:  # sources know no configs, only their own settings
         raise UserError(f"config.data.{data.name}: {error}") from error
+    if has_arrays(source):
+        checks.check_without_pixels(config)
+    return source
 
 
 def make_network(config: ConfigDict, num_classes: int) -> models.Classifier:
