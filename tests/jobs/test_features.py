@@ -1,6 +1,7 @@
 """Features of a run and of published weights, through the door, and a head trained on them."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from vidjax import convert, models
+from vidjax import convert, jobs, models
 from vidjax.core.errors import DataError, MissingData, UserError
 from vidjax.data import feature_files
 from vidjax.experiment import weights
@@ -117,6 +118,29 @@ def test_a_head_is_trained_on_features_and_evaluated(run, job, tmp_path):
     (contract,) = (tmp_path / "probe/checkpoints").glob("*3/inference.json")
     assert json.loads(contract.read_text())["features"]["endpoint"] == "features"
     assert (tmp_path / "probe/report.html").exists()
+    to = tmp_path / "probe.safetensors"
+    job(["--job", "import_weights", "--from", tmp_path / "probe", "--to", to])
+    module, _ = convert.load(to)
+    assert models.identify(module)[:2] == ("precomputed", "features")
+
+
+def features_on_devices():
+    """The run of the test below, in a process with simulated devices; prints what it wrote."""
+    words = json.loads(os.environ["WORDS"])
+    jobs.main(words)
+    _, _, rows = read(Path(words[-1]), "validation")
+    print(json.dumps([len(jax.devices()), rows.tolist()]))
+
+
+@pytest.mark.slow
+def test_features_are_the_same_on_several_devices(run, on_devices, monkeypatch, tmp_path):
+    """Batches of 8 on 4 devices; the last of the 11 clips share a batch with padding."""
+    words = ["--job", "features", "--workdir", run, "--splits", "validation", "--output", tmp_path]
+    monkeypatch.setenv("WORDS", json.dumps([str(word) for word in words]))
+    count, rows = on_devices(__file__, "features_on_devices", 4)
+    expected = read(run / "features", "validation")[2]
+    assert count == 4 and len(rows) == 11
+    np.testing.assert_allclose(rows, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_what_cannot_be_is_told(run, tiny, job, tmp_path):

@@ -12,6 +12,7 @@ A label is a name, a list of names, or "" where the clip has none.
 
 import functools
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -142,14 +143,19 @@ def shape_of(path: Path) -> tuple[int, ...]:
 
 
 def read_row(path: str, row: int) -> np.ndarray:
-    """A row of a shard, float32 [...]; the file is mapped into memory and stays open."""
-    return _opened(path)[row]
+    """A row of a shard, float32 [...]; the file is mapped into memory and stays open.
+
+    Raises DataError.
+    """
+    try:
+        status = os.stat(path)
+        # A file that was replaced meanwhile is another file under the same name.
+        return _opened(path, status.st_ino, status.st_mtime_ns)[row]
+    except (OSError, safetensors.SafetensorError) as error:
+        raise DataError(f"{path} cannot be read: {error}. Make the features again.") from error
 
 
 @functools.lru_cache(maxsize=64)
-def _opened(path: str) -> Any:
+def _opened(path: str, inode: int, modified: int) -> Any:
     """The array of a shard, of which only the rows that are asked for are read."""
-    try:
-        return safetensors.safe_open(path, framework="numpy").get_slice(ARRAY)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise DataError(f"{path} cannot be read: {error}. Make the features again.") from error
+    return safetensors.safe_open(path, framework="numpy").get_slice(ARRAY)

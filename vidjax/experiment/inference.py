@@ -36,5 +36,5 @@ def contract(experiment: Experiment) -> dict[str, Any]:
     }
     if experiment.reads_arrays:
         # The clip above is not what the network takes: this says what made the arrays of it.
-        about["features"] = source.index
+        about["features"] = {**source.index, "clip_shape": list(source.clip_shape)}
     return about

@@ -97,6 +97,8 @@ def _of_run(path: Path) -> Weights:
     contract = checkpoints.contract(step)
     clip = contract["clip"]
     shape = (1, clip["num_frames"], clip["size"], clip["size"], 3)
+    if "features" in contract:
+        shape = (1, *contract["features"]["clip_shape"])
     return Weights(models.from_description(contract["network"]), shape, variables)
 
 
