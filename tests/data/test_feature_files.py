@@ -79,7 +79,7 @@ def test_what_is_wrong_is_told(folder, tmp_path_factory):
     feature_files.write_index(folder, {**index, "version": 2})
     with pytest.raises(DataError, match="of version 2; this vidjax reads 1"):
         _ = open_source("features", root=str(folder)).classes
-    with pytest.raises(MissingData, match="no features.json"):
+    with pytest.raises(MissingData, match="has no features.json"):
         _ = open_source("features", root=str(tmp_path_factory.mktemp("empty"))).classes
     feature_files.write_index(folder, index)
     before = next(evaluated(source.records("train")))

@@ -105,7 +105,7 @@ def read_index(folder: Path) -> dict[str, Any]:
     path = folder / INDEX
     if not path.is_file():
         raise MissingData(
-            f"There are no features in {str(folder)!r}: no {INDEX}.\n"
+            f"There are no features in the folder {str(folder)!r}: it has no {INDEX}.\n"
             "Make them with --job features, and name their folder with --config.data.root=DIR."
         )
     try:
