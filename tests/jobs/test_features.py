@@ -99,10 +99,12 @@ def test_published_weights_without_a_run(tiny, job, tmp_path):
     assert not (tmp_path / "out/checkpoints").exists()
 
 
-def test_a_head_is_trained_on_features_and_evaluated(run, job, tmp_path):
-    """All that a run leaves; and its own features are those that it was given."""
+def test_a_head_is_trained_on_features_and_evaluated(run, job, tmp_path, capsys):
+    """All that a run leaves, and what `describe` says of it before."""
     words = [f"--config.data.root={run / 'features'}", "--config.batch_size=8"]
     words += ["--config.num_steps=3", "--config.log_steps=1", "--config.schedule.warmup_steps=1"]
+    job(["--config", PROBE, *words, "--job", "describe"])
+    assert "'features' of tiny3d tiny3d" in capsys.readouterr().out
     job(["--config", PROBE, *words, "--workdir", tmp_path / "probe"])
     lines = (tmp_path / "probe/metrics.jsonl").read_text().splitlines()
     losses = [row["train/loss"] for row in map(json.loads, lines) if "train/loss" in row]
