@@ -66,6 +66,9 @@ def run(request: Request) -> None:
         use_compilation_cache(config)
         mesh = devices.make_mesh()
         devices.check_batch(config.batch_size, mesh)
+        if not has_run:
+            # Fetched now if it has to be, for reading the data may take minutes.
+            weights.locate(config.init_from, config)
         log.info("%s", experiment.source.about)
         records = {}
         for split in splits:

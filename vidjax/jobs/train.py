@@ -55,6 +55,10 @@ def run(request: Request) -> None:
         devices.check_batch(config.batch_size, mesh)
         use_compilation_cache(config)
         workdir.settle_config(request.workdir, config)
+        is_begun = any((request.workdir / "checkpoints").glob("*.json"))
+        if config.init_from and not is_begun:
+            # Fetched now if it has to be, for reading the data may take minutes.
+            weights.locate(config.init_from, config)
         log.info("%s", experiment.source.about)
         splits = {}
         for split in ("train", "validation"):
