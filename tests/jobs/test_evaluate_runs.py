@@ -96,8 +96,11 @@ def test_a_run_without_stored_scores_is_evaluated(runs, job, tmp_path, capfd):
     for name in ("one", "two"):
         shutil.copytree(runs / "plain", tmp_path / name)
     (tmp_path / "one/evaluation/validation.npz").unlink()
+    damaged = tmp_path / "two/evaluation/validation.npz"
+    damaged.write_bytes(damaged.read_bytes()[:200])
     fuse(job, tmp_path, "--workdir", tmp_path / "fused", names=("one", "two"))
-    assert "one: evaluating the validation split" in capfd.readouterr().err
+    message = capfd.readouterr().err
+    assert message.count(": evaluating the validation split") == 2
     expected = rows_of(runs / "plain")["scores"]
     np.testing.assert_allclose(rows_of(tmp_path / "fused")["scores"], expected, rtol=1e-4)
     assert not (tmp_path / "one/evaluation/validation.npz").exists()

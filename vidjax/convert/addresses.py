@@ -110,6 +110,6 @@ def find(name: str) -> Address:
         )
     networks = ADDRESSES[peer]
     if network not in networks:
-        what = f"network with an address in {peer}"
+        what = f"published network of {peer}"
         raise UserError(no_such(what, network, list(networks), show=20))
     return networks[network]

@@ -1,7 +1,7 @@
 """Late fusion of runs: their scores on a split, compared clip by clip, become one evaluation."""
 
 import json
-import logging
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -17,8 +17,6 @@ from vidjax.core.errors import UserError
 from vidjax.learn import fusion, steps
 from vidjax.run.checkpoints import Checkpoints
 from vidjax.tasks import Answers, Task
-
-log = logging.getLogger("vidjax")
 
 FITS = ("weights", "svm")
 # how a task makes scores of logits -> logits with these scores
@@ -59,7 +57,7 @@ def stored(run: Path, split: str, *, checkpoint: str) -> RunAnswers | None:
         with np.load(folder / f"{split}.npz") as file:
             arrays = {name: file[name] for name in ("ids", "classes", "label", "scores")}
     # Whatever is wrong with these files, the run can be evaluated again.
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None
     return RunAnswers(
         run=run,
