@@ -70,7 +70,8 @@ def defaults() -> ConfigDict:
     config.log_steps = 50  # steps from one line of metrics to the next
     config.eval_steps = 0  # steps from one evaluation to the next; 0: once an epoch
     config.checkpoint_steps = 0  # steps from one checkpoint to the next; 0: once an epoch
-    # weights to start from: a work folder, or a file of a known code base; "": random
+    # weights to start from: a work folder, a file of a known code base, or published weights by
+    # name (torchvision:r2plus1d_18), which are fetched once; "": random
     config.init_from = ""
     # how 2D kernels become 3D: copy (to all frames, divided by their number) or centre
     config.inflate = "copy"

@@ -15,7 +15,9 @@ from vidjax.run.config import flat, load_config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 R2P1D, TINY = str(CONFIGS / "r2p1d.py"), str(CONFIGS / "tiny3d.py")
-EXPERIMENTS = sorted(path.stem for path in CONFIGS.glob("*.py") if path.stem != "base")
+# `probe` needs features that were made before; test_features describes it
+NOT_HERE = ("base", "probe")
+EXPERIMENTS = sorted(path.stem for path in CONFIGS.glob("*.py") if path.stem not in NOT_HERE)
 
 
 @pytest.fixture

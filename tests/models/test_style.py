@@ -17,8 +17,9 @@ from vidjax.core.errors import UserError
 
 # a variant with normalisation of each family, where that is not the first
 NORMALISED = {"c3d": "c3d_bn", "convcolumn": "conv_column_6"}
-WITHOUT_NORM = ("fusion",)
+WITHOUT_NORM = ("fusion", "precomputed")
 WITHOUT_RESIDUAL_BLOCKS = ("c3d", "convcolumn", "densenet3d", "fusion", "googlenet", "i3d", "s3d")
+WITHOUT_RESIDUAL_BLOCKS += ("precomputed",)
 # In these blocks no normalisation follows the last convolution.
 PREACTIVATED = ("preact_resnet",)
 WITH_NORM = [name for name in models.names() if name not in WITHOUT_NORM]
@@ -83,7 +84,7 @@ WITH_SHORTCUT = {
 }
 
 
-@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("name", [name for name in models.names() if name != "precomputed"])
 def test_all_choices_at_once_reach_every_layer(name):
     """One traced program of the initial values and a forward pass in training, with other choices.
 

@@ -1,10 +1,11 @@
 """Weights of other code bases -> our variables, in NumPy, without PyTorch.
 
-`formats` reads files, `peers` has one file of names for each code base, `filling` fills our
-variables by these, and `transfer` fits weights to a run. `load` recognises the code base, the
-variant and the number of classes from names and shapes. It refuses what does not fit whole: every
-array of the source is used, and every variable of the network is filled. The few arrays that a
-peer's file lists as dropped are left out, and the log names them.
+`addresses` and `download` get published files by name, `formats` reads files, `peers` has one file
+of names for each code base, `filling` fills our variables by these, and `transfer` fits weights to
+a run. `load` recognises the code base, the variant and the number of classes from names and shapes.
+It refuses what does not fit whole: every array of the source is used, and every variable of the
+network is filled. The few arrays that a peer's file lists as
+dropped are left out, and the log names them.
 """
 
 import logging
@@ -17,7 +18,7 @@ from typing import Any
 import flax.linen as nn
 import numpy as np
 
-from vidjax.convert import description, filling, formats, peers
+from vidjax.convert import addresses, description, download, filling, formats, peers
 from vidjax.convert.formats import safetensors_file
 from vidjax.core.errors import ConvertError
 
@@ -29,6 +30,8 @@ log = logging.getLogger("vidjax")
 def load(source: Source, model: nn.Module | None = None) -> tuple[nn.Module, dict[str, Any]]:
     """A network and its variables, from a weight file or from a mapping of names to arrays.
 
+    A text like "torchvision:r3d_18" is the name of published weights, which are fetched once into
+    the cache (`convert.addresses`, `convert.download`).
     With `model` the weights have to fit it; without, the network is recognised. Raises ConvertError
     for names that no known code base has, and for arrays that are missing, left over or of another
     shape, all listed together.
@@ -45,7 +48,7 @@ def read(
     Raises ConvertError.
     """
     if isinstance(source, str | os.PathLike):
-        path = Path(source)
+        path = locate(source)
         metadata = safetensors_file.read_metadata(path)
         source = formats.read(path)
         if description.KEY in metadata:
@@ -81,6 +84,17 @@ def _read_ours(
     expected = filling.shapes(module, clip)
     origins = {path: filling.Origin("/".join(path)) for path in expected}
     return module, filling.fill(source, expected, origins), clip
+
+
+def locate(source: str | os.PathLike, cache: Path | None = None) -> Path:
+    """The path of a weight file; that of published weights, if the text is a name of some.
+
+    Weights by name are fetched into `cache`, None for the usual one. Raises what `download.fetch`
+    raises.
+    """
+    if isinstance(source, str) and addresses.is_name(source):
+        return download.fetch(source, cache)
+    return Path(source)
 
 
 def recognise(source: Mapping[str, np.ndarray]) -> ModuleType:

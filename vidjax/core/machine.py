@@ -1,7 +1,8 @@
-"""What a process runs on: the cores of the machine, and installed packages."""
+"""What a process runs on: the cores of the machine, installed packages, the cache folder."""
 
 import os
 from importlib import metadata
+from pathlib import Path
 
 
 def num_cores() -> int:
@@ -22,3 +23,9 @@ def installed_version(*packages: str) -> str:
         except metadata.PackageNotFoundError:
             continue
     return ""
+
+
+def cache_folder(named: str = "") -> Path:
+    """Where what is made or fetched once is kept: `named`, $VIDJAX_CACHE or ~/.cache/vidjax."""
+    folder = named or os.environ.get("VIDJAX_CACHE") or "~/.cache/vidjax"
+    return Path(folder).expanduser()

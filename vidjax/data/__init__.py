@@ -14,6 +14,9 @@ A batch is a dict of NumPy arrays, with the same keys and shapes in every batch 
 | draw  | uint32 [N]            | the seed of all random choices for this clip in this epoch;   |
 |       |                       | 0 in evaluation                                               |
 
+A source of features (`sources.features`) has arrays in place of frames: their `video` is float32
+[N, T, H, W, C], with the channels that the features have.
+
 N is the number of clips of this process: the global batch divided by the number of processes. The
 order of clips and every draw are functions of (seed, epoch, clip), so a run resumes from its step
 alone. TensorFlow is imported inside the functions that need it, and JAX never.

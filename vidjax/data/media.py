@@ -91,3 +91,30 @@ class MaskArray:
     def location(self) -> str:
         """The file."""
         return self.path
+
+
+@dataclass(frozen=True)
+class Array:
+    """A row of a file of arrays: what a network made of a clip, in place of its frames.
+
+    Args:
+        shard: path of the file.
+        row: which of its rows.
+        shape: [T, H, W, C] of the array.
+        frames_per_second: 0, as the frames are gone.
+    """
+
+    shard: str
+    row: int
+    shape: tuple[int, int, int, int]
+    frames_per_second: float = 0.0
+
+    @property
+    def num_frames(self) -> int:
+        """T."""
+        return self.shape[0]
+
+    @property
+    def location(self) -> str:
+        """The file."""
+        return self.shard

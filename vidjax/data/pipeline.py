@@ -18,7 +18,7 @@ import numpy as np
 
 from vidjax.core.errors import DataError
 from vidjax.core.machine import num_cores
-from vidjax.data import readers, sampling
+from vidjax.data import arrays, readers, sampling
 from vidjax.data.clips import ClipSpec, choose_box, choose_positions
 from vidjax.data.encoding import Encode, encode_clips, encode_none
 from vidjax.data.flow import FlowReader
@@ -228,6 +228,11 @@ def _clips_and_draws(
 
 def _batches(stream: _Stream) -> Iterator[Batch]:
     """Yields the batches of a stream, with their labels."""
+    reader = readers.reader_for(stream.records)
+    if hasattr(reader, "read_array"):  # arrays need no graph that decodes, samples and crops
+        for batch in arrays.batches(stream, reader.read_array):
+            yield _pad(batch, stream.num_rows)
+        return
     tf = import_tensorflow()
     elements = iter(_dataset(stream))
     # The pool starts its threads when masks or flow are first read.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vidjax.data.media import Frames, MaskArray, MaskFrames
+from vidjax.data.media import Array, Frames, MaskArray, MaskFrames
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Record:
 
     id: str
     label: str | tuple[str, ...]
-    media: Frames
+    media: Frames | Array
     segments: tuple[Segment, ...] = ()
     boxes: tuple[Track, ...] = ()
     masks: MaskFrames | MaskArray | None = None

@@ -6,7 +6,6 @@ for that does not exist is refused here in a sentence, before any data is read o
 
 import functools
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -20,6 +19,7 @@ from ml_collections import ConfigDict
 
 from vidjax import models, tasks
 from vidjax.core.errors import DataError, MissingData, UserError
+from vidjax.core.machine import cache_folder
 from vidjax.data import labels
 from vidjax.data.clips import ClipSpec
 from vidjax.data.flow import FlowReader
@@ -70,8 +70,15 @@ class Experiment:
     @property
     def video_shape(self) -> tuple[int, int, int, int, int]:
         """[1, T, H, W, C] of a clip."""
+        if self.reads_arrays:
+            return (1, *self.source.clip_shape)
         size = self.clips.size
         return (1, self.clips.num_frames, size, size, 3)
+
+    @property
+    def reads_arrays(self) -> bool:
+        """Whether a clip is an array of features, which has no frames and no colours."""
+        return has_arrays(self.source)
 
     @property
     def input_shapes(self) -> Any:
@@ -94,6 +101,8 @@ class Experiment:
     def inputs(self) -> Callable[[dict[str, jax.Array]], Any]:
         """From a batch, whose pixels are on the 0..255 scale, to what the network takes."""
         data = self.config.data
+        if self.reads_arrays:
+            return lambda batch: batch["video"]
         has_flow = models.flow_channels(self.module) > 0
 
         def inputs(batch):
@@ -226,6 +235,11 @@ def check_answers(config: ConfigDict, task: Task, module: models.Classifier) -> 
     )
 
 
+def has_arrays(source: Any) -> bool:
+    """Whether the clips of a source are arrays: of its class, so that no file is read for it."""
+    return hasattr(type(source), "clip_shape")
+
+
 def make_source(config: ConfigDict) -> Any:
     """The data set of a config; it opens its lists when they are asked for. Raises UserError."""
     data = config.data
@@ -240,7 +254,7 @@ def make_source(config: ConfigDict) -> Any:
     if not isinstance(options, ConfigDict):
         options = {}
     try:
-        return open_source(
+        source = open_source(
             data.name,
             root=data.root,
             cache_dir=str(cache_dir(config)),
@@ -252,6 +266,9 @@ def make_source(config: ConfigDict) -> Any:
         raise
     except DataError as error:  # sources know no configs, only their own settings
         raise UserError(f"config.data.{data.name}: {error}") from error
+    if has_arrays(source):
+        checks.check_without_pixels(config)
+    return source
 
 
 def make_network(config: ConfigDict, num_logits: int) -> models.Classifier:
@@ -320,8 +337,7 @@ def compiler_options(config: ConfigDict) -> dict[str, Any]:
 
 def cache_dir(config: ConfigDict) -> Path:
     """Where what is made once (clips, lists, programs) is kept."""
-    folder = config.data.cache_dir or os.environ.get("VIDJAX_CACHE") or "~/.cache/vidjax"
-    return Path(folder).expanduser()
+    return cache_folder(config.data.cache_dir)
 
 
 def use_compilation_cache(config: ConfigDict) -> None:

@@ -5,7 +5,7 @@ import math
 from ml_collections import ConfigDict
 
 from vidjax import heads, models
-from vidjax.convert import transfer
+from vidjax.convert import addresses, transfer
 from vidjax.core.errors import UserError
 from vidjax.core.names import no_such
 from vidjax.run.config import OPEN_SECTIONS, flat, no_such_key
@@ -68,6 +68,9 @@ def check_values(config: ConfigDict) -> None:
     _require(values, "data.std", min(config.data.std) > 0, condition="above 0")
     _require(values, "data.max_bad", 0 <= config.data.max_bad <= 1, condition="between 0 and 1")
     check_network(config)
+    # A misspelt name is told before data are read; the file is fetched when it is needed.
+    if addresses.is_name(config.init_from):
+        addresses.find(config.init_from)
     if config.inflate not in transfer.INFLATIONS:
         known = transfer.INFLATIONS
         raise UserError(f"config.inflate: {no_such('inflation', config.inflate, known)}")
@@ -91,6 +94,17 @@ def check_network(config: ConfigDict) -> None:
     for key in flat(config):
         if key not in known:
             raise UserError(no_such_key(key, known))
+
+
+def check_without_pixels(config: ConfigDict) -> None:
+    """Raises UserError where clips without pixels, arrays of features, are to be augmented."""
+    for key, value in config.augment.items():
+        off = (1.0, 1.0) if key == "scale" else 0.0
+        if value != off:
+            raise UserError(
+                f"config.augment.{key} is {value}, but the clips of {config.data.name} are arrays "
+                "without pixels.\nconfigs/probe.py augments nothing."
+            )
 
 
 def known_keys(config: ConfigDict) -> list[str]:

@@ -24,6 +24,8 @@ from vidjax.run import devices
 from vidjax.run.workdir import write_json
 from vidjax.tasks import LOSS, Answers, json_number
 
+ScoresOf = Callable[[pipeline.Batch], np.ndarray]  # batch -> scores [N, ...] on the host
+
 log = logging.getLogger("vidjax")
 
 NUM_STRIPS = 12  # clips that get a picture
@@ -100,31 +102,34 @@ def scalars_of(answers: Answers) -> dict[str, float]:
 
 def write(
     workdir: Path,
-    programs: Programs,
+    experiment: Experiment,
     answers: Answers,
     *,
     records: Sequence[Record],
-    variables: Any,
     split: str,
-    step: int,
+    step: int | None,
+    scores_of: ScoresOf | None = None,
 ) -> None:
     """Writes evaluation/<split>.json, its rows as .npz, and the frames of the worst clips.
 
-    `variables` are those that gave the answers: some tasks draw answers into the frames. Only the
-    first process writes. Raises StorageError.
+    `scores_of` gives the scores of a batch for those tasks that draw answers into the frames.
+    Without `records` there are no frames; without a step it is an evaluation of several runs. Only
+    the first process writes. Raises StorageError.
     """
-    experiment = programs.experiment
     if not devices.is_first_process():
         return
     folder = workdir / "evaluation"
     strips = {}
-    worst = experiment.task.worst(answers, NUM_STRIPS)
+    worst = []
+    if records and not experiment.reads_arrays:  # else there are no frames to show
+        worst = experiment.task.worst(answers, NUM_STRIPS)
     for position in worst:
         # An id may look like a path; the number keeps two that differ in slashes apart.
         name = records[position].id.replace("/", "_")
         strips[position] = f"{split}/{position}_{name}.png"
     shown = {strips[position]: records[position] for position in worst}
-    write_strips(folder, split, programs=programs, records=shown, variables=variables)
+    if shown:
+        write_strips(folder, split, experiment=experiment, records=shown, scores_of=scores_of)
     scalars = []
     for scalar in (*experiment.task.shown, LOSS):
         value = json_number(answers.scalars[scalar.name])
@@ -153,20 +158,19 @@ def write_strips(
     folder: Path,
     split: str,
     *,
-    programs: Programs,
+    experiment: Experiment,
     records: Mapping[str, Record],
-    variables: Any,
+    scores_of: ScoresOf | None,
 ) -> None:
     """The frames of some clips as the network saw them, in a row: one PNG a clip.
 
     Tasks that answer in space draw truth and answer into them. `records` are keyed by the path of
     the picture in `folder`. Earlier pictures of the split go.
     """
-    experiment = programs.experiment
     # Pictures of an earlier evaluation would stand beside the new ones.
     shutil.rmtree(folder / split, ignore_errors=True)
     (folder / split).mkdir(parents=True)
-    batch_size = devices.fitting_batch(len(records), programs.mesh)
+    batch_size = devices.fitting_batch(len(records))
     batches = pipeline.eval_batches(
         list(records.values()),
         experiment.clips,
@@ -176,10 +180,10 @@ def write_strips(
     )
     batch = next(batches)
     videos = batch["video"]  # [clips, T, H, W, C]
-    if experiment.task.paint is not None:
-        scores = programs.scores_step()(variables, programs.device_batch(batch))
+    if experiment.task.paint is not None and scores_of is not None:
+        scores = scores_of(batch)
         pictures = []
-        for video, label, score in zip(videos, batch["label"], jax.device_get(scores), strict=True):
+        for video, label, score in zip(videos, batch["label"], scores, strict=True):
             pictures.append(experiment.task.paint(video, label, score))
         videos = pictures
     for path, video in zip(records, videos, strict=False):  # padding has no path

@@ -16,7 +16,7 @@ DECODER = ("tensorflow-cpu", "tensorflow")  # packages: the CPU build has a name
 def contract(experiment: Experiment) -> dict[str, Any]:
     """The contract of an experiment, JSON-ready."""
     clips, data, source = experiment.clips, experiment.config.data, experiment.source
-    return {
+    about = {
         "version": VERSION,
         "task": experiment.task.name,
         "classes": list(experiment.task.classes),
@@ -34,3 +34,7 @@ def contract(experiment: Experiment) -> dict[str, Any]:
         "normalise": {"mean": list(data.mean), "std": list(data.std)},
         "decoder": {"name": "tensorflow", "version": installed_version(*DECODER)},
     }
+    if experiment.reads_arrays:
+        # The clip above is not what the network takes: this says what made the arrays of it.
+        about["features"] = {**source.index, "clip_shape": list(source.clip_shape)}
+    return about

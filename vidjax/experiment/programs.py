@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
@@ -108,8 +109,11 @@ class Programs:
             compiler_options=self.experiment.compiler_options,
         )
 
-    def scores_step(self) -> Callable:
-        """step(variables, batch) -> scores [N, ...] of every clip, on every device."""
+    def scores_of(self, variables: steps.Variables) -> Callable[[dict[str, Any]], np.ndarray]:
+        """scores(batch) -> the scores [N, ...] of its clips, on the host.
+
+        Nothing is compiled before the first call.
+        """
         experiment = self.experiment
 
         def step(variables, batch):
@@ -117,12 +121,13 @@ class Programs:
             return experiment.task.scores(logits.astype(jnp.float32))
 
         same = devices.replicated(self.mesh)
-        return jax.jit(
+        program = jax.jit(
             step,
             in_shardings=(same, devices.sharded(self.mesh)),
             out_shardings=same,
             compiler_options=experiment.compiler_options,
         )
+        return lambda batch: jax.device_get(program(variables, self.device_batch(batch)))
 
     def empty_sums(self) -> metrics.Sums:
         """The sums of an evaluation that has seen no clip, on every device."""

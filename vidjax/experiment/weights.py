@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from vidjax import convert, models
 from vidjax.convert import transfer
 from vidjax.core.errors import ConvertError, UserError
+from vidjax.core.machine import cache_folder
 from vidjax.learn.steps import State
 from vidjax.run import devices
 from vidjax.run.checkpoints import Checkpoints
@@ -56,6 +57,14 @@ class Weights:
         return f"{name} {variant}{settings} with {self.num_classes} classes"
 
 
+def locate(source: str, config: ConfigDict | None) -> Path:
+    """The path that `init_from` or `--from` means: a folder, a file, or published weights by name.
+
+    Published weights are fetched into the cache of the config. Raises what `convert.locate` does.
+    """
+    return convert.locate(source, cache_folder(config.data.cache_dir if config else ""))
+
+
 def read(path: Path) -> Weights:
     """The weights of a work folder, or of a file whose network is recognised.
 
@@ -88,6 +97,8 @@ def _of_run(path: Path) -> Weights:
     contract = checkpoints.contract(step)
     clip = contract["clip"]
     shape = (1, clip["num_frames"], clip["size"], clip["size"], 3)
+    if "features" in contract:
+        shape = (1, *contract["features"]["clip_shape"])
     return Weights(models.from_description(contract["network"]), shape, variables)
 
 

@@ -30,7 +30,11 @@ log = logging.getLogger("vidjax")
 def add_flags(parser) -> None:
     """--from and --to."""
     parser.add_argument(
-        "--from", default="", dest="source", metavar="FILE", help="weights, or a work folder"
+        "--from",
+        default="",
+        dest="source",
+        metavar="FILE",
+        help="weights, a work folder, or published weights by name: torchvision:r3d_18",
     )
     parser.add_argument(
         "--to", default="", metavar="FILE", help="write safetensors in place of a work folder"
@@ -38,8 +42,8 @@ def add_flags(parser) -> None:
 
 
 def default_workdir(flags) -> Path:
-    """weights/<name of the file>: imported weights are no run."""
-    name = Path(flags.source).stem or Path(flags.config.partition(":")[0]).stem
+    """weights/<name of the file or network>: imported weights are no run."""
+    name = Path(flags.source.rpartition(":")[2]).stem or Path(flags.config.partition(":")[0]).stem
     return Path("weights", name)
 
 
@@ -52,10 +56,10 @@ def run(request: Request) -> None:
     flags = request.flags
     if not flags.source:
         raise UserError(
-            "import_weights needs --from FILE, e.g. --from r3d_18.pth (or a work folder, with "
-            "--to FILE)."
+            "import_weights needs --from FILE, e.g. --from r3d_18.pth or --from torchvision:r3d_18 "
+            "(or a work folder, with --to FILE)."
         )
-    path = Path(flags.source)
+    path = weights.locate(flags.source, request.config)
     source = weights.read(path)
     count = sum(array.size for array in jax.tree.leaves(source.variables["params"]))
     log.info("%s: %s, %s parameters", path, source, f"{count:,}")
@@ -93,7 +97,9 @@ def keep(request: Request, path: Path, source: weights.Weights) -> None:
         fit = weights.fitted(path, source, target, config=config)
         state = weights.with_variables(state, fit.variables, programs.mesh)
         workdir.settle_config(request.workdir, config)
-        workdir.write_json(request.workdir / "weights.json", provenance(path, source))
+        workdir.write_json(
+            request.workdir / "weights.json", provenance(path, source, name=request.flags.source)
+        )
         checkpoints = Checkpoints(request.workdir, contract=inference.contract(experiment))
         checkpoints.save(0, {"state": state, "window": programs.empty_window()})
         checkpoints.wait()
@@ -101,9 +107,10 @@ def keep(request: Request, path: Path, source: weights.Weights) -> None:
     log.info("written: %s; a run starts from it with --config.init_from=%s", folder, folder)
 
 
-def provenance(path: Path, source: weights.Weights) -> dict[str, Any]:
-    """Where the weights are from: what `weights.json` holds."""
+def provenance(path: Path, source: weights.Weights, *, name: str) -> dict[str, Any]:
+    """Where the weights are from: what `weights.json` holds. `name` is what the user asked for."""
     origin = {
+        "name": name,
         "file": str(path.absolute()),
         "imported": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "network": str(source),

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -56,6 +55,10 @@ def run(request: Request) -> None:
         devices.check_batch(config.batch_size, mesh)
         use_compilation_cache(config)
         workdir.settle_config(request.workdir, config)
+        is_begun = any((request.workdir / "checkpoints").glob("*.json"))
+        if config.init_from and not is_begun:
+            # Fetched now if it has to be, for reading the data may take minutes.
+            weights.locate(config.init_from, config)
         log.info("%s", experiment.source.about)
         splits = {}
         for split in ("train", "validation"):
@@ -145,7 +148,7 @@ class Training:
             return tree["state"], tree["window"], start
         state = self.programs.init_state(tx)
         if config.init_from:
-            path = Path(config.init_from)
+            path = weights.locate(config.init_from, config)
             state = weights.start_from(
                 path,
                 config,
@@ -310,10 +313,10 @@ class Training:
             return None
         evaluation.write(
             self.request.workdir,
-            self.programs,
+            self.experiment,
             answers,
             records=records,
-            variables=steps.eval_variables(state),
+            scores_of=self.programs.scores_of(steps.eval_variables(state)),
             split="validation",
             step=number,
         )

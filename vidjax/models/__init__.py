@@ -90,6 +90,29 @@ class Classifier(nn.Module):
         return endpoints, logits
 
 
+def features(
+    module: Classifier,
+    variables: Mapping[str, Any],
+    video: jax.Array | tuple[jax.Array, jax.Array],
+    endpoint: str = "features",
+) -> jax.Array:
+    """What the backbone gives at an endpoint, such as "stage3"; a pure function, ready for jax.jit.
+
+    Args:
+        module: the classifier.
+        variables: its parameters and statistics.
+        video: [N, T, H, W, C], as `module` takes it, normalised.
+        endpoint: a key of what the backbone returns; most families have `stem`, `stage1` to
+            `stage4` and `features`, each [N, T', H', W', C'].
+
+    Raises UserError for an endpoint that the network does not have, with the nearest one.
+    """
+    endpoints, _ = module.apply(variables, video, train=False, method="endpoints_and_logits")
+    if endpoint not in endpoints:
+        raise UserError(no_such("endpoint", endpoint, list(endpoints), show=30))
+    return endpoints[endpoint]
+
+
 def clip_shape(video: jax.Array | tuple[jax.Array, jax.Array]) -> tuple[int, int, int]:
     """(T, H, W) of a clip; of two pathways the fast one's; an image has one frame."""
     if isinstance(video, tuple | list):

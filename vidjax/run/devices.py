@@ -90,9 +90,9 @@ def check_batch(batch_size: int, mesh: Mesh) -> None:
         )
 
 
-def fitting_batch(num_clips: int, mesh: Mesh) -> int:
-    """The smallest batch that holds so many clips and can be cut into equal parts."""
-    count = mesh.devices.size
+def fitting_batch(num_clips: int) -> int:
+    """The smallest batch that holds so many clips and can be cut into a part for each device."""
+    count = jax.device_count()
     return -(-num_clips // count) * count
 
 

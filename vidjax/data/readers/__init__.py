@@ -13,6 +13,9 @@ A reader is a module with three functions:
         the box that it gets: top, left, height, width. It fails as one of tf.errors.
     explain(media, positions) -> str
         Says why `read` fails for these frames, and names the file; "" where it does not fail.
+
+The reader of arrays, which have no pixels, has one function instead, `read_array(media)`, which
+gives float32 [T, H, W, C] and raises DataError; see `data.arrays`.
 """
 
 import importlib

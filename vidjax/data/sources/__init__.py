@@ -12,6 +12,8 @@ A source is a frozen dataclass `Source` whose fields are paths and numbers, amon
     about: str                               one sentence that names the data
     synthetic: bool                          whether the data was generated
     frames_per_second: float                 rate of the clips
+    clip_shape: tuple[int, int, int, int]    [T, H, W, C] of arrays in place of frames; a source of
+                                             frames has no such member
 """
 
 import importlib
