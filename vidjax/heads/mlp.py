@@ -1,6 +1,7 @@
 """One answer for the whole clip: the average over time and space, hidden layers, a linear layer."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from vidjax.layers import checks
 from vidjax.layers.norm import Norm
 from vidjax.layers.style import ACTIVATIONS, Style
+from vidjax.ops.mean import mean_over_clip
 
 NORMS = ("", "batch", "layer")  # "" is none
 
@@ -23,6 +25,8 @@ class Head(nn.Module):
         dropout: behind the activation of each hidden layer, in training.
         activation: a name in `layers.style.ACTIVATIONS`.
     """
+
+    STREAMS: ClassVar[bool] = True  # it answers at each frame of a stream
 
     num_classes: int
     hidden: tuple[int, ...] = (256,)
@@ -50,7 +54,7 @@ class Head(nn.Module):
         """Does not read `clip_shape`, the T, H and W of the input clip."""
         # In float32 whatever the backbone computes in: a mean of many values, and the loss is next.
         x = endpoints["features"].astype(jnp.float32)
-        x = x.mean(axis=(1, 2, 3))  # [N, C]
+        x = mean_over_clip(self, x)[:, 0, 0, 0]  # [N, C]
         he = nn.initializers.he_normal()
         for number, width in enumerate(self.hidden, start=1):
             x = nn.Dense(width, kernel_init=he, name=f"hidden{number}")(x)

@@ -24,6 +24,7 @@ from vidjax.core.names import no_such
 from vidjax.layers.style import Style
 
 HIDDEN = ("parent", "name", "style")  # fields of a Model that are no settings; two are flax's
+NOT_FAMILIES = ("streaming",)  # files of this folder that are about networks, and are none
 COMPUTING = ("dtype", "lowering")  # how a network computes; what it is does not depend on them
 # the parts of a description, and their types
 DESCRIPTION = {
@@ -79,7 +80,8 @@ def clip_shape(video: jax.Array | tuple[jax.Array, jax.Array]) -> tuple[int, int
 
 def names() -> list[str]:
     """Every family that `build` takes, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    files = {module.name for module in pkgutil.iter_modules(__path__)}
+    return sorted(files - set(NOT_FAMILIES))
 
 
 def family(name: str) -> ModuleType:

@@ -17,7 +17,7 @@ from vidjax.core.errors import UserError
 from vidjax.layers import checks
 from vidjax.layers.conv_norm import ConvNorm
 from vidjax.layers.residual import Bottleneck
-from vidjax.layers.style import Style
+from vidjax.layers.style import Style, refuse_causal
 from vidjax.layers.widths import scaled
 from vidjax.ops.pool import global_avg_pool, max_pool
 
@@ -120,6 +120,8 @@ class Model(nn.Module):
             checks.at_least(field, getattr(self, field), 1)
         checks.above_zero("beta", self.beta)
         checks.above_zero("width", self.width)
+        reason = "its slow pathway picks frames from the whole clip"
+        refuse_causal(self.style, "SlowFast", reason)
 
     @nn.compact
     def __call__(
