@@ -100,6 +100,8 @@ def init_stream(
         carried, logits = _run(network, variables, frame, carried={}, initial=True)
         return carried, jnp.zeros_like(logits)
 
+    # NumPy's arrays would be copied to the device at every step.
+    variables = jax.tree.map(jnp.asarray, variables)
     carried, logits = first_values(variables)
     position = jnp.zeros((), jnp.int32)
     return StreamState(variables, carried, position, logits, network)
