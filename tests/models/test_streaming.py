@@ -10,6 +10,7 @@ import pytest
 
 from vidjax import heads, models
 from vidjax.core.errors import UserError
+from vidjax.models import streaming
 from vidjax.models.streaming import init_stream, stream_step
 from vidjax.ops import stream
 
@@ -106,15 +107,22 @@ def test_a_stream_equals_the_clip(variant, period, fields):
     """Batch normalisation has statistics that are not those it starts with."""
     module = build(variant, **fields)
     variables, video = some_variables(module), some_video()
-    traces = stream_step._cache_size()
+    traces = streaming._advance._cache_size()
     logits, fresh, first, last = streamed(module, variables, video)
-    assert stream_step._cache_size() == traces + 1
+    assert streaming._advance._cache_size() == traces + 1
     expected, of_clip = expected_logits(module, variables, video)
     assert np.abs(np.diff(expected[::period], axis=0)).min(axis=(1, 2)).max() > 1e-4  # it moves
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
     np.testing.assert_allclose(logits[-1], of_clip, rtol=0, atol=1e-4)
     assert (fresh == (np.arange(NUM_FRAMES) % period == 0)).all()
     assert sizes(first) == sizes(last)
+    assert same_buffers(first.variables, last.variables)
+
+
+def same_buffers(one, other):
+    """Whether the arrays lie at the same place, so that no step has copied them."""
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return all(a.unsafe_buffer_pointer() == b.unsafe_buffer_pointer() for a, b in pairs)
 
 
 def sizes(tree):

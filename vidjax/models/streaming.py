@@ -107,11 +107,10 @@ def init_stream(
     return StreamState(variables, carried, position, logits, network)
 
 
-@jax.jit
 def stream_step(state: StreamState, frame: jax.Array) -> tuple[StreamState, jax.Array, jax.Array]:
     """One frame further: a pure function, compiled once for a network and a size of frames.
 
-    Within another `jax.jit` that donates the state, it is updated in place.
+    Within a `jax.jit` of yours that donates the state, it is updated in place.
 
     Args:
         state: of `init_stream`, or of the step before.
@@ -129,10 +128,18 @@ def stream_step(state: StreamState, frame: jax.Array) -> tuple[StreamState, jax.
             f"The frame has the shape {frame.shape}; "
             f"those of this stream are [N, H, W, C] = {network.frame_shape}."
         )
+    # The variables stay outside: a program that returned them would copy them.
+    carried, position, logits, fresh = _advance(state, frame)
+    return state.replace(carried=carried, position=position, logits=logits), logits, fresh
+
+
+@jax.jit
+def _advance(state: StreamState, frame: jax.Array) -> tuple[Any, jax.Array, jax.Array, jax.Array]:
+    """(carried, position, logits, fresh) after a frame."""
+    network = state.network
 
     def program(phase: int, carried: Any, logits: jax.Array) -> tuple[Any, jax.Array]:
-        run = functools.partial(_run, network, state.variables, frame, phase=phase)
-        carried, new_logits = run(carried=carried)
+        carried, new_logits = _run(network, state.variables, frame, carried=carried, phase=phase)
         if phase == network.period:
             logits = new_logits
         return carried, logits
@@ -140,9 +147,8 @@ def stream_step(state: StreamState, frame: jax.Array) -> tuple[StreamState, jax.
     programs = [functools.partial(program, phase) for phase in network.phases]
     number = jnp.array(network.program_of())[state.position]
     carried, logits = lax.switch(number, programs, state.carried, state.logits)
-    fresh = state.position == 0
     position = (state.position + 1) % network.period
-    return state.replace(carried=carried, position=position, logits=logits), logits, fresh
+    return carried, position, logits, state.position == 0
 
 
 def _check(module: Classifier) -> None:
