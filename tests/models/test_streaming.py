@@ -133,11 +133,11 @@ def sizes(tree):
 @pytest.mark.parametrize(
     "variant, side", [("tsm_r18_8f", 112), ("r2plus1d_18", 112), ("x3d_s", 160)]
 )
-def test_a_stream_of_full_width_equals_the_clip(variant, side, monkeypatch):
-    monkeypatch.setattr("test_streaming.SIZE", (side, side, 3), raising=False)
+def test_a_stream_of_full_width_equals_the_clip(variant, side):
     module = build(variant, width=1.0)
     variables = some_variables(module)
-    video = np.random.default_rng(1).standard_normal((1, NUM_FRAMES, side, side, 3), np.float32)
+    rng = np.random.default_rng(1)
+    video = rng.standard_normal((1, NUM_FRAMES, side, side, 3), np.float32)
     logits, *_ = streamed(module, variables, video)
     expected, _ = expected_logits(module, variables, video)
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
