@@ -24,6 +24,7 @@ EXAMPLES = """examples:
   python -m benchmarks --config configs/x3d.py --against torch --torch-python DIR/bin/python
   python -m benchmarks convolutions --networks r3d_18 --precisions float32,bfloat16
   python -m benchmarks checkouts --networks x3d_s --against-checkout DIR --rounds 9
+  python -m benchmarks streams --networks tsm_r18_8f,r2plus1d_18 --clips 1x16x112x112
   python -m benchmarks convolutions --help        the flags of a subject
 
 exit codes: 0 done, 2 wrong use, 5 storage, 6 folder in use"""

@@ -7,6 +7,7 @@ from benchmarks.jax_convolutions import LOWERINGS
 from benchmarks.measure_checkouts import CheckoutRow
 from benchmarks.measure_convolutions import ConvolutionRow
 from benchmarks.measure_networks import Row
+from benchmarks.measure_streams import StreamRow
 from benchmarks.targets import NUM_CLASSES
 
 LEGEND = f"""\
@@ -30,6 +31,11 @@ The checkouts take turns, each in a process of its own: ms is the median of the 
 half the difference of the slowest and the fastest round. The ratio is that of the medians, over the
 first checkout: below 1 a checkout is faster than the first. The train step is the forward pass,
 cross entropy, gradients and gradient descent, without the rest of a training job."""
+STREAMS_LEGEND = """\
+A stream takes streams x height x width pixels at a time. Frames/s is that of each stream, ms the
+mean of a frame over a whole period, and ± half the difference of the slowest and the fastest round.
+A fresh step is one that ends in a new answer, which takes longest. Carried is what the layers keep
+of the past, without the parameters. Clip is the same network on whole clips: ms for each frame."""
 
 STEP_TITLES = {"forward": "forward", "train": "forward and both gradients"}
 
@@ -129,10 +135,38 @@ def checkout_page(environment: Mapping[str, Any], rows: Sequence[CheckoutRow]) -
         cells = [row.network, row.clip, row.precision, row.step, row.checkout]
         cells += [_milliseconds(row.seconds), f"{100 * row.spread:.0f} %", f"{row.ratio:.3f}"]
         lines.append(cells)
-    devices = ", ".join(environment["devices"])
-    first = f"{devices}; jax {environment['versions']['jax']}; {environment['started'][:10]}"
+    first = _devices_line(environment)
     paragraphs = [first, markdown(header, lines, num_left=5), CHECKOUTS_LEGEND]
     return "\n\n".join(paragraphs) + "\n"
+
+
+def stream_page(environment: Mapping[str, Any], rows: Sequence[StreamRow]) -> str:
+    """The devices, and a line for each network."""
+    header = [
+        "network",
+        "frame",
+        "precision",
+        "fresh every",
+        "frames/s",
+        "ms",
+        "±",
+        "fresh step ms",
+    ]
+    header += ["carried MB", "clip ms"]
+    lines = []
+    for row in rows:
+        cells = [row.network, row.frame, row.precision, str(row.period)]
+        cells += [_short(row.frames_per_second), _milliseconds(1 / row.frames_per_second)]
+        cells += [f"{100 * row.spread:.0f} %", _milliseconds(row.fresh_seconds)]
+        cells += [f"{row.carried_bytes / 1e6:.2f}", _milliseconds(row.clip_seconds_per_frame)]
+        lines.append(cells)
+    first = _devices_line(environment)
+    return "\n\n".join([first, markdown(header, lines, num_left=3), STREAMS_LEGEND]) + "\n"
+
+
+def _devices_line(environment: Mapping[str, Any]) -> str:
+    devices = ", ".join(environment["devices"])
+    return f"{devices}; jax {environment['versions']['jax']}; {environment['started'][:10]}"
 
 
 def torch_seconds(row: ConvolutionRow) -> float | None:

@@ -8,7 +8,7 @@ Lin et al., TSM: Temporal Shift Module for Efficient Video Understanding, ICCV 2
     python launch.py --config configs/tsm.py:jester --config.data.root=DIR
 
 Other variants: --config.model.variant=tsm_mobilenet_v2_8f, tsm_r101_8f. Any of them takes 16
-frames: --config.data.num_frames=16. For streams: --config.model.direction=one-directional.
+frames: --config.data.num_frames=16. For streams (docs/streams.md): --config.model.causal=true.
 """
 
 from configs import base

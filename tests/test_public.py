@@ -8,6 +8,7 @@ import pytest
 
 import vidjax
 from vidjax import convert, models
+from vidjax.models import streaming
 
 ROOT = Path(__file__).parents[1]
 
@@ -16,7 +17,9 @@ def test_public_functions():
     assert vidjax.build is models.build
     assert vidjax.names is models.names
     assert vidjax.load is convert.load
-    assert set(dir(vidjax)) == {"build", "load", "names"}
+    assert vidjax.init_stream is streaming.init_stream
+    assert vidjax.stream_step is streaming.stream_step
+    assert set(dir(vidjax)) == {"build", "init_stream", "load", "names", "stream_step"}
     with pytest.raises(AttributeError, match="no attribute 'biuld'"):
         _ = vidjax.biuld
 

@@ -1,7 +1,8 @@
 """vidjax: convolutional video networks in JAX.
 
-`vidjax.build`, `vidjax.load` and `vidjax.names` are what most libraries on top need. They are
-imported when they are used, so that `import vidjax` by itself costs nothing.
+`vidjax.build`, `vidjax.load` and `vidjax.names` are what most libraries on top need, and
+`vidjax.init_stream` and `vidjax.stream_step` run a causal network frame by frame. They are imported
+when they are used, so that `import vidjax` by itself costs nothing.
 """
 
 import importlib
@@ -11,6 +12,8 @@ _PUBLIC = {
     "build": ("vidjax.models", "build"),
     "names": ("vidjax.models", "names"),
     "load": ("vidjax.convert", "load"),
+    "init_stream": ("vidjax.models.streaming", "init_stream"),
+    "stream_step": ("vidjax.models.streaming", "stream_step"),
 }
 
 __all__ = sorted(_PUBLIC)

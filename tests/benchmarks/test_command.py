@@ -136,6 +136,20 @@ def test_convolutions_and_what_is_said_without_pytorch(measure, nothing, tmp_pat
         assert "Note: PyTorch is left out: ModuleNotFound" in page
 
 
+def test_streams(measure, nothing, tmp_path, capsys):
+    measure("streams", "--config", nothing, "--clips", "2x3x8x8", "--rounds", 2)
+    page = capsys.readouterr().out
+    assert page == (tmp_path / "bench.md").read_text()
+    (row,) = json.loads((tmp_path / "bench.json").read_text())["streams"]
+    assert row["frame"] == "2x8x8" and row["period"] == 1 and row["clip_frames"] == 3
+    assert row["network"].endswith("causal=True") and f"| {row['network']} |" in page
+    # Seven convolutions of 3 frames keep two each: of the video's 3 channels, or of 4, whose size
+    # is halved by the stem. The head keeps its mean, of 4 channels, and one count.
+    kept = 2 * 2 * (8 * 8 * 3 + 6 * 4 * 4 * 4) + 2 * 4
+    assert row["carried_bytes"] == 4 * (kept + 1)
+    assert len(row["samples"]) == 2 and min(row["samples"]) > 0
+
+
 def test_checkouts(measure, nothing, tmp_path, capsys):
     """Both are asked for the same steps, each in a process that imports its own vidjax."""
     for name, text in CHECKOUT.items():
@@ -174,6 +188,7 @@ def test_checkouts(measure, nothing, tmp_path, capsys):
         (["--networks", "r3d_18", "--rounds", "0"], ["--rounds is 0"]),
         (["--networks", "r3d_18", "--rounds", "two"], ["--rounds", "'two'", "--help"]),
         (["--netwroks", "r3d_18"], ["--netwroks", "--help"]),
+        (["streams", "--networks", "c3d"], ["C3D has no causal form"]),
         (["checkouts", "--networks", "r3d_18"], ["--against-checkout DIR"]),
         (
             ["checkouts", "--networks", "tiny3d", "--against-checkout", "/nowhere"],

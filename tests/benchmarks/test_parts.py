@@ -13,6 +13,7 @@ from benchmarks import (
     measure_checkouts,
     measure_convolutions,
     measure_networks,
+    measure_streams,
     roofline,
     tables,
     targets,
@@ -271,6 +272,26 @@ def test_the_table_of_checkouts():
     text = tables.checkout_page(environment, [row])
     assert text.startswith("1 x cpu (2 cores); jax 1.2; 2026-01-02\n")
     expected = ["net", "2x4x8x8", "float32", "train", "/folder", "12.3", "5 %", "0.987"]
+    assert cells_of(text)[2] == expected
+
+
+def test_the_table_of_streams():
+    row = measure_streams.StreamRow(
+        network="net",
+        frame="1x8x8",
+        precision="float32",
+        period=8,
+        frames_per_second=40.0,
+        spread=0.05,
+        fresh_seconds=0.05,
+        carried_bytes=1_234_567,
+        clip_frames=16,
+        clip_seconds_per_frame=0.02,
+        samples=[0.025],
+    )
+    environment = {"devices": ["a"], "versions": {"jax": "1.2"}, "started": "2026-01-02"}
+    text = tables.stream_page(environment, [row])
+    expected = ["net", "1x8x8", "float32", "8", "40.0", "25.0", "5 %", "50.0", "1.23", "20.0"]
     assert cells_of(text)[2] == expected
 
 

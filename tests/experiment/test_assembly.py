@@ -162,6 +162,15 @@ def test_any_field_of_family_and_head_is_a_flag():
     assembly.check(config)
 
 
+def test_causal_is_a_flag_that_is_saved_and_may_be_refused():
+    module = assembly.make_network(settled("model.causal=true"), 5)
+    assert module.backbone.style.causal
+    assert models.describe(module)["fields"]["causal"] is True
+    slowfast = ("model.name=slowfast", "model.variant=slowfast_r50_8x8")
+    with pytest.raises(UserError, match="SlowFast has no causal form"):
+        assembly.check(settled(*slowfast, "model.causal=true"))
+
+
 @pytest.mark.parametrize(
     "word, parts",
     [

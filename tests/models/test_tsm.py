@@ -112,7 +112,10 @@ def test_the_field_shift_says_which():
     [
         ({"shift": "inplace"}, "model.shift is 'inplace'; it is one of residual, in-place"),
         ({"trunk": "vgg"}, "model.trunk is 'vgg'; it is one of resnet, mobilenet_v2"),
-        ({"direction": "both"}, "model.direction is 'both'; it is one of bidirectional, one-"),
+        (
+            {"direction": "both"},
+            "model.direction is 'both'; it is one of auto, bidirectional, one-",
+        ),
         ({"fraction": 0.6}, "model.fraction is 0.6; a bidirectional shift moves 0 to 0.5"),
         ({"every": 0}, "model.every is 0; it is 1 or more"),
     ],

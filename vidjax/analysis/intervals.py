@@ -21,7 +21,7 @@ class Intervals:
         axis: the axis of the array whose positions have different intervals, one each. None if all
             elements of the array depend on the same interval; then there is one.
         first: the first position of the video in each interval, float [positions]. It is negative
-            in padding and -inf for the whole video.
+            in padding, and -inf for the whole video and for all that is before `last`.
         last: the last position of the video in each interval, float [positions].
         stride: how far the video moves from one interval to the next, on average; without meaning
             if `axis` is None.

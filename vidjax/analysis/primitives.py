@@ -9,6 +9,7 @@ the primitives of native convolutions, pooling and linear layers.
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from jax.extend.core import JaxprEqn, Var
@@ -23,11 +24,6 @@ INPUT = 0  # number of the array that a primitive windows, cuts, reshapes or red
 NOT_ELEMENTWISE = (
     "rev",
     "sort",
-    "cumsum",
-    "cumprod",
-    "cummax",
-    "cummin",
-    "cumlogsumexp",
     "fft",
     "scan",
     "while",
@@ -228,6 +224,18 @@ def reduction(eqn: JaxprEqn, fields: Fields) -> Intervals:
     return _without_axes(fields[INPUT], eqn.params["axes"])
 
 
+def cumulative(eqn: JaxprEqn, fields: Fields) -> Intervals:
+    """Sums and the like of all positions up to each one; of an endless video, all before it."""
+    field = fields[INPUT]
+    if field.axis != eqn.params["axis"]:
+        return field
+    endless = np.full(len(field.first), math.inf)
+    if eqn.params["reverse"]:
+        first = np.minimum.accumulate(field.first[::-1])[::-1]
+        return replace(field, first=first, last=endless)
+    return replace(field, first=-endless, last=np.maximum.accumulate(field.last))
+
+
 def _without_axes(field: Intervals, axes: Sequence[int]) -> Intervals:
     """After some axes of the array were removed or reduced."""
     if field.axis in axes:
@@ -294,6 +302,11 @@ RULES: dict[str, Callable[[JaxprEqn, Fields], Intervals | list[Intervals] | None
     "reduce_and": reduction,
     "reduce_or": reduction,
     "argmax": reduction,
+    "cumsum": cumulative,
+    "cumprod": cumulative,
+    "cummax": cumulative,
+    "cummin": cumulative,
+    "cumlogsumexp": cumulative,
 }
 
 

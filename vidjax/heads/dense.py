@@ -56,7 +56,7 @@ class Head(nn.Module):
         train: bool,
     ) -> jax.Array:
         style = self.style
-        time = "hold" if getattr(style, "causal", False) else "linear"
+        time = "hold" if style.causal else "linear"
         maps = levels(endpoints, self.map_name)
         names = list(maps)[-self.num_levels :]  # from fine to coarse; all of them with 0
         x = None

@@ -30,6 +30,7 @@ class Head(nn.Module):
     style: Style = Style()
 
     answers = "frames"
+    STREAMS = True  # it answers at each frame of a stream
 
     def __post_init__(self):
         super().__post_init__()
@@ -55,4 +56,4 @@ class Head(nn.Module):
 
 def time_kind(style: Style) -> str:
     """How answers are brought to the frames of the input: a kind of `layers.resize`."""
-    return "hold" if getattr(style, "causal", False) else "linear"
+    return "hold" if style.causal else "linear"

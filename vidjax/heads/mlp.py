@@ -13,9 +13,17 @@ import jax.numpy as jnp
 from vidjax.layers import checks
 from vidjax.layers.norm import Norm
 from vidjax.layers.style import ACTIVATIONS, Style
+from vidjax.ops.mean import mean_over_clip
 
 NORMS = ("", "batch", "layer")  # "" is none
-POOLS = {"mean": jnp.mean, "max": jnp.max}  # over time and space
+
+
+def max_over_clip(module: nn.Module, x: jax.Array) -> jax.Array:
+    """The largest value over time and space: [N, T, H, W, C] -> [N, 1, 1, 1, C]."""
+    return x.max(axis=(1, 2, 3), keepdims=True)
+
+
+POOLS = {"mean": mean_over_clip, "max": max_over_clip}  # over time and space
 
 
 class Head(nn.Module):
@@ -49,6 +57,11 @@ class Head(nn.Module):
         checks.share("dropout", self.dropout, room="head")
         checks.one_of("activation", self.activation, tuple(ACTIVATIONS), room="head")
 
+    @property
+    def STREAMS(self) -> bool:  # noqa: N802
+        """Whether it answers at each frame of a stream."""
+        return self.pool == "mean"
+
     @nn.compact
     def __call__(
         self,
@@ -60,7 +73,7 @@ class Head(nn.Module):
         """Does not read `clip_shape`, the T, H and W of the input clip."""
         # In float32 whatever the backbone computes in: a mean of many values, and the loss is next.
         x = endpoints["features"].astype(jnp.float32)
-        x = POOLS[self.pool](x, axis=(1, 2, 3))  # [N, C]
+        x = POOLS[self.pool](self, x)[:, 0, 0, 0]  # [N, C]
         he = nn.initializers.he_normal()
         for number, width in enumerate(self.hidden, start=1):
             x = nn.Dense(width, kernel_init=he, name=f"hidden{number}")(x)

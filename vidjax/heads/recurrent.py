@@ -20,6 +20,8 @@ from vidjax.layers.endpoints import frame_features
 from vidjax.layers.recurrent import CELLS, Recurrent
 from vidjax.layers.resize import resize_axis
 from vidjax.layers.style import Style
+from vidjax.ops import stream
+from vidjax.ops.mean import mean_over_clip
 
 NEEDS = ("time",)
 OUTPUTS = ("last", "mean", "growing", "every")
@@ -50,6 +52,8 @@ class Head(nn.Module):
     map_name: str = "features"
     style: Style = Style()
 
+    STREAMS = True  # it answers at each frame of a stream
+
     def __post_init__(self):
         super().__post_init__()
         checks.at_least("num_classes", self.num_classes, 1, room="head")
@@ -58,7 +62,7 @@ class Head(nn.Module):
         checks.at_least("layers", self.layers, 1, room="head")
         checks.one_of("output", self.output, OUTPUTS, room="head")
         checks.share("dropout", self.dropout, room="head")
-        if self.bidirectional and getattr(self.style, "causal", False):
+        if self.bidirectional and self.style.causal:
             raise UserError(
                 "head.bidirectional reads the clip backwards, which a causal network cannot "
                 "(model.causal)."
@@ -91,12 +95,12 @@ class Head(nn.Module):
         if self.output == "last":
             states = self._last(states)  # [N, width]
         elif self.output == "mean":
-            states = states.mean(axis=1)
+            states = mean_over_clip(self, states[:, :, None, None])[:, 0, 0, 0]
         states = nn.Dropout(self.dropout, deterministic=not train)(states)
         init = nn.initializers.normal(0.01)  # small: the first loss is near log(num_classes)
         logits = nn.Dense(self.num_classes, kernel_init=init, name="logits")(states)
         if self.output == "growing":
-            return growing_mean(logits, train=train)
+            return growing_mean(self, logits, train=train)
         if self.output == "every":
             return resize_axis(logits, 1, clip_shape[0], kind=time_kind(self.style))
         return logits
@@ -109,11 +113,23 @@ class Head(nn.Module):
         return jnp.concatenate([states[:, -1, : self.width], states[:, 0, self.width :]], axis=-1)
 
 
-def growing_mean(logits: jax.Array, *, train: bool) -> jax.Array:
+def growing_mean(module: nn.Module, logits: jax.Array, *, train: bool) -> jax.Array:
     """The answers of all frames with weights 1, 2, ... T: [N, T, K] -> [N, K].
 
     In training they are averaged as logarithms of probabilities, in evaluation as probabilities.
+    In a stream the module keeps the mean and the number of frames so far.
     """
+    if stream.stepping():
+        answer = jax.nn.softmax(logits[:, 0])
+        mean = stream.carried(module, "mean", lambda: jnp.zeros_like(answer))
+        count = stream.carried(module, "count", lambda: jnp.zeros((), jnp.int32))
+        number = count.value + 1
+        # The weight of frame t in 1 + 2 + ... + t.
+        new = mean.value + (answer - mean.value) * 2 / (number + 1)
+        mean.keep(new)
+        count.keep(number)
+        return jnp.log(new)
+    stream.note(module, logits)
     num_frames = logits.shape[1]
     gains = jnp.arange(1, num_frames + 1, dtype=logits.dtype)
     gains = (gains / gains.sum())[:, None]  # [T, 1]

@@ -78,7 +78,7 @@ class Head(nn.Module):
         positions = self.param("positions", init, (self.positions, self.width))
         x = x + resize_axis(positions, 0, num_steps)  # [N, T', width]
         mask = None
-        if getattr(self.style, "causal", False):
+        if self.style.causal:
             mask = jnp.tril(jnp.ones((1, 1, num_steps, num_steps), bool))  # the past alone
         for number in range(1, self.layers + 1):
             x = self._block(x, mask, number=number, train=train)

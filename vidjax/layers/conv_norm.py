@@ -36,7 +36,7 @@ def styled_conv(
     Args:
         features: output channels.
         kernel_size: extent in time, height and width.
-        style: of which `dtype` and `lowering` are read.
+        style: of which `dtype`, `lowering` and `causal` are read.
         name: of the submodule, in the compact method that calls this.
         stride: step in time, height and width.
         padding: "half", or what `ops.conv` takes.
@@ -50,6 +50,7 @@ def styled_conv(
         padding=resolve_padding(padding, kernel_size),
         groups=groups,
         use_bias=use_bias,
+        causal=style.causal,
         dtype=style.dtype,
         lowering=style.lowering,
         name=name,

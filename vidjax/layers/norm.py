@@ -29,7 +29,8 @@ class Norm(nn.Module):
     - "batch", the default: statistics of the batch in training, running ones in evaluation.
     - "frozen": running statistics in training, too; neither they nor scale and bias change, since
       no gradient flows into them. For training from published weights with small batches.
-    - "group": statistics of each clip over time, space and a group of neighbouring channels.
+    - "group": statistics of each clip over time, space and a group of neighbouring channels; in a
+      causal style, of each frame.
     - "layer": statistics over the channels of each position (Ba et al., Layer Normalization, 2016).
 
     The last two compute the same in training and in evaluation, whatever the batch.
@@ -56,8 +57,11 @@ class Norm(nn.Module):
         # Flax's modules name their parameters as BatchNorm does, and sum in float32.
         scale_init = nn.initializers.zeros if self.zero_scale else nn.initializers.ones
         if kind == "group":
+            # None is all axes but the first.
+            axes = (2, 3, 4) if self.style.causal else None
             norm = nn.GroupNorm(
                 num_groups=num_groups(x.shape[-1]),
+                reduction_axes=axes,
                 epsilon=epsilon,
                 dtype=self.style.dtype,
                 scale_init=scale_init,

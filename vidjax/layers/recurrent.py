@@ -23,6 +23,8 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from vidjax.ops import stream
+
 CELLS = {"gru": nn.GRUCell, "lstm": nn.OptimizedLSTMCell}
 GATES = {"gru": ("r", "z", "n"), "lstm": ("i", "f", "g", "o")}  # in PyTorch's order
 
@@ -47,9 +49,14 @@ class Recurrent(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        if not stream.stepping():
+            stream.note(self, x)
         for number in range(1, self.num_layers + 1):
             if number > 1:
                 x = nn.Dropout(self.dropout, deterministic=not train)(x)
+            if stream.stepping():
+                x = self._step(x, number)
+                continue
             outputs = nn.RNN(self._cell(f"layer{number}"), name=f"run{number}")(x)
             if self.bidirectional:
                 backward = nn.RNN(
@@ -61,6 +68,23 @@ class Recurrent(nn.Module):
                 outputs = jax.numpy.concatenate([outputs, backward(x)], axis=-1)
             x = outputs
         return x
+
+    def _step(self, x: jax.Array, number: int) -> jax.Array:
+        """One frame of a stream through a layer, which keeps its state: [N, 1, C] -> [N, 1, width].
+
+        A causal network has no layers that run backwards.
+        """
+        cell = self._cell(f"layer{number}")
+        # A GRU has one array of state, an LSTM two.
+        first, tree = jax.tree.flatten(cell.initialize_carry(jax.random.key(0), x[:, 0].shape))
+        kept = []
+        for part, array in enumerate(first):
+            kept.append(stream.carried(self, f"state{number}_{part}", lambda a=array: a))
+        state = jax.tree.unflatten(tree, [part.value for part in kept])
+        state, output = cell(state, x[:, 0])
+        for part, value in zip(kept, jax.tree.leaves(state), strict=True):
+            part.keep(value)
+        return output[:, None]
 
     def _cell(self, name: str) -> nn.RNNCellBase:
         return CELLS[self.cell](self.width, name=name)

@@ -5,8 +5,6 @@ in its middle convolution, as in torchvision. With kernels of one frame these ar
 frame, and their parameters have the same names as those of a 3D block: 2D weights inflate by path.
 """
 
-from collections.abc import Callable
-
 import flax.linen as nn
 import jax
 
@@ -15,12 +13,16 @@ from vidjax.layers.style import Style
 
 
 def branch_and_shortcut(
-    x: jax.Array, mix: Callable[[jax.Array], jax.Array] | None, *, mix_shortcut: bool
+    x: jax.Array, mix: nn.Module | None, *, mix_shortcut: bool
 ) -> tuple[jax.Array, jax.Array]:
-    """(input of the residual branch, input of the shortcut) of a block that may mix frames."""
+    """(input of the residual branch, input of the shortcut) of a block that may mix frames.
+
+    To be called in the compact method of the block.
+    """
     if mix is None:
         return x, x
-    mixed = mix(x)
+    # All blocks are given one module. Each has a copy of its own, because in a stream it has state.
+    mixed = mix.copy(name="mixed")(x)
     if mix_shortcut:
         return mixed, mixed
     return mixed, x

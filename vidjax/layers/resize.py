@@ -17,7 +17,7 @@ def weights(size: int, new_size: int, *, kind: str = "linear") -> np.ndarray:
     "linear" mixes the two old positions around the new one, and holds the last old position behind
     it. "hold" takes the last old position that is not later, so that nothing of the future is seen.
     """
-    at = np.arange(new_size) * (size / new_size)  # of the new positions, among the old ones
+    at = np.arange(new_size) / stride_between(size, new_size)  # among the old positions
     before = np.minimum(np.floor(at).astype(int), size - 1)
     after = np.minimum(before + 1, size - 1)
     share = at - before
@@ -29,6 +29,20 @@ def weights(size: int, new_size: int, *, kind: str = "linear") -> np.ndarray:
     np.add.at(matrix, (rows, before), 1 - share)
     np.add.at(matrix, (rows, after), share)
     return matrix
+
+
+def stride_between(size: int, new_size: int) -> float:
+    """New positions from one old position to the next.
+
+    Strides of networks are powers of two: one that takes `new_size` positions to `size`, rounded
+    up, is the stride. Where there is none, the old positions are spread evenly.
+    """
+    stride = 1
+    while stride < 2 * new_size:
+        if -(-new_size // stride) == size:
+            return float(stride)
+        stride *= 2
+    return new_size / size
 
 
 def resize_axis(x: jax.Array, axis: int, new_size: int, *, kind: str = "linear") -> jax.Array:

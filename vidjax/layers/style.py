@@ -41,6 +41,9 @@ class Style:
         zero_init_last: starts the scale of the last normalisation of each residual block at zero,
             so that the block is its shortcut at first (Goyal et al., Accurate, Large Minibatch SGD,
             2017, section 5.1). With "frozen" it makes sense only for weights that are loaded.
+        causal: every operation over time sees the past only, so that `models.streaming` can run the
+            network frame by frame: temporal convolutions are padded in front alone, TSM shifts from
+            past frames, gates average over the frames so far, group norm is per frame.
 
     Raises UserError for a name that does not exist and a number out of range.
     """
@@ -52,6 +55,7 @@ class Style:
     momentum: float | None = None
     activation: str | None = None
     zero_init_last: bool = False
+    causal: bool = False
 
     def __post_init__(self):
         # Here and not in the layers, so that a wrong choice is refused before anything is traced.
@@ -97,3 +101,14 @@ def refuse_zero_init_last(style: Style, network: str, *, lack: str = "residual b
     """Raises UserError where a style asks for `zero_init_last` without what that acts on."""
     if style.zero_init_last:
         raise UserError(f"{network} has no {lack}, so model.zero_init_last cannot be chosen.")
+
+
+def refuse_causal(style: Style, network: str, reason: str) -> None:
+    """Raises UserError where a style asks for a causal form of a network that has none.
+
+    `reason` is a clause that says what looks at later frames.
+    """
+    if style.causal:
+        raise UserError(
+            f"{network} has no causal form, because {reason}; model.causal cannot be chosen."
+        )

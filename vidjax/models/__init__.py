@@ -29,6 +29,7 @@ from vidjax.layers.style import Style
 from vidjax.models import composites
 
 HIDDEN = ("parent", "name", "style")  # fields of a Model that are no settings; two are flax's
+NOT_FAMILIES = ("streaming",)  # files of this folder that are about networks, and are none
 COMPUTING = ("dtype", "lowering")  # how a network computes; what it is does not depend on them
 FROZEN = (
     "",
@@ -124,7 +125,8 @@ def clip_shape(video: jax.Array | tuple[jax.Array, jax.Array]) -> tuple[int, int
 
 def names() -> list[str]:
     """Every family and composite that `build` takes, sorted."""
-    return sorted([*_files_of(__path__), *_files_of(composites.__path__)])
+    files = {*_files_of(__path__), *_files_of(composites.__path__)}
+    return sorted(files - set(NOT_FAMILIES))
 
 
 def family(name: str) -> ModuleType:

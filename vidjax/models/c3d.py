@@ -12,7 +12,7 @@ import jax
 
 from vidjax.layers import checks
 from vidjax.layers.sequential import ConvAct, DenseAct, flatten
-from vidjax.layers.style import Style, refuse_norm, refuse_zero_init_last
+from vidjax.layers.style import Style, refuse_causal, refuse_norm, refuse_zero_init_last
 from vidjax.layers.widths import scaled
 from vidjax.ops.pool import max_pool
 
@@ -50,6 +50,7 @@ class Model(nn.Module):
         if not self.use_norm:
             refuse_norm(self.style, "This C3D")
         refuse_zero_init_last(self.style, "C3D")
+        refuse_causal(self.style, "C3D", "it pools over time")
 
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:

@@ -13,7 +13,7 @@ from vidjax.core.errors import UserError
 from vidjax.layers import checks
 from vidjax.layers.conv_norm import styled_conv
 from vidjax.layers.sequential import ConvAct, DenseAct
-from vidjax.layers.style import Style, refuse_zero_init_last
+from vidjax.layers.style import Style, refuse_causal, refuse_zero_init_last
 from vidjax.layers.widths import scaled
 from vidjax.ops.pool import global_avg_pool, max_pool
 
@@ -76,6 +76,7 @@ class Model(nn.Module):
         checks.sizes("hidden", self.hidden)
         checks.share("hidden_dropout", self.hidden_dropout)
         refuse_zero_init_last(self.style, "ConvColumn")
+        refuse_causal(self.style, "ConvColumn", "it pools over time")
 
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from vidjax.layers import checks
 from vidjax.layers.conv_norm import ConvNorm, NormConv
 from vidjax.layers.norm import Norm
-from vidjax.layers.style import Style, refuse_zero_init_last
+from vidjax.layers.style import Style, refuse_causal, refuse_zero_init_last
 from vidjax.layers.widths import scaled
 from vidjax.ops.pool import avg_pool, max_pool
 
@@ -65,6 +65,7 @@ class Model(nn.Module):
 
     def __post_init__(self):
         super().__post_init__()
+        refuse_causal(self.style, "DenseNet over clips", "it pools over time")
         checks.above_zero("width", self.width)
         checks.depths("depths", self.depths, NUM_STAGES)
         checks.at_least("growth", self.growth, 1)

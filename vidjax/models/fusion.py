@@ -20,7 +20,7 @@ import numpy as np
 
 from vidjax.layers import checks
 from vidjax.layers.sequential import ConvAct, DenseAct, flatten
-from vidjax.layers.style import Style, refuse_norm, refuse_zero_init_last
+from vidjax.layers.style import Style, refuse_causal, refuse_norm, refuse_zero_init_last
 from vidjax.layers.widths import scaled
 from vidjax.ops.pool import avg_pool, max_pool
 from vidjax.ops.response_norm import local_response_norm
@@ -133,6 +133,7 @@ class Model(nn.Module):
         checks.share("hidden_dropout", self.hidden_dropout)
         refuse_norm(self.style, "A fusion network")
         refuse_zero_init_last(self.style, "A fusion network")
+        refuse_causal(self.style, "A fusion network", "it reads the middle of the clip")
 
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:

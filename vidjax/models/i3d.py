@@ -11,7 +11,7 @@ import jax
 from vidjax.core.errors import UserError
 from vidjax.layers import checks
 from vidjax.layers.inception import Inception
-from vidjax.layers.style import Style, refuse_zero_init_last
+from vidjax.layers.style import Style, refuse_causal, refuse_zero_init_last
 
 # name: fields of Model
 VARIANTS = {"i3d_inception": {"in_channels": 3}, "i3d_inception_flow": {"in_channels": 2}}
@@ -38,6 +38,7 @@ class Model(nn.Module):
         checks.at_least("in_channels", self.in_channels, 1)
         checks.above_zero("width", self.width)
         refuse_zero_init_last(self.style, "I3D")
+        refuse_causal(self.style, "I3D", "it pools over time")
 
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:

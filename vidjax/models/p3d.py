@@ -19,7 +19,7 @@ import jax
 from vidjax.layers import checks
 from vidjax.layers.conv_norm import ConvNorm, Size
 from vidjax.layers.residual import shortcut
-from vidjax.layers.style import Style
+from vidjax.layers.style import Style, refuse_causal
 from vidjax.layers.widths import scaled
 from vidjax.ops.pool import max_pool
 
@@ -86,6 +86,7 @@ class Model(nn.Module):
         checks.not_empty("kinds", self.kinds)
         for kind in self.kinds:
             checks.one_of("kinds", kind, KINDS)
+        refuse_causal(self.style, "P3D", "it pools over time")
 
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:

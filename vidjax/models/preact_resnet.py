@@ -13,7 +13,7 @@ import jax
 from vidjax.layers import checks
 from vidjax.layers.conv_norm import ConvNorm, NormConv, Size
 from vidjax.layers.residual import shortcut
-from vidjax.layers.style import Style, refuse_zero_init_last
+from vidjax.layers.style import Style, refuse_causal, refuse_zero_init_last
 from vidjax.layers.widths import scaled
 from vidjax.ops.pool import max_pool
 
@@ -85,6 +85,7 @@ class Model(nn.Module):
 
     def __post_init__(self):
         super().__post_init__()
+        refuse_causal(self.style, "This pre-activation ResNet", "it pools over time")
         checks.above_zero("width", self.width)
         checks.depths("depths", self.depths, 4)
         # A scale of zero ahead of an activation would leave it at zero, where no gradient passes.

@@ -13,7 +13,7 @@ import jax
 from vidjax.layers import checks
 from vidjax.layers.conv_norm import ConvNorm, Size, styled_conv
 from vidjax.layers.norm import Norm
-from vidjax.layers.style import Style
+from vidjax.layers.style import Style, refuse_causal
 from vidjax.layers.widths import scaled
 
 _10, _18, _34 = (1, 1, 1, 1), (2, 2, 2, 2), (3, 4, 6, 3)
@@ -173,6 +173,8 @@ class Model(nn.Module):
         for kind in self.kinds:
             checks.one_of("kinds", kind, KINDS)
         checks.one_of("midplanes", self.midplanes, MIDPLANES)
+        if self.fold_time:
+            refuse_causal(self.style, "R2D", "the frames are channels of one image")
 
     def lacks(self) -> dict[str, str]:
         """What heads can need and this backbone does not have; see `layers.endpoints.NEEDS`."""

@@ -15,7 +15,7 @@ from vidjax.core.errors import UserError
 from vidjax.layers import checks
 from vidjax.layers.conv_norm import ConvNorm, Size
 from vidjax.layers.residual import BasicBlock, Bottleneck
-from vidjax.layers.style import Style
+from vidjax.layers.style import Style, refuse_causal
 from vidjax.layers.widths import scaled
 from vidjax.ops.pool import max_pool
 
@@ -131,6 +131,8 @@ class Model(nn.Module):
             checks.sizes("strides", stride)
         if len(self.stem_pool) not in (0, 3):
             raise UserError(f"model.stem_pool is {self.stem_pool}; it has three numbers or none.")
+        if self.halve_time or (self.stem_pool and self.stem_pool[0] > 1):
+            refuse_causal(self.style, "This residual network", "it pools over time")
 
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:

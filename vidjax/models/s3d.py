@@ -11,7 +11,7 @@ import jax
 
 from vidjax.layers import checks
 from vidjax.layers.inception import Inception
-from vidjax.layers.style import Style, refuse_zero_init_last
+from vidjax.layers.style import Style, refuse_causal, refuse_zero_init_last
 
 # name: fields of Model
 VARIANTS = {"s3d": {}}
@@ -35,6 +35,7 @@ class Model(nn.Module):
         super().__post_init__()
         checks.above_zero("width", self.width)
         refuse_zero_init_last(self.style, "S3D")
+        refuse_causal(self.style, "S3D", "it pools over time")
 
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:

@@ -21,7 +21,7 @@ from vidjax.layers import checks
 from vidjax.layers.conv_norm import ConvNorm
 from vidjax.layers.residual import Bottleneck
 from vidjax.layers.resize import resize_axis
-from vidjax.layers.style import Style
+from vidjax.layers.style import Style, refuse_causal
 from vidjax.layers.widths import scaled
 from vidjax.ops.pool import global_avg_pool, max_pool
 
@@ -130,6 +130,8 @@ class Model(nn.Module):
         checks.above_zero("beta", self.beta)
         checks.one_of("joined_times", self.joined_times, JOINED_TIMES)
         checks.above_zero("width", self.width)
+        reason = "its slow pathway picks frames from the whole clip"
+        refuse_causal(self.style, "SlowFast", reason)
 
     @nn.compact
     def __call__(

@@ -42,7 +42,8 @@ class Model(nn.Module):
         shift: "residual" shifts in the residual branch; "in-place" shifts ahead of the block, so
             that the shortcut loses what was moved.
         fraction: share of the channels that moves each way.
-        direction: "bidirectional", or "one-directional", which reads past frames only.
+        direction: "bidirectional", or "one-directional", which reads past frames only. "auto" is
+            the second in a causal style, and the first otherwise.
         width: scales all channels.
     """
 
@@ -52,7 +53,7 @@ class Model(nn.Module):
     every: int = 1
     shift: str = "residual"
     fraction: float = 0.125
-    direction: str = "bidirectional"
+    direction: str = "auto"
     width: float = 1.0
     style: Style = Style()
 
@@ -62,18 +63,24 @@ class Model(nn.Module):
         checks.depths("depths", self.depths, NUM_STAGES)
         checks.at_least("every", self.every, 1)
         checks.one_of("shift", self.shift, SHIFTS)
-        checks.one_of("direction", self.direction, DIRECTIONS)
-        largest = 0.5 if self.direction == "bidirectional" else 1  # of two ways, or of one
+        checks.one_of("direction", self.direction, ("auto", *DIRECTIONS))
+        direction = self._direction()
+        if self.style.causal and direction == "bidirectional":
+            raise UserError(
+                "A bidirectional shift reads the next frame, so model.causal cannot be chosen with "
+                "model.direction=bidirectional; leave it out, or say one-directional."
+            )
+        largest = 0.5 if direction == "bidirectional" else 1  # of two ways, or of one
         if not 0 <= self.fraction <= largest:
             raise UserError(
                 f"model.fraction is {self.fraction}; "
-                f"a {self.direction} shift moves 0 to {largest} of the channels each way."
+                f"a {direction} shift moves 0 to {largest} of the channels each way."
             )
         checks.above_zero("width", self.width)
 
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-        mix = TemporalShift(self.fraction, self.direction)
+        mix = TemporalShift(self.fraction, self._direction())
         mix_shortcut = self.shift == "in-place"
         if self.trunk == "resnet":
             trunk = ResNet2D(
@@ -91,3 +98,8 @@ class Model(nn.Module):
             )
         nn.share_scope(self, trunk)  # keeps the trunk out of parameter paths
         return trunk(video, train=train)
+
+    def _direction(self) -> str:
+        if self.direction != "auto":
+            return self.direction
+        return "one-directional" if self.style.causal else "bidirectional"

@@ -31,7 +31,7 @@ from vidjax.layers.norm import Norm
 from vidjax.layers.squeeze_excite import SqueezeExcite
 from vidjax.layers.style import Style
 from vidjax.layers.widths import round_channels, scaled
-from vidjax.ops.pool import global_avg_pool
+from vidjax.ops.mean import mean_over_clip
 
 # name: fields of Model
 VARIANTS = {
@@ -160,7 +160,7 @@ class Model(nn.Module):
             endpoints[f"stage{stage}"] = x
         conv5 = ConvNorm(self._inner(len(STAGE_CHANNELS)), style=style, name="conv5")
         x = style.activate(conv5(x, train=train))
-        x = global_avg_pool(x)  # [N, 1, 1, 1, C]
+        x = mean_over_clip(self, x)  # [N, 1, 1, 1, C]
         hidden = nn.Dense(
             scaled(self.num_features, self.width),
             use_bias=False,

@@ -9,6 +9,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from vidjax.ops import stream
+
 DIRECTIONS = ("bidirectional", "one-directional")
 
 
@@ -56,11 +58,19 @@ def _from_previous_frame(x):
 
 
 class TemporalShift(nn.Module):
-    """`temporal_shift` as a module without parameters: [N, T, H, W, C] -> the same shape."""
+    """`temporal_shift` as a module without parameters: [N, T, H, W, C] -> the same shape.
+
+    In a stream (`ops.stream`) the frame before the clip is the last one of the stream, which only
+    a one-directional shift can have.
+    """
 
     fraction: float = 0.125
     direction: str = "bidirectional"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        count = int(self.fraction * x.shape[-1])
+        if count > 0 and self.direction == "one-directional" and stream.active():
+            past = stream.with_past(self, x[..., :count], 1)[:, :-1]
+            return jnp.concatenate([past, x[..., count:]], axis=-1)
         return temporal_shift(x, fraction=self.fraction, direction=self.direction)

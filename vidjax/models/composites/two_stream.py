@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from vidjax.core.errors import UserError
 from vidjax.layers import checks
-from vidjax.layers.style import Style
+from vidjax.layers.style import Style, refuse_causal
 
 _R18, _R50 = "resnet2d/resnet18", "resnet2d/resnet50"
 _MOBILENET, _I3D = "mobilenet_v2/mobilenet_v2_035", "i3d/i3d_inception"
@@ -71,6 +71,8 @@ class Model(nn.Module):
         super().__post_init__()
         checks.above_zero("width", self.width)
         checks.at_least("flow_fields", self.flow_fields, 1)
+        reason = "the flow at a frame is that of the frames around it"
+        refuse_causal(self.style, "A network of two streams", reason)
         if not self.spatial and not self.temporal:
             raise UserError("model.spatial and model.temporal are both empty; there is no stream.")
 

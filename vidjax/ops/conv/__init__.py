@@ -19,6 +19,7 @@ import jax
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
+from vidjax.ops import stream
 from vidjax.ops.conv import input_gradient, kernel_gradient, kernels, native, winograd
 from vidjax.ops.conv.matmul import has_few_positions
 from vidjax.ops.conv.rule import FORMS, LOWERINGS, choose, kernel_gradient_by_winograd
@@ -175,6 +176,9 @@ class Conv(nn.Module):
       kernel_size: (kt, kh, kw).
       stride: as in `conv`; so are padding, groups, dilation and lowering.
       use_bias: whether a bias is added.
+      causal: whether an output depends on frames up to its own only. Time is then padded in front
+        with all that a kernel covers but one frame, whatever `padding` says of time. In a stream
+        (`ops.stream`) the frames before the clip are the last ones of the stream.
       dtype: what the convolution computes in; parameters are float32.
     """
 
@@ -185,6 +189,7 @@ class Conv(nn.Module):
     groups: int = 1
     dilation: tuple[int, int, int] = (1, 1, 1)
     use_bias: bool = False
+    causal: bool = False
     dtype: str = "float32"
     lowering: str = "auto"
 
@@ -193,11 +198,15 @@ class Conv(nn.Module):
         shape = (*self.kernel_size, x.shape[-1] // self.groups, self.features)
         he_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
         kernel = self.param("kernel", he_init, shape)
+        x = x.astype(self.dtype)
+        stride, padding = self.stride, self.padding
+        if self.causal:
+            x, stride, padding = self._causal(x)
         y = conv(
-            x.astype(self.dtype),
+            x,
             kernel.astype(self.dtype),
-            stride=self.stride,
-            padding=self.padding,
+            stride=stride,
+            padding=padding,
             dilation=self.dilation,
             groups=self.groups,
             lowering=self.lowering,
@@ -207,3 +216,16 @@ class Conv(nn.Module):
             bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
             y = y + bias.astype(self.dtype)
         return y
+
+    def _causal(self, x: jax.Array) -> tuple[jax.Array, Sequence[int], Padding]:
+        """(clip, stride, padding) of the causal convolution."""
+        size = Spec(dilation=self.dilation).dilated_size(self.kernel_size)
+        num_past = size[0] - 1
+        _, *in_space = pairs(self.padding, x.shape[1:4], size, self.stride)
+        if num_past > 0 and stream.active():
+            x = stream.with_past(self, x, num_past)
+            num_past = 0  # these frames are in x now
+        stride = self.stride
+        if stream.stepping():
+            stride = (1, *stride[1:])  # of a single output
+        return x, stride, ((num_past, 0), *in_space)
