@@ -21,6 +21,7 @@ from vidjax.core import fields as core_fields
 from vidjax.core.errors import UserError
 from vidjax.core.fields import FieldInfo
 from vidjax.core.names import no_such
+from vidjax.layers import knobs
 from vidjax.layers.style import Style
 
 HIDDEN = ("parent", "name", "style")  # fields of a Model that are no settings; two are flax's
@@ -235,6 +236,8 @@ def _row(name: str, variant: str) -> dict[str, Any]:
 def _field(name: str, field: str) -> FieldInfo:
     known = fields(name)
     if field not in known:
+        if sentence := knobs.refusal(name, field):
+            raise UserError(sentence)
         raise UserError(no_such(f"field of {name}", field, list(known), show=30))
     return known[field]
 
