@@ -160,8 +160,8 @@ class Model(nn.Module):
         times = self._times()
         if times[0].dilation > 1 and times[0].frames == self.num_frames > 1:
             raise UserError(
-                f"model.temporal_dilations is {self.temporal_dilations}, but the first kernel covers "
-                f"all {self.num_frames} frames; choose fewer by model.temporal_kernels."
+                f"model.temporal_dilations is {self.temporal_dilations}, but the first kernel "
+                f"covers all {self.num_frames} frames; choose fewer by model.temporal_kernels."
             )
         checks.at_least("num_frames", self.num_frames, least_frames(times))
         non_local.check(self.non_local, len(CONVOLUTIONS) - 1)
