@@ -108,3 +108,45 @@ def on_four_devices():
 def test_statistics_are_those_of_the_whole_batch_on_four_devices(on_devices):
     deviations = on_devices(__file__, "on_four_devices", 4)
     assert len(deviations) == 6 and max(deviations) < 1e-4, deviations
+
+
+def test_groups_of_the_batch_have_statistics_of_their_own():
+    """As if each half of the batch were normalised alone; running statistics move by the mean."""
+    x, dy, variables = some_arrays()
+    got = jax.jit(lambda *arrays: in_training(*arrays, groups=2))(x, dy, variables)
+    halves = [expected_half(x[part], dy[part], variables) for part in (slice(0, 2), slice(2, 4))]
+    (y, dx, dscale, dbias, mean, var), other = halves
+    expected = (
+        np.concatenate([y, other[0]]),
+        np.concatenate([dx, other[1]]),
+        dscale + other[2],
+        dbias + other[3],
+        (mean + other[4]) / 2,
+        (var + other[5]) / 2,
+    )
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
+
+
+def expected_half(x, dy, variables):
+    """`expected_in_training` by automatic differentiation of the formula, for half of the clips."""
+
+    def formula(x, params):
+        axes = (0, 1, 2, 3)
+        mean, var = x.mean(axes), x.var(axes)
+        y = (x - mean) / jnp.sqrt(var + 1e-5) * params["scale"] + params["bias"]
+        return y, (mean, var)
+
+    y, vjp, (mean, var) = jax.vjp(formula, x, variables["params"], has_aux=True)
+    dx, dparams = vjp(dy)
+    old = variables["batch_stats"]
+    moved = (0.9 * old["mean"] + 0.1 * mean, 0.9 * old["var"] + 0.1 * var)
+    return y, dx, dparams["scale"], dparams["bias"], *moved
+
+
+def test_groups_of_one_is_the_whole_batch():
+    x, dy, variables = some_arrays()
+    for one, other in zip(
+        in_training(x, dy, variables, groups=1), in_training(x, dy, variables), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)

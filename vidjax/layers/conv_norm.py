@@ -11,10 +11,15 @@ from vidjax.ops.padding import Padding
 Size = tuple[int, int, int]  # time, height, width
 
 
-def resolve_padding(padding: Padding, kernel_size: Size) -> Padding:
-    """Half the kernel on each side for "half", which keeps the size at stride 1 for odd kernels."""
+def resolve_padding(padding: Padding, kernel_size: Size, dilation: int = 1) -> Padding:
+    """Half the kernel on each side for "half", which keeps the size at stride 1 for odd kernels.
+
+    In time it is half of the frames that the kernel spans with its dilation.
+    """
     if padding == "half":
-        return tuple(k // 2 for k in kernel_size)
+        frames, height, width = kernel_size
+        spanned = (frames - 1) * dilation + 1
+        return spanned // 2, height // 2, width // 2
     return padding
 
 
@@ -26,6 +31,7 @@ def styled_conv(
     name: str,
     stride: Size = (1, 1, 1),
     padding: Padding = "half",
+    dilation: int = 1,
     groups: int = 1,
     use_bias: bool = False,
 ) -> Conv:
@@ -40,6 +46,7 @@ def styled_conv(
         name: of the submodule, in the compact method that calls this.
         stride: step in time, height and width.
         padding: "half", or what `ops.conv` takes.
+        dilation: distance in frames of the taps of a kernel that covers several.
         groups: groups of channels that do not see each other.
         use_bias: adds a bias per channel.
     """
@@ -47,7 +54,9 @@ def styled_conv(
         features,
         kernel_size,
         stride=stride,
-        padding=resolve_padding(padding, kernel_size),
+        padding=resolve_padding(padding, kernel_size, dilation),
+        # One tap has no neighbour, and is lowered as what it is.
+        dilation=(dilation if kernel_size[0] > 1 else 1, 1, 1),
         groups=groups,
         use_bias=use_bias,
         causal=style.causal,
@@ -64,6 +73,7 @@ class ConvNorm(nn.Module):
     kernel_size: Size = (1, 1, 1)
     stride: Size = (1, 1, 1)
     padding: Padding = "half"
+    dilation: int = 1  # in time
     groups: int = 1
     zero_scale: bool = False  # starts the scale of the normalisation at zero
     style: Style = Style()
@@ -75,6 +85,7 @@ class ConvNorm(nn.Module):
             self.kernel_size,
             stride=self.stride,
             padding=self.padding,
+            dilation=self.dilation,
             groups=self.groups,
             style=self.style,
             name="conv",

@@ -9,8 +9,11 @@ along time it is the trunk of TSM.
 import flax.linen as nn
 import jax
 
+from vidjax.layers.branch import drop_rates, end_of_branch
 from vidjax.layers.conv_norm import ConvNorm, Size
 from vidjax.layers.frames import as_clip
+from vidjax.layers.non_local import NonLocal
+from vidjax.layers.remat import run_block
 from vidjax.layers.residual import branch_and_shortcut
 from vidjax.layers.style import Style
 from vidjax.layers.widths import round_channels
@@ -43,6 +46,8 @@ class InvertedResidual(nn.Module):
     padding: Padding = "half"
     mix: nn.Module | None = None
     mix_shortcut: bool = False
+    squeeze_excite: float = 0.0
+    drop_rate: float = 0.0
     style: Style = Style()
 
     @nn.compact
@@ -70,6 +75,13 @@ class InvertedResidual(nn.Module):
         project = ConvNorm(self.features, zero_scale=zero_scale, style=style, name="project")
         y = project(y, train=train)  # linear: a ReLU6 on so few channels would lose information
         if residual:
+            y = end_of_branch(
+                y,
+                squeeze_excite=self.squeeze_excite,
+                drop_rate=self.drop_rate,
+                style=style,
+                train=train,
+            )
             return x + y
         return y
 
@@ -78,13 +90,18 @@ class MobileNetV2(nn.Module):
     """[N, T, H, W, C] or [N, H, W, C] -> endpoints `stem`, `stage1` to `stage7`, and `features`.
 
     `features` is the last layer. `width` scales channels to multiples of eight; below 1 it leaves
-    the last layer alone. `padding` is one of PADDINGS. Use it with `nn.share_scope`, so that
+    the last layer alone. `padding` is one of PADDINGS. docs/knobs.md describes the fields from
+    `stochastic_depth` to `remat_blocks`. Use it with `nn.share_scope`, so that
     parameter paths do not name this module.
     """
 
     padding: str = "half"
     mix: nn.Module | None = None
     mix_shortcut: bool = False
+    stochastic_depth: float = 0.0
+    squeeze_excite: float = 0.0
+    non_local: tuple[int, ...] = ()
+    remat_blocks: bool = False
     width: float = 1.0
     style: Style = Style()
 
@@ -102,6 +119,7 @@ class MobileNetV2(nn.Module):
         )
         x = style.activate(stem(x, train=train), default="relu6")
         endpoints = {"stem": x}
+        rates = drop_rates(self.stochastic_depth, [depth for _, _, depth, _ in STAGES])
         for stage, (expansion, channels, depth, stride) in enumerate(STAGES, start=1):
             for block in range(1, depth + 1):
                 inverted = InvertedResidual(
@@ -111,10 +129,14 @@ class MobileNetV2(nn.Module):
                     padding=self.padding,
                     mix=self.mix,
                     mix_shortcut=self.mix_shortcut,
+                    squeeze_excite=self.squeeze_excite,
+                    drop_rate=rates[stage - 1][block - 1],
                     style=style,
                     name=f"stage{stage}_block{block}",
                 )
-                x = inverted(x, train=train)
+                x = run_block(inverted, x, train=train, remat=self.remat_blocks)
+            if stage in self.non_local:
+                x = NonLocal(style=style, name=f"stage{stage}_non_local")(x, train=train)
             endpoints[f"stage{stage}"] = x
         # Narrow networks keep the width of the last layer, as in the paper.
         last = ConvNorm(round_channels(LAST * max(1.0, self.width)), style=style, name="last")

@@ -26,7 +26,8 @@ def num_groups(channels: int) -> int:
 class Norm(nn.Module):
     """The normalisation that a style names: [N, T, H, W, C] -> the same shape.
 
-    - "batch", the default: statistics of the batch in training, running ones in evaluation.
+    - "batch", the default: statistics of the batch in training, or of each of `batch_groups` groups
+      of its clips; running ones in evaluation.
     - "frozen": running statistics in training, too; neither they nor scale and bias change, since
       no gradient flows into them. For training from published weights with small batches.
     - "group": statistics of each clip over time, space and a group of neighbouring channels; in a
@@ -50,6 +51,7 @@ class Norm(nn.Module):
                 momentum=momentum,
                 dtype=self.style.dtype,
                 frozen=kind == "frozen",
+                groups=self.style.batch_groups,
                 zero_scale=self.zero_scale,
             )
             nn.share_scope(self, batch_norm)  # its parameters have no name of their own in the path

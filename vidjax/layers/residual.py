@@ -8,6 +8,7 @@ frame, and their parameters have the same names as those of a 3D block: 2D weigh
 import flax.linen as nn
 import jax
 
+from vidjax.layers.branch import end_of_branch
 from vidjax.layers.conv_norm import ConvNorm, Size
 from vidjax.layers.style import Style
 
@@ -42,14 +43,18 @@ class BasicBlock(nn.Module):
     """Two convolutions and a shortcut: [N, T, H, W, C] -> [N, T/st, H/sh, W/sw, features].
 
     `mix` moves information along time ahead of the first convolution (the temporal shift): in the
-    residual branch alone, or with `mix_shortcut` in the shortcut, too.
+    residual branch alone, or with `mix_shortcut` in the shortcut, too. `dilation` is that of
+    temporal kernels; `layers.branch` says what `squeeze_excite` and `drop_rate` are.
     """
 
     features: int
     kernels: tuple[Size, Size] = ((3, 3, 3), (3, 3, 3))
     stride: Size = (1, 1, 1)
+    dilation: int = 1
     mix: nn.Module | None = None
     mix_shortcut: bool = False
+    squeeze_excite: float = 0.0
+    drop_rate: float = 0.0
     style: Style = Style()
 
     @nn.compact
@@ -57,12 +62,25 @@ class BasicBlock(nn.Module):
         style = self.style
         first, second = self.kernels
         y, x = branch_and_shortcut(x, self.mix, mix_shortcut=self.mix_shortcut)
-        y = ConvNorm(self.features, first, self.stride, style=style, name="conv1")(y, train=train)
-        y = style.activate(y)
-        last = ConvNorm(
-            self.features, second, zero_scale=style.zero_init_last, style=style, name="conv2"
+        strided = ConvNorm(
+            self.features, first, self.stride, dilation=self.dilation, style=style, name="conv1"
         )
-        y = last(y, train=train)
+        y = style.activate(strided(y, train=train))
+        last = ConvNorm(
+            self.features,
+            second,
+            dilation=self.dilation,
+            zero_scale=style.zero_init_last,
+            style=style,
+            name="conv2",
+        )
+        y = end_of_branch(
+            last(y, train=train),
+            squeeze_excite=self.squeeze_excite,
+            drop_rate=self.drop_rate,
+            style=style,
+            train=train,
+        )
         x = shortcut(x, self.features, stride=self.stride, style=style, train=train)
         return style.activate(x + y)  # after the sum, as in the original paper
 
@@ -79,11 +97,14 @@ class Bottleneck(nn.Module):
     inner: int
     kernels: tuple[Size, Size, Size] = ((1, 1, 1), (1, 3, 3), (1, 1, 1))
     stride: Size = (1, 1, 1)
+    dilation: int = 1  # as in BasicBlock
     groups: int = 1
     lead: Size | None = None
     lead_activation: bool = True
-    mix: nn.Module | None = None  # as in BasicBlock
+    mix: nn.Module | None = None  # this and what follows as in BasicBlock
     mix_shortcut: bool = False
+    squeeze_excite: float = 0.0
+    drop_rate: float = 0.0
     style: Style = Style()
 
     @nn.compact
@@ -91,23 +112,43 @@ class Bottleneck(nn.Module):
         style = self.style
         first, second, third = self.kernels
         y, x = branch_and_shortcut(x, self.mix, mix_shortcut=self.mix_shortcut)
-        y = ConvNorm(self.inner, first, style=style, name="conv1")(y, train=train)
-        y = style.activate(y)
+        narrow = ConvNorm(self.inner, first, dilation=self.dilation, style=style, name="conv1")
+        y = style.activate(narrow(y, train=train))
         # What is left of the stride after the leading convolution is the second one's.
         stride = self.stride
         if self.lead is not None:
             lead_stride, stride = split_stride(self.stride, self.lead)
-            y = ConvNorm(self.inner, self.lead, lead_stride, style=style, name="lead")(
-                y, train=train
+            lead = ConvNorm(
+                self.inner,
+                self.lead,
+                lead_stride,
+                dilation=self.dilation,
+                style=style,
+                name="lead",
             )
+            y = lead(y, train=train)
             if self.lead_activation:
                 y = style.activate(y)
-        middle = ConvNorm(self.inner, second, stride, groups=self.groups, style=style, name="conv2")
+        middle = ConvNorm(
+            self.inner,
+            second,
+            stride,
+            dilation=self.dilation,
+            groups=self.groups,
+            style=style,
+            name="conv2",
+        )
         y = style.activate(middle(y, train=train))
         last = ConvNorm(
             self.features, third, zero_scale=style.zero_init_last, style=style, name="conv3"
         )
-        y = last(y, train=train)
+        y = end_of_branch(
+            last(y, train=train),
+            squeeze_excite=self.squeeze_excite,
+            drop_rate=self.drop_rate,
+            style=style,
+            train=train,
+        )
         x = shortcut(x, self.features, stride=self.stride, style=style, train=train)
         return style.activate(x + y)
 

@@ -7,8 +7,11 @@ bottleneck strides in its 3x3 convolution. With a `mix` along time it is the tru
 import flax.linen as nn
 import jax
 
+from vidjax.layers.branch import drop_rates
 from vidjax.layers.conv_norm import ConvNorm, Size
 from vidjax.layers.frames import as_clip
+from vidjax.layers.non_local import NonLocal
+from vidjax.layers.remat import run_block
 from vidjax.layers.residual import BasicBlock, Bottleneck
 from vidjax.layers.style import Style
 from vidjax.layers.widths import scaled
@@ -22,8 +25,8 @@ class ResNet2D(nn.Module):
     """[N, T, H, W, C] or [N, H, W, C] -> endpoints `stem`, `stage1` to `stage4`, and `features`.
 
     `features` is the last stage. `mix`, a module without parameters, enters the first of each
-    `mix_every` blocks of a stage. Use it with `nn.share_scope`, so that parameter paths do not
-    name this module.
+    `mix_every` blocks of a stage. docs/knobs.md describes the fields from `stochastic_depth` to
+    `remat_blocks`. Use it with `nn.share_scope`, so that parameter paths do not name this module.
     """
 
     depths: tuple[int, ...]
@@ -31,6 +34,10 @@ class ResNet2D(nn.Module):
     mix: nn.Module | None = None
     mix_shortcut: bool = False
     mix_every: int = 1
+    stochastic_depth: float = 0.0
+    squeeze_excite: float = 0.0
+    non_local: tuple[int, ...] = ()
+    remat_blocks: bool = False
     width: float = 1.0
     style: Style = Style()
 
@@ -46,7 +53,10 @@ class ResNet2D(nn.Module):
             for block in range(1, depth + 1):
                 stride = (1, 2, 2) if stage > 1 and block == 1 else (1, 1, 1)
                 mixes = (block - 1) % self.mix_every == 0  # the first block of a stage does
-                x = self._block(stage, block, stride=stride, mixes=mixes)(x, train=train)
+                module = self._block(stage, block, stride=stride, mixes=mixes)
+                x = run_block(module, x, train=train, remat=self.remat_blocks)
+            if stage in self.non_local:
+                x = NonLocal(style=style, name=f"stage{stage}_non_local")(x, train=train)
             endpoints[f"stage{stage}"] = x
         endpoints["features"] = x
         return endpoints
@@ -54,6 +64,7 @@ class ResNet2D(nn.Module):
     def _block(self, stage: int, block: int, *, stride: Size, mixes: bool) -> nn.Module:
         channels = 32 * 2**stage  # 64, 128, 256, 512
         mix = self.mix if mixes else None
+        drop_rate = drop_rates(self.stochastic_depth, self.depths)[stage - 1][block - 1]
         if self.bottleneck:
             return Bottleneck(
                 scaled(EXPANSION * channels, self.width),
@@ -61,6 +72,8 @@ class ResNet2D(nn.Module):
                 stride=stride,
                 mix=mix,
                 mix_shortcut=self.mix_shortcut,
+                squeeze_excite=self.squeeze_excite,
+                drop_rate=drop_rate,
                 style=self.style,
                 name=f"stage{stage}_block{block}",
             )
@@ -70,6 +83,8 @@ class ResNet2D(nn.Module):
             stride=stride,
             mix=mix,
             mix_shortcut=self.mix_shortcut,
+            squeeze_excite=self.squeeze_excite,
+            drop_rate=drop_rate,
             style=self.style,
             name=f"stage{stage}_block{block}",
         )

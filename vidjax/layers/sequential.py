@@ -16,6 +16,7 @@ class ConvAct(nn.Module):
     kernel_size: Size = (3, 3, 3)
     stride: Size = (1, 1, 1)
     padding: Padding = "half"
+    dilation: int = 1  # in time
     use_norm: bool = False
     style: Style = Style()
 
@@ -26,6 +27,7 @@ class ConvAct(nn.Module):
             self.kernel_size,
             stride=self.stride,
             padding=self.padding,
+            dilation=self.dilation,
             use_bias=True,
             style=self.style,
             name="conv",

@@ -35,6 +35,9 @@ class Style:
         dtype: the type of activations; parameters and statistics are float32 in any case.
         lowering: how convolutions are lowered, one of `ops.conv.LOWERINGS`.
         norm: "batch", "frozen", "group" or "layer"; `layers.norm` says what each computes.
+        batch_groups: into how many groups of clips in a row "batch" divides the batch in training,
+            each with statistics of its own, as if every group were on a device of its own. Fewer
+            clips a group regularise more (Goyal et al. have 32 images a device).
         epsilon: added to the variance in every normalisation.
         momentum: share of the running statistics that a training step keeps; of "batch" alone.
         activation: a name in ACTIVATIONS, for every activation but those of gates.
@@ -51,6 +54,7 @@ class Style:
     dtype: str = "float32"
     lowering: str = "auto"
     norm: str | None = None
+    batch_groups: int = 1
     epsilon: float | None = None
     momentum: float | None = None
     activation: str | None = None
@@ -63,6 +67,12 @@ class Style:
         checks.one_of("lowering", self.lowering, LOWERINGS)
         if self.norm is not None:
             checks.one_of("norm", self.norm, NORMS)
+        checks.at_least("batch_groups", self.batch_groups, 1)
+        if self.batch_groups > 1 and self.norm not in (None, "batch"):
+            raise UserError(
+                f"model.batch_groups is {self.batch_groups}, but the norm {self.norm!r} takes no "
+                f"statistics of a batch, which could be of groups."
+            )
         if self.activation is not None:
             checks.one_of("activation", self.activation, tuple(ACTIVATIONS))
         if self.epsilon is not None:
@@ -95,6 +105,8 @@ def refuse_norm(style: Style, network: str) -> None:
     for field in ("norm", "epsilon", "momentum"):
         if getattr(style, field) is not None:
             raise UserError(f"{network} has no normalisation, so model.{field} cannot be chosen.")
+    if style.batch_groups > 1:
+        raise UserError(f"{network} has no normalisation, so model.batch_groups cannot be chosen.")
 
 
 def refuse_zero_init_last(style: Style, network: str, *, lack: str = "residual blocks") -> None:

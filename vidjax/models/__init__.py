@@ -24,18 +24,14 @@ from vidjax.core import fields as core_fields
 from vidjax.core.errors import UserError
 from vidjax.core.fields import FieldInfo
 from vidjax.core.names import no_such
-from vidjax.layers import checks
+from vidjax.layers import checks, knobs
 from vidjax.layers.style import Style
 from vidjax.models import composites
 
 HIDDEN = ("parent", "name", "style")  # fields of a Model that are no settings; two are flax's
 NOT_FAMILIES = ("streaming",)  # files of this folder that are about networks, and are none
 COMPUTING = ("dtype", "lowering")  # how a network computes; what it is does not depend on them
-FROZEN = (
-    "",
-    "backbone",
-    "weights",
-)  # what of a backbone does not learn: nothing, all, no statistics
+FROZEN = ("", "backbone", "weights")  # what of a backbone does not learn: see Classifier.frozen
 DEFAULT_HEAD = "average"
 # the parts of a description, and their types
 DESCRIPTION = {
@@ -233,7 +229,17 @@ def _build_backbone(name: str, row: dict[str, Any], *, dtype: str, lowering: str
             of_model[part] = _build_backbone(
                 family_of_part, part_row, dtype=dtype, lowering=lowering
             )
+    _refuse_causal_attention(name, of_style, of_model)
     return module.Model(style=Style(dtype=dtype, lowering=lowering, **of_style), **of_model)
+
+
+def _refuse_causal_attention(name: str, of_style: dict, of_model: dict) -> None:
+    """Raises UserError for non-local blocks, which attend to all frames, in a causal network."""
+    if of_style.get("causal") and of_model.get("non_local"):
+        raise UserError(
+            f"model.non_local of {name} attends to later frames as well, so it cannot be chosen "
+            "with model.causal."
+        )
 
 
 def _part_row(name: str, setting: str, named: str) -> dict[str, Any]:
@@ -358,6 +364,8 @@ def _row(name: str, variant: str) -> dict[str, Any]:
 def _field(name: str, field: str) -> FieldInfo:
     known = fields(name)
     if field not in known:
+        if sentence := knobs.refusal(name, field):
+            raise UserError(sentence)
         raise UserError(no_such(f"field of {name}", field, list(known), show=30))
     return known[field]
 

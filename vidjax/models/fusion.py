@@ -13,14 +13,20 @@ repeating its first and its last frame. Late fusion reads the two ends of that w
 frames apart.
 """
 
+from collections.abc import Sequence
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vidjax.layers import checks
+from vidjax.core.errors import UserError
+from vidjax.layers import checks, non_local, temporal
+from vidjax.layers.non_local import NonLocal
+from vidjax.layers.remat import run_block
 from vidjax.layers.sequential import ConvAct, DenseAct, flatten
 from vidjax.layers.style import Style, refuse_causal, refuse_norm, refuse_zero_init_last
+from vidjax.layers.temporal import Temporal
 from vidjax.layers.widths import scaled
 from vidjax.ops.pool import avg_pool, max_pool
 from vidjax.ops.response_norm import local_response_norm
@@ -41,7 +47,6 @@ MAP = "stage4"  # the last endpoint with time and space
 # temporal kernels of the first three convolutions, and their strides in time; 0 is all frames
 TEMPORAL_KERNELS = {"single": (1, 1, 1), "early": (0, 1, 1), "late": (1, 1, 1), "slow": (4, 2, 2)}
 TEMPORAL_STRIDES = {"single": (1, 1, 1), "early": (1, 1, 1), "late": (1, 1, 1), "slow": (2, 2, 2)}
-MIN_SLOW_FRAMES = 10  # fewer leave no frame behind the three temporal kernels of slow fusion
 
 # of each convolution: channels, kernel and stride in space, whether a response norm follows
 CONVOLUTIONS = (
@@ -72,39 +77,52 @@ def context_and_fovea(video: jax.Array) -> tuple[jax.Array, jax.Array]:
     return context, video[:, :, top : top + h, left : left + w]
 
 
+def least_frames(times: Sequence[Temporal]) -> int:
+    """The fewest frames of which one is left behind convolutions without padding in time."""
+    least = 1
+    for time in reversed(times):
+        spanned = (time.frames - 1) * time.dilation + 1
+        least = (least - 1) * time.stride + spanned
+    return least
+
+
 class Column(nn.Module):
     """Five convolutions: [N, T, H, W, C] -> endpoints `stem`, `stage1` to `stage4`.
 
-    Endpoints include response norm and pooling. `temporal_kernels` and `temporal_strides` are those
-    of the first three convolutions. Without `last_pool` the last map stays twice as large.
+    Endpoints include response norm and pooling. `times` are frames, step and dilation of the
+    kernels. Without `last_pool` the last map stays twice as large.
     """
 
-    temporal_kernels: tuple[int, int, int]
-    temporal_strides: tuple[int, int, int]
+    times: tuple[Temporal, ...]
     last_pool: bool = True
+    non_local: tuple[int, ...] = ()
+    remat_blocks: bool = False
     width: float = 1.0
     style: Style = Style()
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> dict[str, jax.Array]:
-        kernels = (*self.temporal_kernels, 1, 1)
-        strides = (*self.temporal_strides, 1, 1)
+    def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
         endpoints = {}
         for stage, (channels, k, stride, response_norm) in enumerate(CONVOLUTIONS):
             name = "stem" if stage == 0 else f"stage{stage}"
+            time = self.times[stage]
             conv = ConvAct(
                 scaled(channels, self.width),
-                (kernels[stage], k, k),
-                (strides[stage], stride, stride),
+                (time.frames, k, k),
+                (time.stride, stride, stride),
                 padding=(0, k // 2, k // 2),
+                dilation=time.dilation,
                 style=self.style,
                 name=name,
             )
-            x = conv(x, train=False)  # without a batch norm it is the same in training
+            x = run_block(conv, x, train=train, remat=self.remat_blocks)
             if response_norm:
                 x = local_response_norm(x, beta=0.5)
             if stage in (0, 1) or (stage == 4 and self.last_pool):
                 x = max_pool(x, (1, 2, 2))
+            if stage in self.non_local:
+                attend = NonLocal(use_norm=False, style=self.style, name=f"{name}_non_local")
+                x = attend(x, train=train)
             endpoints[name] = x
         return endpoints
 
@@ -115,20 +133,38 @@ class Model(nn.Module):
     `features` is [N, 1, 1, 1, 4096]. With `multires` there are two columns: these are the endpoints
     of the one that reads the context, and the same names with `_fovea` are those of the other. Both
     maps are flattened and concatenated ahead of the first dense layer, which has a row for each
-    position: parameters fit frames of one size. Slow fusion takes 10 frames or more.
+    position: parameters fit frames of one size. Slow fusion takes 10 frames or more, unless other
+    temporal kernels leave a frame of fewer. The fields from `temporal_kernels` to `remat_blocks`
+    are described in docs/knobs.md; there is no padding in time.
     """
 
     fusion: str = "single"
     num_frames: int = 1
     multires: bool = False
     hidden_dropout: float = 0.5  # behind each dense layer, in training
+    temporal_kernels: tuple[int, ...] = ()
+    temporal_strides: tuple[int, ...] = ()
+    temporal_dilations: tuple[int, ...] = ()
+    non_local: tuple[int, ...] = ()
+    remat_blocks: bool = False
     width: float = 1.0
     style: Style = Style()
 
     def __post_init__(self):
         super().__post_init__()
         checks.one_of("fusion", self.fusion, tuple(TEMPORAL_KERNELS))
-        checks.at_least("num_frames", self.num_frames, MIN_SLOW_FRAMES if self._is_slow() else 1)
+        checks.at_least("num_frames", self.num_frames, 1)
+        own_kernels = TEMPORAL_KERNELS[self.fusion]
+        has_kernel = [frames != 1 for frames in (*own_kernels, 1, 1)]
+        temporal.check(self, has_kernel, even_kernels=True)
+        times = self._times()
+        if times[0].dilation > 1 and times[0].frames == self.num_frames > 1:
+            raise UserError(
+                f"model.temporal_dilations is {self.temporal_dilations}, but the first kernel "
+                f"covers all {self.num_frames} frames; choose fewer by model.temporal_kernels."
+            )
+        checks.at_least("num_frames", self.num_frames, least_frames(times))
+        non_local.check(self.non_local, len(CONVOLUTIONS) - 1)
         checks.above_zero("width", self.width)
         checks.share("hidden_dropout", self.hidden_dropout)
         refuse_norm(self.style, "A fusion network")
@@ -140,15 +176,15 @@ class Model(nn.Module):
         x = video[:, np.array(frames_read(video.shape[1], self.num_frames, self.fusion))]
         if self.multires:
             context, fovea = context_and_fovea(x)
-            endpoints = self._column("column")(context)
+            endpoints = self._column("column")(context, train=train)
             x = flatten(endpoints[MAP])  # [N, 1, 1, 1, T*H*W*C]
             # The columns share no parameters.
-            of_fovea = self._column("column_fovea")(fovea)
+            of_fovea = self._column("column_fovea")(fovea, train=train)
             x = jnp.concatenate([x, flatten(of_fovea[MAP])], axis=-1)
             for name, endpoint in of_fovea.items():
                 endpoints[f"{name}_fovea"] = endpoint
         else:
-            endpoints = self._column("column")(x)
+            endpoints = self._column("column")(x, train=train)
             x = flatten(endpoints[MAP])  # [N, 1, 1, 1, T*H*W*C]
         for name in ("fc6", "fc7"):
             dense = DenseAct(
@@ -165,15 +201,25 @@ class Model(nn.Module):
         """What heads can need and this backbone does not have; see `layers.endpoints.NEEDS`."""
         return {"time": "A fusion network has one time step behind its last convolution."}
 
-    def _is_slow(self) -> bool:
-        return self.fusion == "slow"
+    def _times(self) -> tuple[Temporal, ...]:
+        """Frames, step and dilation of every convolution."""
+        own = zip(TEMPORAL_KERNELS[self.fusion], TEMPORAL_STRIDES[self.fusion], strict=True)
+        times = []
+        for stage, (frames, stride) in enumerate(own):
+            time = temporal.of_stage(self, stage)
+            times.append(
+                Temporal(
+                    time.frames or frames or self.num_frames, time.stride or stride, time.dilation
+                )
+            )
+        return (*times, Temporal(1, 1), Temporal(1, 1))
 
     def _column(self, name: str) -> Column:
-        kernels = tuple(frames or self.num_frames for frames in TEMPORAL_KERNELS[self.fusion])
         return Column(
-            kernels,
-            TEMPORAL_STRIDES[self.fusion],
+            self._times(),
             last_pool=not self.multires,
+            non_local=self.non_local,
+            remat_blocks=self.remat_blocks,
             width=self.width,
             style=self.style,
             name=name,

@@ -10,7 +10,7 @@ import jax
 
 from vidjax.core.errors import UserError
 from vidjax.layers import checks
-from vidjax.layers.inception import Inception
+from vidjax.layers.inception import Inception, check_knobs
 from vidjax.layers.style import Style, refuse_causal, refuse_zero_init_last
 
 # name: fields of Model
@@ -26,10 +26,16 @@ class Model(nn.Module):
     Time halves in the stem and ahead of stages 3 and 4, space in all these places and ahead of
     stages 1 and 2. `features` are means over 2x7x7 positions, [N, T/8 - 1, H/32 - 6, W/32 - 6, C]:
     at 224x224 the published logits of each step are a linear layer of them. `width` scales all
-    channels. Raises UserError for a clip of other than `in_channels`.
+    channels; docs/knobs.md describes the fields ahead of it. Raises UserError for a clip of other
+    than `in_channels`.
     """
 
     in_channels: int = 3
+    temporal_kernels: tuple[int, ...] = ()
+    temporal_strides: tuple[int, ...] = ()
+    temporal_dilations: tuple[int, ...] = ()
+    non_local: tuple[int, ...] = ()
+    remat_blocks: bool = False
     width: float = 1.0
     style: Style = Style()
 
@@ -37,6 +43,7 @@ class Model(nn.Module):
         super().__post_init__()
         checks.at_least("in_channels", self.in_channels, 1)
         checks.above_zero("width", self.width)
+        check_knobs(self)
         refuse_zero_init_last(self.style, "I3D")
         refuse_causal(self.style, "I3D", "it pools over time")
 
@@ -51,6 +58,11 @@ class Model(nn.Module):
         trunk = Inception(
             separable=False,
             padding="SAME",  # as in TensorFlow
+            temporal_kernels=self.temporal_kernels,
+            temporal_strides=self.temporal_strides,
+            temporal_dilations=self.temporal_dilations,
+            non_local=self.non_local,
+            remat_blocks=self.remat_blocks,
             width=self.width,
             style=self.style.with_defaults(epsilon=EPSILON),
         )

@@ -9,8 +9,8 @@ is 0.9 in all of them, where Keras has 0.999.
 import flax.linen as nn
 import jax
 
-from vidjax.layers import checks
-from vidjax.layers.mobilenet_v2 import PADDINGS, MobileNetV2
+from vidjax.layers import branch, checks, non_local
+from vidjax.layers.mobilenet_v2 import PADDINGS, STAGES, MobileNetV2
 from vidjax.layers.style import Style
 
 _KERAS = {"padding": "SAME", "epsilon": 1e-3}
@@ -33,11 +33,16 @@ class Model(nn.Module):
 
     Endpoints are [N, T, H, W, C]; an image has T = 1. `features` is the last layer. Channels are
     scaled by `alpha`, which belongs to the variant, times `width`, to multiples of eight; the last
-    layer never has fewer than 1280.
+    layer never has fewer than 1280. docs/knobs.md describes the fields from `stochastic_depth` to
+    `remat_blocks`.
     """
 
     alpha: float = 1.0
     padding: str = "half"
+    stochastic_depth: float = 0.0
+    squeeze_excite: float = 0.0
+    non_local: tuple[int, ...] = ()
+    remat_blocks: bool = False
     width: float = 1.0
     style: Style = Style()
 
@@ -46,9 +51,19 @@ class Model(nn.Module):
         checks.one_of("padding", self.padding, PADDINGS)
         checks.above_zero("alpha", self.alpha)
         checks.above_zero("width", self.width)
+        branch.check(self.stochastic_depth, self.squeeze_excite)
+        non_local.check(self.non_local, len(STAGES))
 
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-        trunk = MobileNetV2(self.padding, width=self.alpha * self.width, style=self.style)
+        trunk = MobileNetV2(
+            self.padding,
+            stochastic_depth=self.stochastic_depth,
+            squeeze_excite=self.squeeze_excite,
+            non_local=self.non_local,
+            remat_blocks=self.remat_blocks,
+            width=self.alpha * self.width,
+            style=self.style,
+        )
         nn.share_scope(self, trunk)  # keeps the trunk out of parameter paths
         return trunk(video, train=train)

@@ -13,13 +13,19 @@ and `features` is the last stage as it is, whose mean over a clip of 160x160 is 
 average.
 """
 
+import itertools
+
 import flax.linen as nn
 import jax
 
-from vidjax.layers import checks
+from vidjax.layers import branch, checks, non_local, temporal
+from vidjax.layers.branch import end_of_branch
 from vidjax.layers.conv_norm import ConvNorm, Size
+from vidjax.layers.non_local import NonLocal
+from vidjax.layers.remat import run_block
 from vidjax.layers.residual import shortcut
 from vidjax.layers.style import Style, refuse_causal
+from vidjax.layers.temporal import Temporal
 from vidjax.layers.widths import scaled
 from vidjax.ops.pool import max_pool
 
@@ -44,6 +50,9 @@ class Block(nn.Module):
     inner: int
     kind: str
     stride: Size = (1, 1, 1)
+    time: Temporal = Temporal()  # without its stride: no block strides in time
+    squeeze_excite: float = 0.0
+    drop_rate: float = 0.0
     style: Style = Style()
 
     @nn.compact
@@ -57,12 +66,24 @@ class Block(nn.Module):
         if self.kind == "2d":
             y = space
         else:
-            temporal = ConvNorm(self.inner, (3, 1, 1), style=style, name="temporal")
-            time = temporal(y if self.kind == "B" else space, train=train)
+            conv = ConvNorm(
+                self.inner,
+                self.time.kernel((3, 1, 1)),
+                dilation=self.time.dilation,
+                style=style,
+                name="temporal",
+            )
+            time = conv(y if self.kind == "B" else space, train=train)
             time = style.activate(time)
             y = time if self.kind == "A" else space + time
         last = ConvNorm(self.features, zero_scale=style.zero_init_last, style=style, name="conv3")
-        y = last(y, train=train)
+        y = end_of_branch(
+            last(y, train=train),
+            squeeze_excite=self.squeeze_excite,
+            drop_rate=self.drop_rate,
+            style=style,
+            train=train,
+        )
         x = shortcut(x, self.features, stride=self.stride, style=style, train=train)
         return style.activate(x + y)
 
@@ -71,11 +92,20 @@ class Model(nn.Module):
     """Backbone: [N, T, H, W, C] -> endpoints `stem`, `stage1` to `stage4`, and `features`.
 
     Endpoints are taken before time halves; `features` is the last stage. `kinds` is a cycle over
-    the blocks of the first three stages. `width` scales all channels.
+    the blocks of the first three stages. `width` scales all channels. The fields from
+    `temporal_kernels` to `remat_blocks` are described in docs/knobs.md; a temporal stride is that
+    of the pooling behind the stem or the stage.
     """
 
     depths: tuple[int, ...] = (3, 4, 6, 3)
     kinds: tuple[str, ...] = ("A", "B", "C")
+    temporal_kernels: tuple[int, ...] = ()
+    temporal_strides: tuple[int, ...] = ()
+    temporal_dilations: tuple[int, ...] = ()
+    stochastic_depth: float = 0.0
+    squeeze_excite: float = 0.0
+    non_local: tuple[int, ...] = ()
+    remat_blocks: bool = False
     width: float = 1.0
     style: Style = Style()
 
@@ -86,6 +116,12 @@ class Model(nn.Module):
         checks.not_empty("kinds", self.kinds)
         for kind in self.kinds:
             checks.one_of("kinds", kind, KINDS)
+        has_kernel = [False]  # the stem is 2D
+        for kinds in self._kinds_by_stage():
+            has_kernel.append(any(kind != "2d" for kind in kinds))
+        temporal.check(self, has_kernel, (True,) * STAGE_2D + (False,))
+        branch.check(self.stochastic_depth, self.squeeze_excite)
+        non_local.check(self.non_local, len(CHANNELS))
         refuse_causal(self.style, "P3D", "it pools over time")
 
     @nn.compact
@@ -94,23 +130,40 @@ class Model(nn.Module):
         stem = ConvNorm(scaled(64, self.width), (1, 7, 7), (1, 2, 2), style=style, name="stem")
         x = style.activate(stem(video, train=train))
         endpoints = {"stem": x}
+        window, stride = temporal.of_stage(self, 0).pooling((2, 3, 3), (2, 2, 2))
         # A window of two frames does not fit a clip of one.
-        x = max_pool(x, (min(2, x.shape[1]), 3, 3), (2, 2, 2), (0, 1, 1))
-        num_blocks = 0  # so far: the cycle of kinds goes on from stage to stage
-        for stage, depth in enumerate(self.depths, start=1):
-            for block in range(1, depth + 1):
-                kind = self.kinds[num_blocks % len(self.kinds)]
-                x = Block(
+        x = max_pool(x, (min(window[0], x.shape[1]), 3, 3), stride, (0, 1, 1))
+        rates = branch.drop_rates(self.stochastic_depth, self.depths)
+        for stage, kinds in enumerate(self._kinds_by_stage(), start=1):
+            time = temporal.of_stage(self, stage)
+            for number, kind in enumerate(kinds, start=1):
+                block = Block(
                     scaled(4 * CHANNELS[stage - 1], self.width),
                     scaled(CHANNELS[stage - 1], self.width),
-                    kind="2d" if stage == STAGE_2D else kind,
-                    stride=(1, 2, 2) if stage > 1 and block == 1 else (1, 1, 1),
+                    kind=kind,
+                    stride=(1, 2, 2) if stage > 1 and number == 1 else (1, 1, 1),
+                    time=time,
+                    squeeze_excite=self.squeeze_excite,
+                    drop_rate=rates[stage - 1][number - 1],
                     style=style,
-                    name=f"stage{stage}_block{block}",
-                )(x, train=train)
-                num_blocks += 1
+                    name=f"stage{stage}_block{number}",
+                )
+                x = run_block(block, x, train=train, remat=self.remat_blocks)
+            if stage in self.non_local:
+                x = NonLocal(style=style, name=f"stage{stage}_non_local")(x, train=train)
             endpoints[f"stage{stage}"] = x
             if stage < STAGE_2D and x.shape[1] > 1:
-                x = max_pool(x, (2, 1, 1))
+                x = max_pool(x, time.step((2, 1, 1)))
         endpoints["features"] = x
         return endpoints
+
+    def _kinds_by_stage(self) -> list[list[str]]:
+        """The kind of each block; the cycle goes on from stage to stage, up to the 2D one."""
+        cycle = itertools.cycle(self.kinds)
+        by_stage = []
+        for stage, depth in enumerate(self.depths, start=1):
+            if stage == STAGE_2D:
+                by_stage.append(["2d"] * depth)
+            else:
+                by_stage.append(list(itertools.islice(cycle, depth)))
+        return by_stage

@@ -10,10 +10,14 @@ The 10-layer variants, with one block a stage, are for small machines; they are 
 import flax.linen as nn
 import jax
 
-from vidjax.layers import checks
+from vidjax.layers import branch, checks, non_local, temporal
+from vidjax.layers.branch import end_of_branch
 from vidjax.layers.conv_norm import ConvNorm, Size, styled_conv
+from vidjax.layers.non_local import NonLocal
 from vidjax.layers.norm import Norm
+from vidjax.layers.remat import run_block
 from vidjax.layers.style import Style, refuse_causal
+from vidjax.layers.temporal import Temporal
 from vidjax.layers.widths import scaled
 
 _10, _18, _34 = (1, 1, 1, 1), (2, 2, 2, 2), (3, 4, 6, 3)
@@ -59,6 +63,7 @@ class FactoredConv(nn.Module):
     midplanes: int
     size: int = 3  # of the spatial kernel; the temporal one covers three frames
     stride: Size = (1, 1, 1)
+    time: Temporal = Temporal()  # of which its stride is in `stride`
     style: Style = Style()
 
     @nn.compact
@@ -72,7 +77,12 @@ class FactoredConv(nn.Module):
         x = Norm(style=style, name="norm")(spatial(x), train=train)
         x = style.activate(x)
         temporal = styled_conv(
-            self.features, (3, 1, 1), stride=(st, 1, 1), style=style, name="temporal"
+            self.features,
+            self.time.kernel((3, 1, 1)),
+            stride=(st, 1, 1),
+            dilation=self.time.dilation,
+            style=style,
+            name="temporal",
         )
         return temporal(x)
 
@@ -89,19 +99,29 @@ class ConvOfKind(nn.Module):
     size: int = 3
     stride: Size = (1, 1, 1)
     midplanes: int = 0
+    time: Temporal = Temporal()  # as in FactoredConv
     zero_scale: bool = False
     style: Style = Style()
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        k, style = self.size, self.style
+        k, style, time = self.size, self.style, self.time
         if self.kind == "2plus1d":
             midplanes = self.midplanes or num_midplanes(x.shape[-1], self.features)
-            conv = FactoredConv(self.features, midplanes, k, self.stride, style=style, name="conv")
+            conv = FactoredConv(
+                self.features, midplanes, k, self.stride, time=time, style=style, name="conv"
+            )
             x = conv(x, train=train)
         elif self.kind == "3d":
-            kernel = (3, k, k)
-            x = styled_conv(self.features, kernel, stride=self.stride, style=style, name="conv")(x)
+            conv = styled_conv(
+                self.features,
+                time.kernel((3, k, k)),
+                stride=self.stride,
+                dilation=time.dilation,
+                style=style,
+                name="conv",
+            )
+            x = conv(x)
         else:
             kernel, stride = (1, k, k), _without_time(self.stride)
             x = styled_conv(self.features, kernel, stride=stride, style=style, name="conv")(x)
@@ -115,6 +135,9 @@ class BasicBlock(nn.Module):
     kind: str
     stride: Size = (1, 1, 1)
     midplanes: str = "paper"
+    time: Temporal = Temporal()  # as in FactoredConv
+    squeeze_excite: float = 0.0
+    drop_rate: float = 0.0
     style: Style = Style()
 
     @nn.compact
@@ -128,6 +151,7 @@ class BasicBlock(nn.Module):
             self.kind,
             stride=self.stride,
             midplanes=midplanes,
+            time=self.time,
             style=style,
             name="conv1",
         )
@@ -136,11 +160,18 @@ class BasicBlock(nn.Module):
             self.features,
             self.kind,
             midplanes=midplanes,
+            time=self.time,
             zero_scale=style.zero_init_last,
             style=style,
             name="conv2",
         )
-        y = second(y, train=train)
+        y = end_of_branch(
+            second(y, train=train),
+            squeeze_excite=self.squeeze_excite,
+            drop_rate=self.drop_rate,
+            style=style,
+            train=train,
+        )
         if self.stride != (1, 1, 1) or x.shape[-1] != self.features:
             # The shortcut keeps all frames where the branch does.
             stride = _without_time(self.stride) if self.kind == "2d" else self.stride
@@ -155,13 +186,21 @@ class Model(nn.Module):
     `features` is the last stage. Space halves in the stem and in stages 2 to 4; time halves in
     those of these stages whose kind has temporal kernels. `width` scales all channels. With
     `fold_time` the frames become channels of one image (R2D), so that T is 1 in every endpoint, and
-    the parameters fit clips of one length.
+    the parameters fit clips of one length. The fields from `temporal_kernels` to `remat_blocks` are
+    described in docs/knobs.md; mid-channels stay those of three frames.
     """
 
     depths: tuple[int, ...] = _18
     kinds: tuple[str, ...] = ("3d",) * 5
     midplanes: str = "paper"
     fold_time: bool = False
+    temporal_kernels: tuple[int, ...] = ()
+    temporal_strides: tuple[int, ...] = ()
+    temporal_dilations: tuple[int, ...] = ()
+    stochastic_depth: float = 0.0
+    squeeze_excite: float = 0.0
+    non_local: tuple[int, ...] = ()
+    remat_blocks: bool = False
     width: float = 1.0
     style: Style = Style()
 
@@ -173,6 +212,9 @@ class Model(nn.Module):
         for kind in self.kinds:
             checks.one_of("kinds", kind, KINDS)
         checks.one_of("midplanes", self.midplanes, MIDPLANES)
+        temporal.check(self, [kind != "2d" for kind in self.kinds])
+        branch.check(self.stochastic_depth, self.squeeze_excite)
+        non_local.check(self.non_local, 4)
         if self.fold_time:
             refuse_causal(self.style, "R2D", "the frames are channels of one image")
 
@@ -190,27 +232,38 @@ class Model(nn.Module):
             n, t, h, w, c = x.shape
             x = x.transpose(0, 2, 3, 1, 4)  # [N, H, W, T, C]
             x = x.reshape(n, 1, h, w, t * c)  # [N, 1, H, W, T*C]
+        time = temporal.of_stage(self, 0)
         stem = ConvOfKind(
             scaled(64, self.width),
             self.kinds[0],
             size=7,
-            stride=(1, 2, 2),
+            stride=time.step((1, 2, 2)),
             midplanes=scaled(STEM_MIDPLANES, self.width),
+            time=time,
             style=style,
             name="stem",
         )
         x = style.activate(stem(x, train=train))
         endpoints = {"stem": x}
+        rates = branch.drop_rates(self.stochastic_depth, self.depths)
         for stage, depth in enumerate(self.depths, start=1):
-            for block in range(1, depth + 1):
-                x = BasicBlock(
+            time = temporal.of_stage(self, stage)
+            stride = time.step((2, 2, 2) if stage > 1 else (1, 1, 1))
+            for number in range(1, depth + 1):
+                block = BasicBlock(
                     scaled(32 * 2**stage, self.width),
                     self.kinds[stage],  # the stem's is number 0
-                    stride=(2, 2, 2) if stage > 1 and block == 1 else (1, 1, 1),
+                    stride=stride if number == 1 else (1, 1, 1),
                     midplanes=self.midplanes,
+                    time=time,
+                    squeeze_excite=self.squeeze_excite,
+                    drop_rate=rates[stage - 1][number - 1],
                     style=style,
-                    name=f"stage{stage}_block{block}",
-                )(x, train=train)
+                    name=f"stage{stage}_block{number}",
+                )
+                x = run_block(block, x, train=train, remat=self.remat_blocks)
+            if stage in self.non_local:
+                x = NonLocal(style=style, name=f"stage{stage}_non_local")(x, train=train)
             endpoints[f"stage{stage}"] = x
         endpoints["features"] = x
         return endpoints

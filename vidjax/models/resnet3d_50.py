@@ -12,8 +12,10 @@ import flax.linen as nn
 import jax
 
 from vidjax.core.errors import UserError
-from vidjax.layers import checks
+from vidjax.layers import branch, checks, non_local, temporal
 from vidjax.layers.conv_norm import ConvNorm, Size
+from vidjax.layers.non_local import NonLocal
+from vidjax.layers.remat import run_block
 from vidjax.layers.residual import BasicBlock, Bottleneck
 from vidjax.layers.style import Style, refuse_causal
 from vidjax.layers.widths import scaled
@@ -91,6 +93,8 @@ class Model(nn.Module):
         stem_pool: window of the pooling behind it, which moves by two along the axes on which it
             covers more than one position; () leaves it out.
         halve_time: takes the maximum of each two frames behind stage 1.
+        temporal_kernels to remat_blocks: as in docs/knobs.md; a temporal stride replaces that of
+            the pooling, where the stem or `halve_time` pools over time.
         width: scales all channels.
     """
 
@@ -105,6 +109,13 @@ class Model(nn.Module):
     stem_channels: int = 64
     stem_pool: tuple[int, ...] = (1, 3, 3)
     halve_time: bool = False
+    temporal_kernels: tuple[int, ...] = ()
+    temporal_strides: tuple[int, ...] = ()
+    temporal_dilations: tuple[int, ...] = ()
+    stochastic_depth: float = 0.0
+    squeeze_excite: float = 0.0
+    non_local: tuple[int, ...] = ()
+    remat_blocks: bool = False
     width: float = 1.0
     style: Style = Style()
 
@@ -131,15 +142,27 @@ class Model(nn.Module):
             checks.sizes("strides", stride)
         if len(self.stem_pool) not in (0, 3):
             raise UserError(f"model.stem_pool is {self.stem_pool}; it has three numbers or none.")
+        has_kernel = [self.stem_kernel[0] > 1]
+        for stage_times, depth in zip(self.times, self.depths, strict=True):
+            longest = max(stage_times[:depth])
+            has_kernel.append(self.basic or self.kind != "2d" or longest > 1)
+        has_stride = list(has_kernel)
+        has_stride[0] |= self._stem_pools_time()
+        has_stride[1] |= self.halve_time
+        temporal.check(self, has_kernel, has_stride)
+        branch.check(self.stochastic_depth, self.squeeze_excite)
+        non_local.check(self.non_local, 4)
         if self.halve_time or (self.stem_pool and self.stem_pool[0] > 1):
             refuse_causal(self.style, "This residual network", "it pools over time")
 
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
+        time = temporal.of_stage(self, 0)
         stem = ConvNorm(
             scaled(self.stem_channels, self.width),
-            self.stem_kernel,
-            (1, 2, 2),
+            time.kernel(self.stem_kernel),
+            (1, 2, 2) if self._stem_pools_time() else time.step((1, 2, 2)),
+            dilation=time.dilation,
             style=self.style,
             name="stem",
         )
@@ -147,35 +170,63 @@ class Model(nn.Module):
         if self.stem_pool:
             # Along an axis on which the window covers one position, nothing is pooled.
             stride = tuple(min(k, 2) for k in self.stem_pool)
-            padding = tuple(k // 2 for k in self.stem_pool)
-            x = max_pool(x, self.stem_pool, stride, padding)
+            window = self.stem_pool
+            if self._stem_pools_time():
+                window, stride = time.pooling(window, stride)
+            padding = tuple(k // 2 for k in window)
+            x = max_pool(x, window, stride, padding)
         endpoints = {"stem": x}
         for stage, depth in enumerate(self.depths, start=1):
             for block in range(1, depth + 1):
-                x = self._block(stage, block)(x, train=train)
+                x = run_block(self._block(stage, block), x, train=train, remat=self.remat_blocks)
             if stage == 1 and self.halve_time:
-                x = max_pool(x, (min(2, x.shape[1]), 1, 1))  # a single frame stays
+                step, _, _ = temporal.of_stage(self, 1).step((2, 1, 1))
+                x = max_pool(x, (min(step, x.shape[1]), 1, 1))  # a single frame stays
+            if stage in self.non_local:
+                x = NonLocal(style=self.style, name=f"stage{stage}_non_local")(x, train=train)
             endpoints[f"stage{stage}"] = x
         endpoints["features"] = x
         return endpoints
 
     def _block(self, stage: int, block: int) -> nn.Module:
+        time = temporal.of_stage(self, stage)
         stride = self.strides[stage - 1] if block == 1 else (1, 1, 1)
+        pools_time = stage == 1 and self.halve_time  # in place of its first block
+        if block == 1 and not pools_time:
+            stride = time.step(stride)
+        rates = branch.drop_rates(self.stochastic_depth, self.depths)
         inner = self.inner_factor * 32 * 2**stage
         inner = scaled(inner, self.width, multiple=self.groups)
         name = f"stage{stage}_block{block}"
         if self.basic:
-            return BasicBlock(inner, stride=stride, style=self.style, name=name)
+            return BasicBlock(
+                inner,
+                kernels=(time.kernel((3, 3, 3)),) * 2,
+                stride=stride,
+                dilation=time.dilation,
+                squeeze_excite=self.squeeze_excite,
+                drop_rate=rates[stage - 1][block - 1],
+                style=self.style,
+                name=name,
+            )
         times = self.times[stage - 1]  # a cycle, which may be shorter than the stage is deep
         first = (times[(block - 1) % len(times)], 1, 1)
         middle, lead = MIDDLE_KERNELS[self.kind]
+        if lead is not None:
+            lead = time.kernel(lead)
         return Bottleneck(
             scaled(128 * 2**stage, self.width),
             inner,
-            kernels=(first, middle, (1, 1, 1)),
+            kernels=(time.kernel(first), time.kernel(middle), (1, 1, 1)),
             stride=stride,
             groups=self.groups,
+            dilation=time.dilation,
             lead=lead,
+            squeeze_excite=self.squeeze_excite,
+            drop_rate=rates[stage - 1][block - 1],
             style=self.style,
             name=name,
         )
+
+    def _stem_pools_time(self) -> bool:
+        return bool(self.stem_pool) and self.stem_pool[0] > 1

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 
 from vidjax.layers import checks
-from vidjax.layers.inception import Inception
+from vidjax.layers.inception import Inception, check_knobs
 from vidjax.layers.style import Style, refuse_causal, refuse_zero_init_last
 
 # name: fields of Model
@@ -25,15 +25,21 @@ class Model(nn.Module):
 
     Time halves in the stem and ahead of stages 3 and 4, space in all these places and ahead of
     stages 1 and 2. `features` are means over 2x7x7 positions, [N, T/8 - 1, H/32 - 6, W/32 - 6, C].
-    `width` scales all channels.
+    `width` scales all channels; docs/knobs.md describes the fields ahead of it.
     """
 
+    temporal_kernels: tuple[int, ...] = ()
+    temporal_strides: tuple[int, ...] = ()
+    temporal_dilations: tuple[int, ...] = ()
+    non_local: tuple[int, ...] = ()
+    remat_blocks: bool = False
     width: float = 1.0
     style: Style = Style()
 
     def __post_init__(self):
         super().__post_init__()
         checks.above_zero("width", self.width)
+        check_knobs(self)
         refuse_zero_init_last(self.style, "S3D")
         refuse_causal(self.style, "S3D", "it pools over time")
 
@@ -42,6 +48,11 @@ class Model(nn.Module):
         trunk = Inception(
             separable=True,
             padding="half",
+            temporal_kernels=self.temporal_kernels,
+            temporal_strides=self.temporal_strides,
+            temporal_dilations=self.temporal_dilations,
+            non_local=self.non_local,
+            remat_blocks=self.remat_blocks,
             width=self.width,
             style=self.style.with_defaults(epsilon=EPSILON),
         )

@@ -17,8 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from vidjax.core.errors import UserError
-from vidjax.layers import checks
+from vidjax.layers import branch, checks, non_local, temporal
 from vidjax.layers.conv_norm import ConvNorm
+from vidjax.layers.non_local import NonLocal
+from vidjax.layers.remat import run_block
 from vidjax.layers.residual import Bottleneck
 from vidjax.layers.resize import resize_axis
 from vidjax.layers.style import Style, refuse_causal
@@ -106,6 +108,11 @@ class Model(nn.Module):
         fusion_ratio: channels that it adds, over those of the fast pathway.
         joined_times: time steps of the maps of both pathways that heads with time or space read:
             "slow" averages the fast pathway's frames, "fast" repeats the slow pathway's.
+        temporal_kernels, temporal_dilations: as in docs/knobs.md, of the temporal convolutions of
+            both pathways; lateral convolutions keep their own.
+        temporal_strides: as there; both pathways take them, so that alpha stays what it is.
+        stochastic_depth, squeeze_excite, remat_blocks: as there, in both pathways.
+        non_local: as there, in the slow pathway alone, as in PySlowFast's networks.
         width: scales all channels of both pathways.
     """
 
@@ -117,6 +124,13 @@ class Model(nn.Module):
     fusion_kernel: int = 7
     fusion_ratio: int = 2
     joined_times: str = "slow"
+    temporal_kernels: tuple[int, ...] = ()
+    temporal_strides: tuple[int, ...] = ()
+    temporal_dilations: tuple[int, ...] = ()
+    stochastic_depth: float = 0.0
+    squeeze_excite: float = 0.0
+    non_local: tuple[int, ...] = ()
+    remat_blocks: bool = False
     width: float = 1.0
     style: Style = Style()
 
@@ -130,6 +144,12 @@ class Model(nn.Module):
         checks.above_zero("beta", self.beta)
         checks.one_of("joined_times", self.joined_times, JOINED_TIMES)
         checks.above_zero("width", self.width)
+        has_kernel = [True]  # the fast stem
+        for slow, fast in zip(self.slow_temporal, self.fast_temporal, strict=True):
+            has_kernel.append(slow > 0 or fast > 0)
+        temporal.check(self, has_kernel)
+        branch.check(self.stochastic_depth, self.squeeze_excite)
+        non_local.check(self.non_local, 4)
         reason = "its slow pathway picks frames from the whole clip"
         refuse_causal(self.style, "SlowFast", reason)
 
@@ -150,6 +170,8 @@ class Model(nn.Module):
             slow = self._stage(
                 slow, stage, num_temporal=num_temporal, share=1.0, name=name, train=train
             )
+            if stage in self.non_local:
+                slow = NonLocal(style=self.style, name=f"{name}_non_local")(slow, train=train)
             endpoints[name] = slow
             num_temporal = self.fast_temporal[stage - 1]
             fast = self._stage(
@@ -184,8 +206,15 @@ class Model(nn.Module):
     def _stem(self, x, num_frames, *, share, name, train):
         """[N, T, H, W, C] -> [N, T, H/4, W/4, 64 * share]; the kernel covers `num_frames`."""
         features = scaled(64 * self.width, share)
-        kernel = (num_frames, 7, 7)
-        conv = ConvNorm(features, kernel, (1, 2, 2), style=self.style, name=name)
+        time = temporal.of_stage(self, 0)
+        conv = ConvNorm(
+            features,
+            time.kernel((num_frames, 7, 7)),
+            time.step((1, 2, 2)),
+            dilation=time.dilation,
+            style=self.style,
+            name=name,
+        )
         x = self.style.activate(conv(x, train=train))
         return max_pool(x, (1, 3, 3), (1, 2, 2), (0, 1, 1))
 
@@ -206,17 +235,23 @@ class Model(nn.Module):
         """The bottlenecks of a stage of one pathway; space halves in the first of stages 2 to 4."""
         inner = scaled(32 * 2**stage * self.width, share)
         features = scaled(128 * 2**stage * self.width, share)
+        time = temporal.of_stage(self, stage)
+        stride = time.step((1, 1, 1) if stage == 1 else (1, 2, 2))
+        rates = branch.drop_rates(self.stochastic_depth, self.depths)
         for block in range(1, self.depths[stage - 1] + 1):
             first = (3, 1, 1) if block <= num_temporal else (1, 1, 1)
             bottleneck = Bottleneck(
                 features,
                 inner,
-                kernels=(first, (1, 3, 3), (1, 1, 1)),
-                stride=(1, 2, 2) if stage > 1 and block == 1 else (1, 1, 1),
+                kernels=(time.kernel(first), (1, 3, 3), (1, 1, 1)),
+                stride=stride if block == 1 else (1, 1, 1),
+                dilation=time.dilation,
+                squeeze_excite=self.squeeze_excite,
+                drop_rate=rates[stage - 1][block - 1],
                 style=self.style,
                 name=f"{name}_block{block}",
             )
-            x = bottleneck(x, train=train)
+            x = run_block(bottleneck, x, train=train, remat=self.remat_blocks)
         return x
 
 

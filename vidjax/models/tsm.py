@@ -10,8 +10,8 @@ import flax.linen as nn
 import jax
 
 from vidjax.core.errors import UserError
-from vidjax.layers import checks
-from vidjax.layers.mobilenet_v2 import MobileNetV2
+from vidjax.layers import branch, checks, non_local
+from vidjax.layers.mobilenet_v2 import STAGES, MobileNetV2
 from vidjax.layers.resnet2d import NUM_STAGES, ResNet2D
 from vidjax.layers.style import Style
 from vidjax.ops.shift import DIRECTIONS, TemporalShift
@@ -44,6 +44,7 @@ class Model(nn.Module):
         fraction: share of the channels that moves each way.
         direction: "bidirectional", or "one-directional", which reads past frames only. "auto" is
             the second in a causal style, and the first otherwise.
+        stochastic_depth, squeeze_excite, non_local, remat_blocks: as in docs/knobs.md.
         width: scales all channels.
     """
 
@@ -54,6 +55,10 @@ class Model(nn.Module):
     shift: str = "residual"
     fraction: float = 0.125
     direction: str = "auto"
+    stochastic_depth: float = 0.0
+    squeeze_excite: float = 0.0
+    non_local: tuple[int, ...] = ()
+    remat_blocks: bool = False
     width: float = 1.0
     style: Style = Style()
 
@@ -77,6 +82,9 @@ class Model(nn.Module):
                 f"a {direction} shift moves 0 to {largest} of the channels each way."
             )
         checks.above_zero("width", self.width)
+        branch.check(self.stochastic_depth, self.squeeze_excite)
+        num_stages = NUM_STAGES if self.trunk == "resnet" else len(STAGES)
+        non_local.check(self.non_local, num_stages)
 
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
@@ -89,12 +97,23 @@ class Model(nn.Module):
                 mix=mix,
                 mix_shortcut=mix_shortcut,
                 mix_every=self.every,
+                stochastic_depth=self.stochastic_depth,
+                squeeze_excite=self.squeeze_excite,
+                non_local=self.non_local,
+                remat_blocks=self.remat_blocks,
                 width=self.width,
                 style=self.style,
             )
         else:
             trunk = MobileNetV2(
-                mix=mix, mix_shortcut=mix_shortcut, width=self.width, style=self.style
+                mix=mix,
+                mix_shortcut=mix_shortcut,
+                stochastic_depth=self.stochastic_depth,
+                squeeze_excite=self.squeeze_excite,
+                non_local=self.non_local,
+                remat_blocks=self.remat_blocks,
+                width=self.width,
+                style=self.style,
             )
         nn.share_scope(self, trunk)  # keeps the trunk out of parameter paths
         return trunk(video, train=train)

@@ -25,11 +25,15 @@ import math
 import flax.linen as nn
 import jax
 
-from vidjax.layers import checks
+from vidjax.layers import branch, checks, non_local, temporal
+from vidjax.layers.branch import end_of_branch
 from vidjax.layers.conv_norm import ConvNorm, Size, styled_conv
+from vidjax.layers.non_local import NonLocal
 from vidjax.layers.norm import Norm
+from vidjax.layers.remat import run_block
 from vidjax.layers.squeeze_excite import SqueezeExcite
 from vidjax.layers.style import Style
+from vidjax.layers.temporal import Temporal
 from vidjax.layers.widths import round_channels, scaled
 from vidjax.ops.mean import mean_over_clip
 
@@ -58,16 +62,23 @@ class Stem(nn.Module):
     """A 1x3x3 convolution, then a depthwise 5x1x1: [N, T, H, W, C] -> [N, T, H/2, W/2, C']."""
 
     features: int
+    time: Temporal = Temporal()
     style: Style = Style()
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        style = self.style
+        style, time = self.style, self.time
         spatial = styled_conv(
             self.features, (1, 3, 3), stride=(1, 2, 2), style=style, name="spatial"
         )
         temporal = styled_conv(
-            self.features, (5, 1, 1), groups=self.features, style=style, name="temporal"
+            self.features,
+            time.kernel((5, 1, 1)),
+            stride=time.step((1, 1, 1)),
+            dilation=time.dilation,
+            groups=self.features,
+            style=style,
+            name="temporal",
         )
         x = Norm(style=style, name="norm")(temporal(spatial(x)), train=train)
         return style.activate(x)
@@ -100,6 +111,8 @@ class Block(nn.Module):
     inner: int
     squeeze: int = 0
     stride: Size = (1, 1, 1)
+    time: Temporal = Temporal()  # of which its stride is in `stride`
+    drop_rate: float = 0.0
     shortcut_norm: str = "widening"
     style: Style = Style()
 
@@ -108,7 +121,13 @@ class Block(nn.Module):
         style = self.style
         y = style.activate(ConvNorm(self.inner, style=style, name="conv1")(x, train=train))
         depthwise = ConvNorm(
-            self.inner, (3, 3, 3), self.stride, groups=self.inner, style=style, name="conv2"
+            self.inner,
+            self.time.kernel((3, 3, 3)),
+            self.stride,
+            dilation=self.time.dilation,
+            groups=self.inner,
+            style=style,
+            name="conv2",
         )
         y = depthwise(y, train=train)
         if self.squeeze:
@@ -116,7 +135,13 @@ class Block(nn.Module):
         # Swish follows the gate, not the convolution; the other activations are ReLU.
         y = style.activate(y, default="silu")
         last = ConvNorm(self.features, zero_scale=style.zero_init_last, style=style, name="conv3")
-        y = last(y, train=train)
+        y = end_of_branch(
+            last(y, train=train),
+            squeeze_excite=0.0,  # this block has its gate inside
+            drop_rate=self.drop_rate,
+            style=style,
+            train=train,
+        )
         widening = x.shape[-1] != self.features
         if widening or self.stride != (1, 1, 1):
             norm = widening or self.shortcut_norm == "always"
@@ -129,7 +154,8 @@ class Model(nn.Module):
     """Backbone: [N, T, H, W, C] -> endpoints `stem`, `stage1` to `stage4`, and `features`.
 
     Space halves in the stem and in every stage, time stays. `features`, [N, 1, 1, 1, 2048], are
-    those of the paper's conv5, averaged over the clip, behind one more dense layer.
+    those of the paper's conv5, averaged over the clip, behind one more dense layer. The fields from
+    `temporal_kernels` to `remat_blocks` are described in docs/knobs.md.
     """
 
     width_factor: float = 2.0
@@ -138,6 +164,12 @@ class Model(nn.Module):
     squeeze_ratio: float = 0.0625  # 0 leaves out all gates
     num_features: int = 2048
     shortcut_norm: str = "widening"
+    temporal_kernels: tuple[int, ...] = ()
+    temporal_strides: tuple[int, ...] = ()
+    temporal_dilations: tuple[int, ...] = ()
+    stochastic_depth: float = 0.0
+    non_local: tuple[int, ...] = ()
+    remat_blocks: bool = False
     width: float = 1.0
     style: Style = Style()
 
@@ -148,15 +180,22 @@ class Model(nn.Module):
             checks.above_zero(field, getattr(self, field))
         checks.at_least("squeeze_ratio", self.squeeze_ratio, 0)
         checks.at_least("num_features", self.num_features, 1)
+        temporal.check(self, (True,) * 5)
+        checks.share("stochastic_depth", self.stochastic_depth)
+        non_local.check(self.non_local, len(STAGE_CHANNELS))
 
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
         style = self.style
-        x = Stem(self._expanded(STEM_CHANNELS), style=style, name="stem")(video, train=train)
+        time = temporal.of_stage(self, 0)
+        stem = Stem(self._expanded(STEM_CHANNELS), time, style=style, name="stem")
+        x = stem(video, train=train)
         endpoints = {"stem": x}
         for stage, depth in enumerate(num_blocks(self.depth_factor), start=1):
             for block in range(1, depth + 1):
-                x = self._block(stage, block)(x, train=train)
+                x = run_block(self._block(stage, block), x, train=train, remat=self.remat_blocks)
+            if stage in self.non_local:
+                x = NonLocal(style=style, name=f"stage{stage}_non_local")(x, train=train)
             endpoints[f"stage{stage}"] = x
         conv5 = ConvNorm(self._inner(len(STAGE_CHANNELS)), style=style, name="conv5")
         x = style.activate(conv5(x, train=train))
@@ -174,12 +213,16 @@ class Model(nn.Module):
 
     def _block(self, stage: int, block: int) -> Block:
         inner = self._inner(stage)
+        time = temporal.of_stage(self, stage)
+        rates = branch.drop_rates(self.stochastic_depth, num_blocks(self.depth_factor))
         gated = self.squeeze_ratio > 0 and block % 2 == 1
         return Block(
             self._expanded(STAGE_CHANNELS[stage - 1]),
             inner,
             squeeze=round_channels(self.squeeze_ratio * inner) if gated else 0,
-            stride=(1, 2, 2) if block == 1 else (1, 1, 1),
+            stride=time.step((1, 2, 2)) if block == 1 else (1, 1, 1),
+            time=time,
+            drop_rate=rates[stage - 1][block - 1],
             shortcut_norm=self.shortcut_norm,
             style=self.style,
             name=f"stage{stage}_block{block}",

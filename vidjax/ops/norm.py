@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from vidjax.core.errors import UserError
+
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def normalise(
@@ -67,6 +69,26 @@ def _backward(epsilon, residuals, cotangents):
 normalise.defvjp(_forward, _backward)
 
 
+def normalise_groups(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float, *, groups: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """`normalise` for each group of clips in a row, [N, ..., C], and the means of its statistics.
+
+    Raises UserError where the groups do not divide the batch.
+    """
+    num_clips, channels = x.shape[0], x.shape[-1]
+    if num_clips % groups:
+        raise UserError(
+            f"A batch of {num_clips} clips cannot be divided into model.batch_groups={groups} "
+            f"groups of equal size; take a number that divides it."
+        )
+    grouped = x.reshape(groups, -1, channels)  # [groups, N / groups * ..., C]
+    # The scale and the bias are the same for all groups, so that their gradients add up.
+    normalise_one = functools.partial(normalise, epsilon=epsilon)
+    y, mean, variance = jax.vmap(normalise_one, in_axes=(0, None, None))(grouped, scale, bias)
+    return y.reshape(x.shape), mean.mean(0), variance.mean(0)
+
+
 class BatchNorm(nn.Module):
     """Batch normalisation over all axes but the channels: [..., C] -> [..., C].
 
@@ -81,6 +103,10 @@ class BatchNorm(nn.Module):
         scale and the bias.
       zero_scale: start the scale at zero, so that the block that ends in this norm starts as its
         shortcut.
+      groups: normalise this many groups of clips in a row by statistics of their own in training;
+        the running statistics move by the mean over the groups.
+
+    Raises UserError for a batch in training that `groups` does not divide.
     """
 
     epsilon: float = 1e-5
@@ -88,6 +114,7 @@ class BatchNorm(nn.Module):
     dtype: str = "float32"
     frozen: bool = False
     zero_scale: bool = False
+    groups: int = 1
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -105,7 +132,11 @@ class BatchNorm(nn.Module):
             factor = lax.rsqrt(variance + self.epsilon) * scale
             y = (x.astype(jnp.float32) - mean) * factor + bias
             return y.astype(self.dtype)
-        y, mean, variance = normalise(x.astype(self.dtype), scale, bias, self.epsilon)
+        x = x.astype(self.dtype)
+        if self.groups > 1:
+            y, mean, variance = normalise_groups(x, scale, bias, self.epsilon, groups=self.groups)
+        else:
+            y, mean, variance = normalise(x, scale, bias, self.epsilon)
         if not self.is_initializing():
             running_mean.value = self.momentum * running_mean.value + (1 - self.momentum) * mean
             running_var.value = self.momentum * running_var.value + (1 - self.momentum) * variance
