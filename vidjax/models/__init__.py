@@ -15,23 +15,26 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-import flax
 import flax.linen as nn
-import jax
 
 from vidjax import heads
 from vidjax.core import fields as core_fields
 from vidjax.core.errors import UserError
 from vidjax.core.fields import FieldInfo
 from vidjax.core.names import no_such
-from vidjax.layers import checks, knobs
+from vidjax.layers import knobs
 from vidjax.layers.style import Style
 from vidjax.models import composites
+from vidjax.models.classifier import Classifier, clip_shape, features
+
+__all__ = ["Classifier", "clip_shape", "features"]  # of another file, named here for everybody
 
 HIDDEN = ("parent", "name", "style")  # fields of a Model that are no settings; two are flax's
-NOT_FAMILIES = ("streaming",)  # files of this folder that are about networks, and are none
+NOT_FAMILIES = (
+    "classifier",
+    "streaming",
+)  # files of this folder that are about networks, and are none
 COMPUTING = ("dtype", "lowering")  # how a network computes; what it is does not depend on them
-FROZEN = ("", "backbone", "weights")  # what of a backbone does not learn: see Classifier.frozen
 DEFAULT_HEAD = "average"
 # the parts of a description, and their types
 DESCRIPTION = {
@@ -41,82 +44,6 @@ DESCRIPTION = {
     "num_classes": int,
     "head": Mapping,
 }
-
-
-class Classifier(nn.Module):
-    """A head on a backbone: video [N, T, H, W, C], float -> logits [N, num_classes], float32.
-
-    The video is whatever the backbone takes: networks for images also take [N, H, W, C], SlowFast
-    also takes a pair.
-    """
-
-    backbone: nn.Module
-    head: nn.Module
-    # "backbone": its weights and statistics stay as they are; "weights": its statistics still move
-    frozen: str = ""
-
-    def __post_init__(self):
-        super().__post_init__()
-        checks.one_of("frozen", self.frozen, FROZEN)
-
-    def __call__(self, video: jax.Array, *, train: bool = False) -> jax.Array:
-        """Raises UserError for a clip that the network or its parameters do not fit."""
-        _, logits = self.endpoints_and_logits(video, train=train)
-        return logits
-
-    def endpoints_and_logits(
-        self, video: jax.Array, *, train: bool = False
-    ) -> tuple[dict[str, jax.Array], jax.Array]:
-        """The endpoints of the backbone as well, for those who look inside."""
-        # Flax tells of parameters of another shape by this error alone. They are the caller's: made
-        # for another network, or for clips of another size.
-        try:
-            endpoints = self.backbone(video, train=train and self.frozen != "backbone")
-            if self.frozen:
-                endpoints = jax.lax.stop_gradient(endpoints)
-            read = endpoints
-            if hasattr(self.backbone, "joined"):  # pathways that end apart
-                read = {**endpoints, **self.backbone.joined(endpoints)}
-            logits = self.head(read, clip_shape=clip_shape(video), train=train)
-        except flax.errors.ScopeParamShapeError as error:
-            size = "x".join(str(length) for length in clip_shape(video))
-            raise UserError(
-                f"These parameters do not fit this network on clips of {size}. Some networks take "
-                f"clips of the size only for which their parameters were made.\n{error}"
-            ) from error
-        return endpoints, logits
-
-
-def features(
-    module: Classifier,
-    variables: Mapping[str, Any],
-    video: jax.Array | tuple[jax.Array, jax.Array],
-    endpoint: str = "features",
-) -> jax.Array:
-    """What the backbone gives at an endpoint, such as "stage3"; a pure function, ready for jax.jit.
-
-    Args:
-        module: the classifier.
-        variables: its parameters and statistics.
-        video: [N, T, H, W, C], as `module` takes it, normalised.
-        endpoint: a key of what the backbone returns; most families have `stem`, `stage1` to
-            `stage4` and `features`, each [N, T', H', W', C'].
-
-    Raises UserError for an endpoint that the network does not have, with the nearest one.
-    """
-    endpoints, _ = module.apply(variables, video, train=False, method="endpoints_and_logits")
-    if endpoint not in endpoints:
-        raise UserError(no_such("endpoint", endpoint, list(endpoints), show=30))
-    return endpoints[endpoint]
-
-
-def clip_shape(video: jax.Array | tuple[jax.Array, jax.Array]) -> tuple[int, int, int]:
-    """(T, H, W) of a clip; of two pathways the fast one's; an image has one frame."""
-    if isinstance(video, tuple | list):
-        video = video[-1]
-    if video.ndim == 4:  # [N, H, W, C]
-        return (1, *video.shape[1:3])
-    return video.shape[1:4]
 
 
 def names() -> list[str]:
