@@ -106,7 +106,8 @@ def defaults() -> ConfigDict:
 def _task() -> ConfigDict:
     task = ConfigDict()
     task.name = "classification"  # a file of vidjax/tasks
-    task.background = ()  # framewise: classes that segmental scores leave out, such as silence
+    # framewise: classes that segmental scores leave out, with commas between, such as silence
+    task.background = ""
     task.max_boxes = 4  # detection: objects of a clip that its label has room for
     return task
 

@@ -20,7 +20,7 @@ from vidjax.learn.metrics import Metric, Result, Rows
 from vidjax.tasks import PERCENT, Answers, ClipSize, Scalar, Task, positions_of_largest
 
 LOSSES = ("cross_entropy_of_places",)
-OPTIONS = {"background": ()}  # names of classes that segmental scores leave out
+OPTIONS = {"background": ""}  # classes that segmental scores leave out, with commas between
 OVERLAPS = (10, 25, 50)  # per cent, of segmental F1
 IGNORED = -1
 
@@ -29,16 +29,18 @@ def build(
     classes: tuple[str, ...],
     loss: Callable[[jax.Array, jax.Array], jax.Array],
     clip: ClipSize,
-    background: tuple[str, ...] = (),
+    background: str = "",
 ) -> Task:
     """The task over these classes, with a loss (logits [N, T, K], label int32 [N, T]) -> [N].
 
     Raises UserError for a background that is no class.
     """
-    for name in background:
+    ignored = []
+    for name in filter(None, (word.strip() for word in background.split(","))):
         if name not in classes:
             raise UserError(f"config.task.background: {no_such('class', name, classes)}")
-    scores = FrameScores(tuple(classes.index(name) for name in background))
+        ignored.append(classes.index(name))
+    scores = FrameScores(tuple(ignored))
     f1_scores = [Scalar(f"f1_{share}", f"F1@{share}", PERCENT) for share in OVERLAPS]
     return Task(
         name="framewise",
