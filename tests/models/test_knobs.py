@@ -47,11 +47,11 @@ CASES = {
     "fusion": Case(
         "slow_fusion", (("num_frames", 16),), kernels=(0, 3, 0, 0, 0), clip=(16, 48, 48)
     ),
-    "i3d": Case(clip=(17, 64, 64)),
+    "i3d": Case(strides=(0, 0, 0, 1, 0), clip=(17, 64, 64)),
     "resnet2d": Case("resnet18", ONE_BLOCK),
     "resnet3d": Case("r2plus1d_10"),
-    "resnet3d_50": Case("i3d_r50", ONE_BLOCK),
-    "s3d": Case(clip=(17, 64, 64)),
+    "resnet3d_50": Case("i3d_r50", ONE_BLOCK, strides=(0, 1, 0, 0, 0)),
+    "s3d": Case(strides=(0, 0, 0, 1, 0), clip=(17, 64, 64)),
     "slowfast": Case(strides=(0, 0, 2, 0, 0), clip=(16, 32, 32)),
     "tiny3d": Case(kernels=(0, 5, 0, 0), strides=(0, 0, 1, 0), dilations=(0, 2, 0, 0)),
     "tsm": Case("tsm_r18_8f", ONE_BLOCK),
