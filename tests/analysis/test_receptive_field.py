@@ -164,6 +164,17 @@ def test_the_whole_video_is_told():
     assert words(lambda x: small(x) * nn.sigmoid(global_avg_pool(x))) == ("1x2x2", "all", "all")
 
 
+def test_sums_over_the_positions_so_far_end_at_their_own():
+    """The video has no first frame, so the interval has none."""
+    time, height, _ = intervals(lambda x: jnp.cumsum(convolve(3, 1, 1)(x), axis=1))
+    np.testing.assert_array_equal(time.last, np.arange(2, T))
+    assert np.isneginf(time.first).all()
+    np.testing.assert_array_equal(height.last, np.arange(H))
+    time, _, _ = intervals(lambda x: lax.cumsum(x, axis=1, reverse=True))
+    np.testing.assert_array_equal(time.first, np.arange(T))
+    assert np.isposinf(time.last).all()
+
+
 def test_an_axis_that_is_merged_with_another_is_mixed():
     def frames_into_channels(x):
         x = x.transpose(0, 2, 3, 1, 4).reshape(1, 1, H, W, T * C)

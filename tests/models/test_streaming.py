@@ -83,7 +83,7 @@ def expected_logits(module, variables, video):
     else:
         means = running_means(np.asarray(endpoints["features"]))
     rows = means @ params["head"]["logits"]["kernel"] + params["head"]["logits"]["bias"]
-    stride = -(-video.shape[1] // rows.shape[1])
+    stride = -(-video.shape[1] // rows.shape[1])  # that of a clip of whole periods, or of many
     return np.repeat(rows, stride, axis=1)[:, : video.shape[1]].swapaxes(0, 1), logits
 
 
@@ -152,6 +152,28 @@ def test_a_stream_of_full_width_equals_the_clip(variant, side):
     expected, _ = expected_logits(module, variables, video)
     assert np.abs(expected).max() > 1
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
+
+
+OTHERS = [
+    ("tsm", "tsm_mobilenet_v2_8f", {"shift": "in-place"}),
+    ("resnet2d", "resnet18", {"norm": "group"}),
+    ("mobilenet_v2", "mobilenet_v2_keras", {}),
+    ("resnet3d", "r3d_10", {}),
+    ("resnet3d", "mc3_18", {"depths": (1, 1, 1, 1)}),
+    ("resnet3d_50", "slow_r50", {"depths": (1, 1, 1, 1)}),
+    ("resnet3d_50", "r2plus1d_r50", {"depths": (1, 1, 1, 1)}),
+    ("csn", "csn_ip_r50", {"depths": (1, 1, 1, 1)}),
+]
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("family, variant, fields", OTHERS)
+def test_streams_of_other_networks_equal_the_clip(family, variant, fields):
+    module = models.build(family, variant=variant, num_classes=5, width=0.1, causal=True, **fields)
+    variables, video = some_variables(module), some_video(24)  # three periods of eight
+    logits, *_ = streamed(module, variables, video)
+    expected, _ = expected_logits(module, variables, video)
+    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-4)
 
 
 def test_prefixes_of_a_clip_by_running_each():
