@@ -10,19 +10,26 @@ from vidjax import heads
 from vidjax.core.errors import UserError
 
 ENDPOINTS = {"features": np.random.default_rng(0).standard_normal((2, 2, 3, 3, 64), np.float32)}
+STREAMS = ("features_spatial", "features_temporal")  # which the head of two streams reads
 MEAN = ENDPOINTS["features"].mean((1, 2, 3))
 CLIP = (8, 32, 32)
 
 
+def endpoints_of(head):
+    if type(head).__module__.endswith("streams"):
+        return dict.fromkeys(STREAMS, ENDPOINTS["features"])
+    return ENDPOINTS
+
+
 def init(head):
-    return head.init(jax.random.key(0), ENDPOINTS, clip_shape=CLIP, train=False)
+    return head.init(jax.random.key(0), endpoints_of(head), clip_shape=CLIP, train=False)
 
 
 def apply(head, variables, *, train=False, seed=1):
     """(logits, changed statistics)."""
     return head.apply(
         variables,
-        ENDPOINTS,
+        endpoints_of(head),
         clip_shape=CLIP,
         train=train,
         rngs={"dropout": jax.random.key(seed)},
@@ -35,8 +42,8 @@ def test_every_head_is_built_by_name_and_has_logits_in_float32(name):
     head = heads.build(name, num_classes=5)
     variables = init(head)
     logits, _ = apply(head, variables)
-    assert logits.shape == (2, 5) and logits.dtype == np.float32
-    assert variables["params"]["logits"]["kernel"].shape[1] == head.num_classes == 5
+    places = {"clip": (), "frames": CLIP[:1], "places": CLIP}
+    assert logits.shape == (2, *places[head.answers], 5) and logits.dtype == np.float32
 
 
 @pytest.mark.parametrize("name", heads.names())

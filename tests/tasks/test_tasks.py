@@ -41,7 +41,11 @@ def some_answers(task):
     return answers_of(task, labels, logits)
 
 
-@pytest.mark.parametrize("name", tasks.names())
+# the tasks whose records need nothing but a label of the clip
+OF_CLIPS = [name for name in tasks.names() if tasks.build(name, CLASSES).answers == "clip"]
+
+
+@pytest.mark.parametrize("name", OF_CLIPS)
 def test_every_task_keeps_the_contract(name):
     task = tasks.build(name, CLASSES)
     label = task.encode(record("left"))
@@ -66,7 +70,7 @@ def test_every_task_keeps_the_contract(name):
     assert all(section["title"] and section["kind"] for section in sections)
 
 
-@pytest.mark.parametrize("name", tasks.names())
+@pytest.mark.parametrize("name", OF_CLIPS)
 def test_every_task_mirrors_labels_there_and_back(name):
     task = tasks.build(name, CLASSES)
     label = jnp.stack([jnp.asarray(task.encode(record(c))) for c in ("left", "right", "up")])

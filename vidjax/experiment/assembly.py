@@ -32,6 +32,7 @@ from vidjax.tasks import Task
 
 # Two are enough to find out whether a config can be built, and no network minds how many there are.
 CLASSES_OF_CHECK = ("class 0", "class 1")
+NAMES_CLASSES = ("background",)  # settings of tasks that are names of classes
 # Of optical flow on the 0..1 scale: 128 is no motion, and the spread is that of temporal segment
 # networks (Wang et al., ECCV 2016), whose published flow networks expect it.
 FLOW_MEAN, FLOW_STD = (128 / 255,), (0.226,)
@@ -212,6 +213,9 @@ def make_task(config: ConfigDict, classes: tuple[str, ...], clips: ClipSpec) -> 
     # A config lists the settings of all tasks; each takes those that it has.
     own = {}
     for option in tasks.options(config.task.name):
+        # Names of classes cannot be looked up before the data set has told the classes.
+        if option in NAMES_CLASSES and classes == CLASSES_OF_CHECK:
+            continue
         own[option] = config.task[option]
     return tasks.build(
         config.task.name,

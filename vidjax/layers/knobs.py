@@ -16,12 +16,17 @@ KNOBS = {
 }
 # Families whose own field has the place of a shared one: (family, shared field) -> their field.
 OWN_FIELDS = {("x3d", "squeeze_excite"): "squeeze_ratio"}
+# Families and composites that have none of the shared fields.
+WITHOUT = ("cnn_rnn", "trn", "two_stream")
+WITHOUT += ("densenet3d", "googlenet", "preact_resnet", "precomputed")
 
 
 def refusal(family: str, field: str) -> str | None:
     """The sentence for a shared field that a family does not have; None for any other field."""
     if field not in KNOBS:
         return None
+    if family in WITHOUT:
+        return f"{family} has no field {field}; docs/knobs.md says which families have it."
     own = OWN_FIELDS.get((family, field))
     if own is not None:
         return (
