@@ -8,6 +8,7 @@ that folder of the package.
 import ast
 import doctest
 import importlib
+import json
 import re
 import shlex
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from vidjax import heads, jobs, models, tasks
+from vidjax import convert, heads, jobs, models, tasks
 from vidjax.core.errors import UserError
 from vidjax.experiment import assembly, flags
 
@@ -192,3 +193,33 @@ def test_every_page_is_linked_from_the_readme():
     text = (ROOT / "README.md").read_text()
     for path in ALL_PAGES[1:]:
         assert f"](docs/{path.name})" in text, path.name
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_tasks_train_on_the_data_of_the_page(
+    job, with_files, tmp_path, monkeypatch
+):
+    """Through the door, made small: an evaluation of each has the metrics that the page names."""
+    text = (ROOT / "docs/tasks.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    run("tasks.md", text)  # which writes the data
+    small = {"model.width": 0.05, "model.lowering": "native", "batch_size": 1, "num_steps": 1}
+    small |= {"data.num_frames": 4, "data.size": 16, "data.resize": 18, "log_steps": 1}
+    small_words = [f"--config.{key}={value}" for key, value in small.items()]
+    explained = {"loss"}
+    for words in re.findall(r"\*\*(.*?)\*\*", text):
+        explained |= set(words.split(", "))
+    names = set()
+    for words in commands(text):
+        if "--config.data.root=data" in words:
+            job([*map(_from_root, words), *small_words])
+            name = words[words.index("--workdir") + 1]
+            evaluation = json.loads((tmp_path / name / "evaluation/validation.json").read_text())
+            names.add(evaluation["task"])
+            titles = {scalar["title"] for scalar in evaluation["scalars"]}
+            assert titles <= explained, name
+        else:
+            job(words)
+    assert sorted(names) == tasks.names()
+    module, _ = convert.load("framewise.safetensors")
+    assert module.head.answers == "frames"
