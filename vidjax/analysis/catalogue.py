@@ -134,7 +134,11 @@ def count(row: Row) -> tuple[int, int]:
     )
 
     def init() -> tuple[jax.Array, Any]:
-        return module.init_with_output(jax.random.key(0), jnp.zeros((1, *row.clip)), train=False)
+        video = jnp.zeros((1, *row.clip))
+        channels = models.flow_channels(module)
+        if channels:  # two streams take the flow of the clip as well
+            video = video, jnp.zeros((1, *row.clip[:-1], channels))
+        return module.init_with_output(jax.random.key(0), video, train=False)
 
     program, (_, variables) = jax.make_jaxpr(init, return_shape=True)()
     return counts.num_parameters(variables), counts.multiply_adds(program.jaxpr)

@@ -62,8 +62,13 @@ def endpoints(module: nn.Module, variables: Any, video: jax.ShapeDtypeStruct) ->
     closed, trees = jax.make_jaxpr(all_outputs, return_shape=True)(variables, video)
     jaxpr = closed.jaxpr
     parameter_sizes = _parameter_sizes(jaxpr, variables)
-    # The video is the last input. SlowFast takes a pair; then the last is its fast pathway.
-    fields = receptive_field.of_outputs(closed, video_index=len(jaxpr.invars) - 1)
+    # The video is the last input. SlowFast takes a pair; then the last is its fast pathway. Of two
+    # streams both have the size of the video, and both are looked at.
+    last = len(jaxpr.invars) - 1
+    size = jaxpr.invars[last].aval.shape[1:4]
+    first = last + 1 - len(jax.tree.leaves(video))
+    streams = [i for i in range(first, last) if jaxpr.invars[i].aval.shape[1:4] == size]
+    fields = receptive_field.of_outputs(closed, video_index=last, also=streams)
 
     # Every equation and parameter belongs to the first endpoint that depends on it.
     rows = []
