@@ -134,7 +134,10 @@ def count(row: Row) -> tuple[int, int]:
     )
 
     def init() -> tuple[jax.Array, Any]:
-        return module.init_with_output(jax.random.key(0), jnp.zeros((1, *row.clip)), train=False)
+        video = jnp.zeros((1, *row.clip))
+        if flow_channels := models.flow_channels(module):
+            video = (video, jnp.zeros((*video.shape[:-1], flow_channels)))
+        return module.init_with_output(jax.random.key(0), video, train=False)
 
     program, (_, variables) = jax.make_jaxpr(init, return_shape=True)()
     return counts.num_parameters(variables), counts.multiply_adds(program.jaxpr)
