@@ -249,7 +249,8 @@ def values_of_head(head, endpoints, clip, shardings):
         "shape": logits.shape,
         "clips_on_a_device": shard.shape[0],
         "head": summary(of_params),
-        "gradient": of_endpoints,
+        # Cut alike for all heads, so that the backbone's gradients are compiled once.
+        "gradient": jax.device_put(of_endpoints, cut),
     }
 
 

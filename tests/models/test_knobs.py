@@ -160,9 +160,7 @@ def can_choose(name, knob):
 
 FAMILIES = [name for name in models.names() if name not in knobs.WITHOUT]
 CHOICES = [(name, knob) for name in FAMILIES for knob in SHARED if can_choose(name, knob)]
-REFUSALS = [
-    (name, knob) for name in FAMILIES for knob in SHARED if not can_choose(name, knob)
-]
+REFUSALS = [(name, knob) for name in FAMILIES for knob in SHARED if not can_choose(name, knob)]
 
 
 @pytest.mark.parametrize("name, knob", CHOICES)

@@ -16,14 +16,15 @@ from vidjax.layers import checks
 from vidjax.layers.style import Style, refuse_causal
 
 _R18, _R50 = "resnet2d/resnet18", "resnet2d/resnet50"
-_MOBILENET, _I3D = "mobilenet_v2/mobilenet_v2_035", "i3d/i3d_inception"
+_MOBILENET = "mobilenet_v2/mobilenet_v2_035"
+_I3D, _I3D_FLOW = "i3d/i3d_inception", "i3d/i3d_inception_flow"
 
 # name: fields of Model
 VARIANTS = {
     "two_stream_r18": {"spatial": _R18, "temporal": _R18},
     "two_stream_r50": {"spatial": _R50, "temporal": _R50},
     "two_stream_mobilenet_v2_035": {"spatial": _MOBILENET, "temporal": _MOBILENET},
-    "two_stream_i3d": {"spatial": _I3D, "temporal": _I3D, "flow_fields": 1},
+    "two_stream_i3d": {"spatial": _I3D, "temporal": _I3D_FLOW, "flow_fields": 1},
     "spatial_r18": {"spatial": _R18, "temporal": ""},
     "temporal_r18": {"spatial": "", "temporal": _R18},
     "temporal_mobilenet_v2_035": {"spatial": "", "temporal": _MOBILENET},
