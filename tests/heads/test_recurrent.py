@@ -57,18 +57,6 @@ def test_a_stack_equals_numpy(cell, bidirectional, output):
     np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_five_layers_of_512_with_growing_weights():
-    """The LSTM of Beyond Short Snippets."""
-    fields = {"cell": "lstm", "width": 512, "layers": 5, "output": "growing"}
-    head = heads.build("recurrent", num_classes=5, **fields)
-    variables = reference.draw_variables(head, {"features": MAP}, CLIP)
-    params = variables["params"]
-    states = states_of(params["recurrent"], "lstm", 5)
-    assert states.shape == (2, 3, 512)
-    expected = reference.growing(states, params)
-    np.testing.assert_allclose(apply(head, variables), expected, rtol=1e-5, atol=1e-5)
-
-
 def test_growing_averages_logarithms_in_training():
     head = heads.build("recurrent", num_classes=5, width=8, output="growing")
     variables = reference.draw_variables(head, {"features": MAP}, CLIP)
