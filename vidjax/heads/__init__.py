@@ -82,12 +82,12 @@ def build(
 def refuse(name: str, lacking: Mapping[str, str]) -> None:
     """Raises UserError where a backbone lacks what the head needs.
 
-    `lacking` has a sentence for each key of `layers.endpoints.NEEDS` that the backbone lacks.
+    `lacking` has a clause for each key of `layers.endpoints.NEEDS` that the backbone lacks.
     """
     _head(name)  # a head that does not exist is refused first
     for need in needs(name):
         if need in lacking:
-            raise UserError(f"The head {name} needs {NEEDS[need]}. {lacking[need]}")
+            raise UserError(f"The head {name} needs {NEEDS[need]}: {lacking[need]}.")
 
 
 def needs(name: str) -> tuple[str, ...]:

@@ -326,7 +326,7 @@ def _build_head(
     module = family(family_of_head)
     lacking = backbone.lacks() if hasattr(backbone, "lacks") else {}
     if len(parts_of(module)) < 2:
-        lacking["streams"] = f"{family_of_head} is a single network."
+        lacking["streams"] = f"{family_of_head} is a single network"
     heads.refuse(name, lacking)
     map_name = getattr(module, "JOINED", module.MAP)
     return heads.build(

@@ -221,7 +221,7 @@ class Model(nn.Module):
     def lacks(self) -> dict[str, str]:
         """What heads can need and this backbone does not have; see `layers.endpoints.NEEDS`."""
         if self.fold_time:
-            return {"time": "R2D has one time step: model.fold_time makes frames channels."}
+            return {"time": "R2D has one time step, as model.fold_time makes frames channels"}
         return {}
 
     @nn.compact

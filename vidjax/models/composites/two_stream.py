@@ -83,7 +83,7 @@ class Model(nn.Module):
         """What heads can need and this backbone does not have; see `layers.endpoints.NEEDS`."""
         if self.spatial and self.temporal:
             return {}
-        return {"streams": "two_stream has a single one, as model.spatial or temporal is empty."}
+        return {"streams": "two_stream has a single one, as model.spatial or temporal is empty"}
 
     def __call__(self, video: tuple[jax.Array, jax.Array], *, train: bool) -> dict[str, jax.Array]:
         """Raises UserError for a clip without flow, and for flow of other channels."""
