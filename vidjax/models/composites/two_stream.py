@@ -16,14 +16,15 @@ from vidjax.layers import checks
 from vidjax.layers.style import Style, refuse_causal
 
 _R18, _R50 = "resnet2d/resnet18", "resnet2d/resnet50"
-_MOBILENET, _I3D = "mobilenet_v2/mobilenet_v2_035", "i3d/i3d_inception"
+_MOBILENET = "mobilenet_v2/mobilenet_v2_035"
+_I3D, _I3D_FLOW = "i3d/i3d_inception", "i3d/i3d_inception_flow"
 
 # name: fields of Model
 VARIANTS = {
     "two_stream_r18": {"spatial": _R18, "temporal": _R18},
     "two_stream_r50": {"spatial": _R50, "temporal": _R50},
     "two_stream_mobilenet_v2_035": {"spatial": _MOBILENET, "temporal": _MOBILENET},
-    "two_stream_i3d": {"spatial": _I3D, "temporal": _I3D, "flow_fields": 1},
+    "two_stream_i3d": {"spatial": _I3D, "temporal": _I3D_FLOW, "flow_fields": 1},
     "spatial_r18": {"spatial": _R18, "temporal": ""},
     "temporal_r18": {"spatial": "", "temporal": _R18},
     "temporal_mobilenet_v2_035": {"spatial": "", "temporal": _MOBILENET},
@@ -47,7 +48,8 @@ class Model(nn.Module):
     """Backbone: (video [N, T, H, W, 3], flow [N, T, H, W, 2 * flow_fields]) -> endpoints.
 
     They are those of each stream, with `_spatial` and `_temporal` behind their names, and
-    `features`: the streams' features beside each other along the channels, spatial first.
+    `features`: the streams' features beside each other along the channels, spatial first. A spatial
+    stream alone takes the video alone.
 
     Fields:
         spatial_network: what `models.build` makes of `spatial`.
@@ -104,7 +106,9 @@ class Model(nn.Module):
         return endpoints
 
     def _streams(self, video):
-        """(frames, flow) of the input, checked."""
+        """(frames, flow) of the input, checked; a spatial stream alone needs no flow."""
+        if not self.temporal and not isinstance(video, tuple | list):
+            return video, None
         if not isinstance(video, tuple | list) or len(video) != 2:
             raise UserError(
                 "two_stream takes a pair (video [N, T, H, W, 3], flow [N, T, H, W, "
