@@ -51,7 +51,7 @@ def start_from(config: ConfigDict, state: State, *, module: models.Classifier, m
     placement, fit = fitted(given, target, config=config)
     log.info("%s", "\n".join(_account(given, placement, fit, module=module, config=config)))
     for source in given.values():
-        for warning in _differences_in_use(source, module, config):
+        for warning in _other_use(source, module, config):
             log.warning("%s", warning)
     return weights.with_variables(state, fit.variables, mesh)
 
@@ -165,32 +165,35 @@ def _about_head(given: Sequence[Weights], module: models.Classifier) -> str:
     return f"the head is new: {head}, {num_classes} classes"
 
 
-def _differences_in_use(
-    source: Weights, module: models.Classifier, config: ConfigDict
-) -> Iterator[str]:
+def _other_use(source: Weights, module: models.Classifier, config: ConfigDict) -> Iterator[str]:
     """Warnings where the arrays fit, but the run would use them otherwise than their network."""
+    theirs = models.settings(source.module)
+    fields = source.fields()
     for setting, part in _networks(module):
-        if models.family_name(part) != models.family_name(source.module.backbone):
+        if models.family_name(part) != fields["name"]:
             continue
-        theirs = models.settings(source.module)
         ours = models.settings(module.clone(backbone=part))
-        for field in SILENT:
-            if field in theirs and theirs[field] != ours[field]:
-                name, variant, _ = models.identify(source.module)
-                flag = f"{setting}={name}/{variant}" if setting else f"variant={variant}"
-                yield (
-                    f"the weights are of a network with {field} {theirs[field]}, the config's has "
-                    f"{ours[field]}: their answers will differ. Their own: --config.model.{flag}"
-                )
-                break
-    colours = {"mean": config.data.mean, "std": config.data.std}
-    for key, value in (source.colours or {}).items():
-        if tuple(colours[key]) != tuple(value):
-            flags = []
-            for name, numbers in source.colours.items():
-                flags.append(f"--config.data.{name}={','.join(f'{x:g}' for x in numbers)}")
-            yield f"the weights were made for colours of {' '.join(flags)}; the config has others"
-            return
+        differing = [field for field in SILENT if theirs.get(field) != ours.get(field)]
+        if not differing:
+            continue
+        flag = f"variant={fields['variant']}"
+        if setting:
+            flag = f"{setting}={fields['name']}/{fields['variant']}"
+        values = [f"{field} {theirs[field]}, not {ours[field]}" for field in differing]
+        yield (
+            f"the weights' own network has {' and '.join(values)}, so it answers otherwise: "
+            f"--config.model.{flag} --config.model.width={fields['width']:g}"
+        )
+    if source.colours and source.colours != _colours(config):
+        words = []
+        for name, values in source.colours.items():
+            words.append(f"--config.data.{name}={','.join(f'{value:g}' for value in values)}")
+        yield f"the weights were made for other colours than the config's: {' '.join(words)}"
+
+
+def _colours(config: ConfigDict) -> dict[str, tuple[float, ...]]:
+    """What colours are normalised with, as `Weights.colours` has it."""
+    return {"mean": tuple(config.data.mean), "std": tuple(config.data.std)}
 
 
 def _networks(module: models.Classifier) -> Iterator[tuple[str, nn.Module]]:

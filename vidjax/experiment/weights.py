@@ -107,7 +107,8 @@ def _of_run(path: Path) -> Weights:
     if "features" in contract:
         shape = (1, *contract["features"]["clip_shape"])
     module = models.from_description(contract["network"])
-    return Weights(module, shape, variables, contract["normalise"])
+    colours = {name: tuple(values) for name, values in contract["normalise"].items()}
+    return Weights(module, shape, variables, colours)
 
 
 def with_variables(state: State, variables: dict[str, Any], mesh: Mesh) -> State:
