@@ -144,18 +144,17 @@ def test_arrays_that_fit_a_network_that_computes_otherwise(files, caplog, monkey
         (
             "cnn_rnn",
             ["--config.model.variant=gru_mobilenet_v2_035"],
-            "--config.model.backbone=resnet2d/resnet18 --config.model.width=0.1",
+            "--config.model.backbone=resnet2d/resnet18",
         ),
         (
             "two_stream",
             ["--config.model.temporal=mobilenet_v2/mobilenet_v2_035"],
-            "--config.model.spatial=resnet2d/resnet18 --config.model.temporal=resnet2d/resnet18 "
-            "--config.model.width=0.1",
+            "--config.model.temporal=resnet2d/resnet18",
         ),
         (
             "two_stream",
-            ["--config.model.variant=temporal_mobilenet_v2_035"],
-            "--config.model.temporal=resnet2d/resnet18 --config.model.width=0.1",
+            ["--config.model.variant=temporal_r18", "--config.model.width=0.25"],
+            "--config.model.width=0.1",
         ),
     ],
 )

@@ -108,10 +108,12 @@ def _advice(given: dict[Path, Weights], config: ConfigDict) -> str:
             continue
         # The weights are of a part: the composite stays, and the part becomes theirs.
         wanted = settings if len(given) == 1 else settings[number : number + 1]
+        network = f"{fields['name']}/{fields['variant']}"
         for setting in wanted:
-            if _part(config, setting):
-                flags[setting] = f"{fields['name']}/{fields['variant']}"
-        flags["width"] = fields["width"]
+            if _part(config, setting) not in ("", network):
+                flags[setting] = network
+        if config.model.get("width", 1.0) != fields["width"]:
+            flags["width"] = fields["width"]
     if not flags:
         return "Clips of another size may have other parameters."
     words = " ".join(f"--config.model.{key}={value}" for key, value in flags.items())
@@ -159,8 +161,9 @@ def _about_head(given: Sequence[Weights], module: models.Classifier) -> str:
     head, num_classes = new["head"]["name"], new["num_classes"]
     for source in given:
         theirs = models.describe(source.module)
-        if theirs["head"]["name"] == head:
-            count = theirs["num_classes"]
+        count = theirs["num_classes"]
+        # A file without a head is read with one of a single class.
+        if theirs["head"]["name"] == head and count > 1:
             return f"its head of {count} classes is replaced by a new one of {num_classes}"
     return f"the head is new: {head}, {num_classes} classes"
 

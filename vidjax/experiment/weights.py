@@ -54,7 +54,8 @@ class Weights:
         if fields["width"] == 1:
             fields.pop("width")
         settings = "".join(f", {key}={value}" for key, value in fields.items())
-        return f"{name} {variant}{settings} with {self.num_classes} classes"
+        classes = "class" if self.num_classes == 1 else "classes"
+        return f"{name} {variant}{settings} with {self.num_classes} {classes}"
 
 
 def sources(text: str) -> list[str]:
