@@ -27,6 +27,7 @@ VARIANTS = {
     "two_stream_i3d": {"spatial": _I3D, "temporal": _I3D_FLOW, "flow_fields": 1},
     "spatial_r18": {"spatial": _R18, "temporal": ""},
     "temporal_r18": {"spatial": "", "temporal": _R18},
+    "spatial_mobilenet_v2_035": {"spatial": _MOBILENET, "temporal": ""},
     "temporal_mobilenet_v2_035": {"spatial": "", "temporal": _MOBILENET},
 }
 MAP = "features"  # the last endpoint with time and space
@@ -40,6 +41,7 @@ HEADS = {
     "two_stream_i3d": _STREAMS,
     "spatial_r18": {"name": "average"},
     "temporal_r18": {"name": "average"},
+    "spatial_mobilenet_v2_035": {"name": "average"},
     "temporal_mobilenet_v2_035": {"name": "average"},
 }
 
@@ -50,7 +52,8 @@ class Model(nn.Module):
     A spatial stream alone also takes the video by itself, which is what batches give it.
 
     They are those of each stream, with `_spatial` and `_temporal` behind their names, and
-    `features`: the streams' features beside each other along the channels, spatial first.
+    `features`: the streams' features beside each other along the channels, spatial first. A spatial
+    stream alone takes the video alone.
 
     Fields:
         spatial_network: what `models.build` makes of `spatial`.
