@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -57,7 +58,7 @@ def stored(run: Path, split: str, *, checkpoint: str) -> RunAnswers | None:
         with np.load(folder / f"{split}.npz") as file:
             arrays = {name: file[name] for name in ("ids", "classes", "label", "scores")}
     # Whatever is wrong with these files, the run can be evaluated again.
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
     return RunAnswers(
         run=run,
