@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 
 from vidjax import models
-from vidjax.analysis import counts
+from vidjax.analysis import counts, receptive_field
 from vidjax.layers.style import Style
 from vidjax.ops.conv.rule import LOWERINGS
 
@@ -140,3 +140,15 @@ def test_endpoints_own_what_no_endpoint_before_them_needed():
     ]
     assert rows[1].shapes == ((1, 2, 3, 3, 2), (1, 2, 3, 3, 3))
     assert counts.num_parameters(variables) == sum(row.num_parameters for row in rows)
+
+
+def test_both_streams_have_a_receptive_field():
+    """A frame and its flow are one clip: ResNet-18's stem sees 7 + 2 * 2 pixels of either."""
+    module = models.build("two_stream", variant="two_stream_r18", num_classes=3, width=0.05)
+    clip = jax.ShapeDtypeStruct((1, 1, 32, 32, 3), jnp.float32)
+    flow = jax.ShapeDtypeStruct((1, 1, 32, 32, 20), jnp.float32)
+    variables = jax.eval_shape(module.init, jax.random.key(0), (clip, flow))
+    rows = {row.name: row for row in counts.endpoints(module, variables, (clip, flow))}
+    for stream in ("spatial", "temporal"):
+        (fields,) = rows[f"stem_{stream}"].receptive_fields
+        assert receptive_field.in_words(*fields) == ("1x4x4", "1", "11x11")

@@ -132,13 +132,18 @@ def fuse(
     return Fused(measured(task, answers[0], np.asarray(logits, np.float32)), how)
 
 
-def require_scores(task: Task, answers: RunAnswers) -> None:
-    """Raises UserError for scores that are no probabilities of classes, or clips without labels."""
-    if task.scores not in INVERSES or answers.scores.ndim != 2:
+def require_task(task: Task) -> None:
+    """Raises UserError for a task whose scores are not one probability a class for each clip."""
+    if task.scores not in INVERSES or task.answers != "clip":
         raise UserError(
             f"Runs of the task {task.name} cannot be fused: its scores are not one probability a "
             "class for each clip."
         )
+
+
+def require_scores(task: Task, answers: RunAnswers) -> None:
+    """Raises UserError as `require_task` does, and for clips without labels."""
+    require_task(task)
     label = answers.label
     unknown = label < 0 if label.ndim == 1 else np.isnan(label).any(1)
     if unknown.any():
