@@ -124,8 +124,8 @@ def test_arrays_that_fit_a_network_that_computes_otherwise(files, caplog, monkey
     start("cnn_rnn", path, "--config.model.variant=gru_mobilenet_v2", width=0.35)
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert warnings == [
-        "the weights' own network has padding SAME, not half and epsilon 0.001, not 1e-05, so it "
-        "answers otherwise: --config.model.backbone=mobilenet_v2/mobilenet_v2_035 "
+        "the weights' own network has padding SAME, not half, and epsilon 0.001, not 1e-05, so "
+        "it answers otherwise: --config.model.backbone=mobilenet_v2/mobilenet_v2_035 "
         "--config.model.width=1",
         "the weights were made for other colours than the config's: "
         "--config.data.mean=0.5,0.5,0.5 --config.data.std=0.5,0.5,0.5",

@@ -184,7 +184,7 @@ def _other_use(source: Weights, module: models.Classifier, config: ConfigDict) -
             flag = f"{setting}={fields['name']}/{fields['variant']}"
         values = [f"{field} {theirs[field]}, not {ours[field]}" for field in differing]
         yield (
-            f"the weights' own network has {' and '.join(values)}, so it answers otherwise: "
+            f"the weights' own network has {', and '.join(values)}, so it answers otherwise: "
             f"--config.model.{flag} --config.model.width={fields['width']:g}"
         )
     if source.colours and source.colours != _colours(config):
