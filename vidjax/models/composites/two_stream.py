@@ -49,6 +49,7 @@ class Model(nn.Module):
 
     They are those of each stream, with `_spatial` and `_temporal` behind their names, and
     `features`: the streams' features beside each other along the channels, spatial first.
+    A spatial stream alone takes the video by itself as well.
 
     Fields:
         spatial_network: what `models.build` makes of `spatial`.
@@ -106,6 +107,8 @@ class Model(nn.Module):
 
     def _streams(self, video):
         """(frames, flow) of the input, checked."""
+        if not self.temporal and not isinstance(video, tuple | list):
+            return video, None
         if not isinstance(video, tuple | list) or len(video) != 2:
             raise UserError(
                 "two_stream takes a pair (video [N, T, H, W, 3], flow [N, T, H, W, "
