@@ -199,7 +199,7 @@ class Model(nn.Module):
 
     def lacks(self) -> dict[str, str]:
         """What heads can need and this backbone does not have; see `layers.endpoints.NEEDS`."""
-        return {"time": "fusion has one time step behind its last convolution"}
+        return {"time": "a fusion network has one time step behind its last convolution"}
 
     def _times(self) -> tuple[Temporal, ...]:
         """Frames, step and dilation of every convolution."""
