@@ -107,7 +107,7 @@ def _training(parts: Parts, *, remat: bool) -> tuple[Timed, Callable[[], Any]]:
         parts.module,
         _optimiser(),
         loss=losses.cross_entropy,
-        normalise=lambda video: video,
+        inputs=lambda batch: batch["video"],
         remat=remat,
     )
     state, batch = parts.state, parts.batch

@@ -71,7 +71,8 @@ def defaults() -> ConfigDict:
     config.eval_steps = 0  # steps from one evaluation to the next; 0: once an epoch
     config.checkpoint_steps = 0  # steps from one checkpoint to the next; 0: once an epoch
     # weights to start from: a work folder, a file of a known code base, or published weights by
-    # name (torchvision:r2plus1d_18), which are fetched once; "": random
+    # name (torchvision:r2plus1d_18), which are fetched once; for a network of two streams also one
+    # for each, with a comma between, the spatial one first; "": random
     config.init_from = ""
     # how 2D kernels become 3D: copy (to all frames, divided by their number) or centre
     config.inflate = "copy"

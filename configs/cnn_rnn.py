@@ -7,9 +7,10 @@ Donahue et al., Long-term Recurrent Convolutional Networks, CVPR 2015.
     # an LSTM, or the five LSTM layers of Beyond Short Snippets
     python launch.py --config configs/cnn_rnn.py --config.model.variant=lstm_r18
     python launch.py --config configs/cnn_rnn.py --config.model.variant=lstm5_r18
-    # a frozen MobileNetV2 from ImageNet weights
+    # a frozen MobileNetV2 from ImageNet weights of Keras, of its own width and for its own colours
     python launch.py --config configs/cnn_rnn.py --config.model.variant=gru_mobilenet_v2_035 \\
-        --config.init_from=FILE --config.model.frozen=backbone
+        --config.model.width=1 --config.model.frozen=backbone --config.init_from=FILE \\
+        --config.data.mean=0.5,0.5,0.5 --config.data.std=0.5,0.5,0.5
     # the same frames without their order, to compare with
     python launch.py --config configs/cnn_rnn.py --config.head.name=average
 

@@ -10,6 +10,12 @@ opencv-python-headless.
     python launch.py --config configs/two_stream.py --config.model.variant=spatial_r18
     python launch.py --config configs/two_stream.py --config.model.variant=temporal_r18
     python launch.py --job evaluate --runs SPATIAL TEMPORAL --fit svm
+    # both streams from ImageNet weights of Keras: a kernel of colours becomes one of flow
+    python launch.py --config configs/two_stream.py --config.model.width=1 \\
+        --config.model.variant=two_stream_mobilenet_v2_035 --config.init_from=FILE \\
+        --config.data.mean=0.5,0.5,0.5 --config.data.std=0.5,0.5,0.5
+    # both streams from a run of each
+    python launch.py --config configs/two_stream.py --config.init_from=SPATIAL,TEMPORAL
     # one linear layer on both, or a weighted sum
     python launch.py --config configs/two_stream.py --config.head.fusion=linear
     python launch.py --config configs/two_stream.py --config.head.temporal_weight=1.5

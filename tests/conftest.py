@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
@@ -127,21 +128,30 @@ def fresh_log():
 
 
 def draw_square(path, label, start):
-    """A clip of a synthetic white square that moves over grey, in the direction its label says."""
+    """A clip of a synthetic white square that moves over grey, in the direction its label says.
+
+    Returns the box of the square in each frame: (top, left, bottom, right), cut at the border.
+    """
     path.mkdir(parents=True)
     dx, dy = DIRECTIONS[label]
+    boxes = []
     for number in range(NUM_FRAMES):
         image = Image.new("RGB", (WIDTH, HEIGHT), (60, 60, 60))
         x = WIDTH // 2 - 3 + dx * 2 * number + start % 5
         y = HEIGHT // 2 - 3 + dy * 2 * number + start % 3
         ImageDraw.Draw(image).rectangle([x, y, x + 6, y + 6], fill=(230, 230, 230))
         image.save(path / f"{number + 1:05d}.jpg")
+        corners = np.array([y, x, y + 7, x + 7])
+        boxes.append(np.clip(corners, 0, [HEIGHT, WIDTH] * 2).tolist())
+    return boxes
 
 
 @pytest.fixture(scope="session")
 def squares(shared):
     """Root of a synthetic data set in Jester's layout: moving squares, four classes, 24 and 11
     clips of six frames.
+
+    A manifest beside the lists has the boxes and masks of the squares, and two segments a clip.
     """
     return once(shared / "synthetic-squares", draw_squares)
 
@@ -150,14 +160,38 @@ def draw_squares(root):
     root.mkdir()
     names = list(DIRECTIONS)
     (root / "jester-v1-labels.csv").write_text("".join(f"{name}\n" for name in names))
+    (root / "masks").mkdir()
     clip = 0
+    manifest = []
     for split, count in CLIPS.items():
         rows = []
         for i in range(count):
             clip += 1
-            draw_square(root / "20bn-jester-v1" / str(clip), names[i % 4], clip)
+            boxes = draw_square(root / "20bn-jester-v1" / str(clip), names[i % 4], clip)
             rows.append(f"{clip};{names[i % 4]}\n")
+            masks = np.zeros((NUM_FRAMES, HEIGHT, WIDTH), np.uint8)
+            for mask, (top, left, bottom, right) in zip(masks, boxes, strict=True):
+                mask[top:bottom, left:right] = 1
+            np.savez_compressed(root / f"masks/{clip}.npz", mask=masks)
+            manifest.append(manifest_row(clip, split, boxes))
         (root / f"jester-v1-{split}.csv").write_text("".join(rows))
+    (root / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in manifest))
+
+
+def manifest_row(clip, split, boxes):
+    """What the manifest says of a clip: its two halves are segments, at 12 frames a second."""
+    middle = (2 + clip % 3) / 12
+    return {
+        "id": str(clip),
+        "path": f"20bn-jester-v1/{clip}",
+        "split": split,
+        "segments": [
+            {"start": 0.0, "end": middle, "label": "begin"},
+            {"start": middle, "end": NUM_FRAMES / 12, "label": "end"},
+        ],
+        "boxes": [{"label": "square", "frames": list(range(NUM_FRAMES)), "boxes": boxes}],
+        "masks": f"masks/{clip}.npz",
+    }
 
 
 @pytest.fixture(scope="session")
@@ -188,6 +222,27 @@ def cheap(squares, forced_lowering):
 def tiny(cheap):
     """The cheapest whole command line."""
     return ["--config", str(ROOT / "configs/tiny3d.py"), *cheap]
+
+
+@pytest.fixture(scope="session")
+def dense(cheap, squares):
+    """dense(task) -> the command line of the config of that name, on what it needs of the squares.
+
+    The tasks are those whose labels are of frames or places.
+    """
+    kinds = {"framewise": "segments", "segmentation": "masks", "detection": "boxes"}
+
+    def words(task):
+        settings = {
+            "data.name": "manifest",
+            "data.manifest.labels": kinds[task],
+            "data.manifest.class_names": "ground,square",
+            "data.manifest.frames_per_second": 12.0,
+        }
+        flags = [f"--config.{key}={value}" for key, value in settings.items()]
+        return ["--config", str(ROOT / f"configs/{task}.py"), *cheap, *flags]
+
+    return words
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 
 from vidjax import models
-from vidjax.analysis import counts
+from vidjax.analysis import counts, receptive_field
 from vidjax.layers.style import Style
 from vidjax.ops.conv.rule import LOWERINGS
 
@@ -140,3 +140,26 @@ def test_endpoints_own_what_no_endpoint_before_them_needed():
     ]
     assert rows[1].shapes == ((1, 2, 3, 3, 2), (1, 2, 3, 3, 3))
     assert counts.num_parameters(variables) == sum(row.num_parameters for row in rows)
+
+
+def test_both_streams_have_a_receptive_field():
+    """Those of one network on frames and on flow are the same, and that of the network alone."""
+    settings = {"num_classes": 3, "width": 0.1}
+    frames, flow = [
+        jax.ShapeDtypeStruct((1, 2, 32, 32, channels), "float32") for channels in (3, 20)
+    ]
+    rows = {}
+    for name, variant, video in (
+        ("two_stream", "two_stream_r18", (frames, flow)),
+        ("resnet2d", "resnet18", frames),
+    ):
+        module = models.build(name, variant=variant, **settings)
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        variables = jax.eval_shape(module.init, key, video)
+        for row in counts.endpoints(module, variables, video):
+            (axes,) = row.receptive_fields
+            rows[name, row.name] = receptive_field.in_words(*axes)
+    assert rows["resnet2d", "stage1"] == ("1x4x4", "1", "43x43")
+    for stream in ("spatial", "temporal"):
+        for stage in ("stem", "stage1", "stage4"):
+            assert rows["two_stream", f"{stage}_{stream}"] == rows["resnet2d", stage]

@@ -98,7 +98,7 @@ def test_mlp_takes_an_activation():
 
 def test_fields_and_their_text():
     assert list(heads.fields("average")) == ["dropout"]
-    assert set(heads.fields("mlp")) == {"hidden", "norm", "dropout", "activation"}
+    assert set(heads.fields("mlp")) == {"hidden", "norm", "dropout", "activation", "pool"}
     assert heads.parse_field("mlp", "hidden", "256,128") == (256, 128)
     assert heads.parse_field("average", "dropout", "0.5") == 0.5
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vidjax.core.errors import UserError
-from vidjax.learn.losses import LOSSES, binary_cross_entropy, cross_entropy
+from vidjax.learn.losses import LOSSES, binary_cross_entropy, cross_entropy, hard_label
 
 
 def reference(logits, label, smoothing):
@@ -90,3 +90,21 @@ def test_binary_cross_entropy(smoothing):
 def test_binary_cross_entropy_of_large_logits_stays_finite():
     loss = binary_cross_entropy(jnp.array([[1e4, -1e4]]), jnp.array([[1.0, 1.0]]))
     np.testing.assert_allclose(loss, [5000.0])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_mixed_label_has_the_mean_of_the_losses(smoothing):
+    rng = np.random.default_rng(0)
+    logits = jnp.asarray(rng.normal(0, 4, (5, 7)), jnp.float32)
+    first, second = rng.integers(0, 7, (2, 5))
+    soft = jnp.asarray((0.3 * np.eye(7)[first] + 0.7 * np.eye(7)[second]), jnp.float32)
+    value = cross_entropy(logits, soft, label_smoothing=smoothing)
+    parts = [reference(np.asarray(logits), label, smoothing) for label in (first, second)]
+    np.testing.assert_allclose(value, 0.3 * parts[0] + 0.7 * parts[1], rtol=2e-6)
+
+
+def test_the_hard_label_of_a_soft_one():
+    logits = jnp.zeros((3, 4))
+    soft = jnp.array([[0.1, 0, 0.6, 0.3], [0, 0, 0, 0], [0, 1, 0, 0]])
+    assert hard_label(soft, logits).tolist() == [2, -1, 1]
+    assert hard_label(jnp.array([3, -1, 0]), logits).tolist() == [3, -1, 0]

@@ -161,3 +161,14 @@ def test_all_answers_have_to_be_right():
     logits = jnp.array([[1.0, -1.0], [1.0, 1.0], [jnp.nan, -1.0], [0.0, -2.0]])
     label = jnp.array([[1, 0], [1, 0], [1, 0], [0, 0]])
     np.testing.assert_array_equal(metrics.all_right(logits, label), [True, False, False, True])
+
+
+def test_a_soft_label_counts_as_its_largest_share():
+    rng = np.random.default_rng(0)
+    logits, mask = jnp.asarray(rng.normal(size=(40, 4)), jnp.float32), jnp.ones(40)
+    label, other = rng.integers(0, 4, (2, 40))
+    soft = jnp.asarray(0.7 * np.eye(4)[label] + 0.3 * np.eye(4)[other], jnp.float32)
+    for metric in (metrics.top_k(2), metrics.Confusion()):
+        hard = metric.measure(logits, jnp.asarray(label), mask)
+        for one, expected in zip(metric.measure(logits, soft, mask), hard, strict=True):
+            np.testing.assert_array_equal(one, expected)

@@ -25,7 +25,12 @@ CHEAP = "tiny3d"
 SHARED = (*knobs.KNOBS, "batch_groups")
 TEMPORAL = ("temporal_kernels", "temporal_strides", "temporal_dilations")
 DOCS = Path(__file__).parents[2] / "docs" / "knobs.md"
-NETWORKS_2D = ("mobilenet_v2", "resnet2d", "tsm")  # and no temporal convolution in any variant
+NETWORKS_2D = (
+    "googlenet",
+    "mobilenet_v2",
+    "resnet2d",
+    "tsm",
+)  # and no temporal convolution in any variant
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +52,8 @@ CASES = {
     "fusion": Case(
         "slow_fusion", (("num_frames", 16),), kernels=(0, 3, 0, 0, 0), clip=(16, 48, 48)
     ),
+    "densenet3d": Case(strides=(0, 0, 1, 0, 0)),
+    "googlenet": Case(clip=(9, 64, 64)),
     "i3d": Case(strides=(0, 0, 0, 1, 0), clip=(17, 64, 64)),
     "resnet2d": Case("resnet18", ONE_BLOCK),
     "resnet3d": Case("r2plus1d_10"),

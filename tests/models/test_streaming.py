@@ -154,6 +154,44 @@ def test_a_stream_of_full_width_equals_the_clip(variant, side):
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
 
 
+# family, variant, width of a small one, head: these answer for every frame of a clip
+EVERY_FRAME = [
+    ("cnn_rnn", "gru_mobilenet_v2_035", 0.3, {"name": "recurrent", "output": "every"}),
+    ("cnn_rnn", "lstm5_r18", 0.1, {"name": "recurrent", "output": "every", "layers": 2}),
+    ("tsm", "tsm_r18_8f", 0.1, {"name": "framewise"}),
+]
+
+
+def of_every_frame(family, variant, head, *, width):
+    return models.build(family, variant=variant, num_classes=5, width=width, head=head, causal=True)
+
+
+@pytest.mark.parametrize("family, variant, width, head", EVERY_FRAME)
+def test_a_stream_equals_the_answers_of_the_clip_for_its_frames(family, variant, width, head):
+    module = of_every_frame(family, variant, head, width=width)
+    variables, video = some_variables(module), some_video()
+    equal_to_every_frame(module, variables, video)
+
+
+@pytest.mark.slow
+def test_a_stream_of_cnn_and_gru_of_full_width_equals_the_clip():
+    head = {"name": "recurrent", "output": "every"}
+    module = of_every_frame("cnn_rnn", "gru_r18", head, width=1.0)
+    video = np.random.default_rng(1).standard_normal((1, NUM_FRAMES, 112, 112, 3), np.float32)
+    variables = with_statistics_of(video[:, :16], module, some_variables(module))
+    equal_to_every_frame(module, variables, video)
+
+
+def equal_to_every_frame(module, variables, video):
+    """The whole clip in one pass: [N, T, classes], which needs no arithmetic of this file."""
+    logits, fresh, first, last = streamed(module, variables, video)
+    expected = jax.jit(lambda video: module.apply(variables, video))(video).swapaxes(0, 1)
+    assert expected.shape == logits.shape == (NUM_FRAMES, len(video), 5)
+    assert np.abs(np.diff(expected, axis=0)).max(axis=(1, 2)).min() > 1e-4  # each frame tells
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
+    assert fresh.all() and sizes(first) == sizes(last)
+
+
 OTHERS = [
     ("tsm", "tsm_mobilenet_v2_8f", {"shift": "in-place"}),
     ("resnet2d", "resnet18", {"norm": "group"}),
@@ -219,6 +257,7 @@ class Counting(nn.Module):
 
     num_classes: int = 5
     STREAMS = True
+    answers = "clip"
 
     @nn.compact
     def __call__(self, endpoints, *, clip_shape, train):
@@ -265,9 +304,10 @@ def test_what_cannot_stream_is_refused_by_name():
 
 @pytest.mark.parametrize("name", heads.names())
 def test_the_heads_that_stream(name):
-    """Those that average over time; any other says so when a stream is begun."""
+    """Those that look back; any other says so when a stream is begun."""
     head = heads.build(name, num_classes=5)
-    assert getattr(type(head), "STREAMS", False) == (name in ("average", "mlp"))
+    streams = ("average", "framewise", "mlp", "recurrent")
+    assert getattr(head, "STREAMS", False) == (name in streams)
 
 
 def test_streaming_is_no_family():

@@ -135,8 +135,9 @@ def count(row: Row) -> tuple[int, int]:
 
     def init() -> tuple[jax.Array, Any]:
         video = jnp.zeros((1, *row.clip))
-        if flow_channels := models.flow_channels(module):
-            video = (video, jnp.zeros((*video.shape[:-1], flow_channels)))
+        channels = models.flow_channels(module)
+        if channels:  # two streams take the flow of the clip as well
+            video = video, jnp.zeros((1, *row.clip[:-1], channels))
         return module.init_with_output(jax.random.key(0), video, train=False)
 
     program, (_, variables) = jax.make_jaxpr(init, return_shape=True)()

@@ -62,8 +62,13 @@ def endpoints(module: nn.Module, variables: Any, video: jax.ShapeDtypeStruct) ->
     closed, trees = jax.make_jaxpr(all_outputs, return_shape=True)(variables, video)
     jaxpr = closed.jaxpr
     parameter_sizes = _parameter_sizes(jaxpr, variables)
-    # The video is the last input. SlowFast takes a pair; then the last is its fast pathway.
-    fields = receptive_field.of_outputs(closed, video_index=len(jaxpr.invars) - 1)
+    # The video comes last. Of SlowFast's pair only the fast pathway counts; two streams read one
+    # clip, so that both count.
+    clips = jax.tree.leaves(video)
+    first = len(jaxpr.invars) - len(clips)
+    size = clips[-1].shape[1:4]
+    inputs = [first + place for place, clip in enumerate(clips) if clip.shape[1:4] == size]
+    fields = receptive_field.of_outputs(closed, *inputs)
 
     # Every equation and parameter belongs to the first endpoint that depends on it.
     rows = []

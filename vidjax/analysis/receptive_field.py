@@ -57,19 +57,20 @@ def _extent_in_words(intervals: Intervals | None) -> str:
     return str(math.ceil(intervals.extent))
 
 
-def of_outputs(closed: ClosedJaxpr, video_index: int) -> list[tuple[Intervals | None, ...]]:
+def of_outputs(closed: ClosedJaxpr, *video_inputs: int) -> list[tuple[Intervals | None, ...]]:
     """How each output of a program depends on the time, height and width of the video.
 
-    The video, [N, T, H, W, C], is input number `video_index`. None stands for an output that does
-    not depend on it.
+    The inputs of these numbers, [N, T, H, W, C], are the video, and perhaps its optical flow. None
+    stands for an output that does not depend on them.
     """
     invars = closed.jaxpr.invars
     by_axis = []
     for axis in (1, 2, 3):
-        positions = np.arange(invars[video_index].aval.shape[axis], dtype=float)
+        positions = np.arange(invars[video_inputs[0]].aval.shape[axis], dtype=float)
         # Each position of the video depends on itself.
         inputs: list[Value] = [None] * len(invars)
-        inputs[video_index] = Intervals(axis, first=positions, last=positions)
+        for number in video_inputs:
+            inputs[number] = Intervals(axis, first=positions, last=positions)
         outputs = follow(closed, inputs)
         by_axis.append([_intervals(value) for value in outputs])
     return list(zip(*by_axis, strict=True))

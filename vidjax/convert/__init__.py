@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import numpy as np
@@ -36,17 +36,22 @@ def load(source: Source, model: nn.Module | None = None) -> tuple[nn.Module, dic
     for names that no known code base has, and for arrays that are missing, left over or of another
     shape, all listed together.
     """
-    module, variables, _ = read(source, model)
-    return module, variables
+    content = read(source, model)
+    return content.module, content.variables
 
 
-def read(
-    source: Source, model: nn.Module | None = None
-) -> tuple[nn.Module, dict[str, Any], tuple[int, ...]]:
-    """What `load` returns, and a clip [N, T, H, W, C] that the network takes.
+class Content(NamedTuple):
+    """What a source of weights holds."""
 
-    Raises ConvertError.
-    """
+    module: nn.Module
+    variables: dict[str, Any]
+    clip: tuple[int, ...]  # [N, T, H, W, C], one that the network takes
+    # what colours from 0 to 1 were normalised with, {"mean": ..., "std": ...}; None: not known
+    colours: dict[str, tuple[float, ...]] | None = None
+
+
+def read(source: Source, model: nn.Module | None = None) -> Content:
+    """What `load` returns, and how its network is used. Raises ConvertError."""
     if isinstance(source, str | os.PathLike):
         path = locate(source)
         metadata = safetensors_file.read_metadata(path)
@@ -71,19 +76,19 @@ def read(
             len(dropped),
             ", ".join(dropped),
         )
-    return module, variables, peer.CLIP
+    return Content(module, variables, peer.CLIP, getattr(peer, "COLOURS", None))
 
 
 def _read_ours(
     source: Mapping[str, np.ndarray], metadata: Mapping[str, str], model: nn.Module | None
-) -> tuple[nn.Module, dict[str, Any], tuple[int, ...]]:
+) -> Content:
     """`read` for a file that `save` wrote, whose names are our paths."""
     module, clip = description.read_header(metadata)
     if model is not None:
         module = model
     expected = filling.shapes(module, clip)
     origins = {path: filling.Origin("/".join(path)) for path in expected}
-    return module, filling.fill(source, expected, origins), clip
+    return Content(module, filling.fill(source, expected, origins), clip)
 
 
 def locate(source: str | os.PathLike, cache: Path | None = None) -> Path:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vidjax import models
 from vidjax.convert.tables import Layout, Path, Table, value_by_end
 from vidjax.core.errors import ConvertError
 
@@ -33,10 +34,13 @@ def shapes(module: nn.Module, clip: Shape) -> dict[Path, Shape]:
     """The paths and shapes of a network's variables; nothing is computed.
 
     `clip` is a shape [N, T, H, W, C] that the network takes. A backbone that states its
-    `in_channels` is given as many.
+    `in_channels` is given as many, and one that reads optical flow is given it as well.
     """
     channels = getattr(module.backbone, "in_channels", clip[-1])
     video = jax.ShapeDtypeStruct((*clip[:-1], channels), jnp.float32)
+    flow_channels = models.flow_channels(module)
+    if flow_channels:
+        video = video, jax.ShapeDtypeStruct((*clip[:-1], flow_channels), jnp.float32)
     tree = jax.eval_shape(functools.partial(module.init, train=False), jax.random.key(0), video)
     flat = flax.traverse_util.flatten_dict(tree)
     return {path: leaf.shape for path, leaf in flat.items()}

@@ -4,8 +4,13 @@ A 2D kernel is inflated over time as by Carreira and Zisserman, Quo Vadis, Actio
 2017, section 2.4: it is copied to every frame and divided by their number, so that a video of one
 repeated frame gets the answer that the 2D kernel gives to the frame. "centre" puts the 2D kernel
 into the middle frame alone, which answers to any video as the 2D network does frame by frame.
+
+A first layer of colour becomes one of optical flow as by Wang et al., Temporal Segment Networks,
+ECCV 2016, section 3.2 ("cross modality pre-training"): its kernel is averaged over the colours, and
+the mean is repeated for every channel of the flow.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +21,8 @@ from vidjax.core.errors import ConvertError
 
 INFLATIONS = ("copy", "centre")
 HEAD = "head"  # the module below `params` that may differ
+COLOURS = 3
+CHANNELS_A_FIELD = 2  # of optical flow: x and y
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,7 @@ class Transfer:
     variables: dict[str, Any]  # float32 arrays of the target's structure
     taken: int  # arrays that are the source's, inflated ones included
     inflated: tuple[str, ...]  # paths of kernels
+    averaged: tuple[str, ...]  # paths of kernels whose colours became channels of flow
     replaced: tuple[str, ...]  # paths of the head's arrays that are the target's
 
 
@@ -43,34 +51,61 @@ def inflate(kernel: np.ndarray, size: int, how: str = "copy") -> np.ndarray:
     raise ValueError(f"no inflation {how!r}; there are {', '.join(INFLATIONS)}")
 
 
-def transfer(source: dict[str, Any], target: dict[str, Any], *, how: str = "copy") -> Transfer:
+def average_colours(kernel: np.ndarray, channels: int) -> np.ndarray:
+    """A kernel of colours [kt, kh, kw, 3, F] -> one of flow [kt, kh, kw, channels, F].
+
+    As in the paper, nothing is divided by the number of channels: the normalisation that follows
+    learns the new scale.
+    """
+    return np.repeat(kernel.mean(axis=-2, keepdims=True), channels, axis=-2)
+
+
+def transfer(
+    source: dict[str, Any],
+    target: dict[str, Any],
+    *,
+    how: str = "copy",
+    fresh: Collection[str] = (),
+) -> Transfer:
     """The variables of `target`, a freshly initialised network, with those of `source` in place.
 
     Only the head may differ: where any of its arrays has another shape (another number of
-    classes), all of it stays the target's. Raises ConvertError, which lists every other array that
-    is missing, left over or of another shape.
+    classes), all of it stays the target's.
+
+    Args:
+        source: variables {collection: tree}, at the paths of `target`.
+        target: those of the new network.
+        how: an entry of INFLATIONS, for kernels that have more frames in `target`.
+        fresh: modules of the backbone that stay the target's, since the source does not have them.
+
+    Raises ConvertError, which lists every other array that is missing, left over or of another
+    shape.
     """
     target_arrays = _flat(target)
     source_arrays = _flat(source)
     new_head = _differing_head(source_arrays, target_arrays)
+    kept = {path for path in target_arrays if path[1] != HEAD and path[2] in fresh} | new_head
     result = {}
-    inflated = []
-    faults = []
+    inflated, averaged, faults = [], [], []
     for path, array in target_arrays.items():
         name = "/".join(path)
         given = source_arrays.get(path)
-        if path in new_head:
+        if path in kept:
             # Before the others: the source may lack these, or have them in another shape.
             result[path] = np.asarray(array)
         elif given is None:
             faults.append(f"{name} is missing")
-        elif given.shape == array.shape:
-            result[path] = np.asarray(given, np.float32)
-        elif _can_inflate(given.shape, array.shape):
-            result[path] = inflate(np.asarray(given, np.float32), array.shape[0], how)
-            inflated.append(name)
         else:
-            faults.append(f"{name} is {given.shape} there, the model has {array.shape}")
+            value = np.asarray(given, np.float32)
+            if _has_more_frames(array.shape, value.shape):
+                value = inflate(value, array.shape[0], how)
+                inflated.append(name)
+            if _reads_flow(array.shape, value.shape):
+                value = average_colours(value, array.shape[-2])
+                averaged.append(name)
+            if value.shape != array.shape:
+                faults.append(f"{name} is {given.shape} there, the model has {array.shape}")
+            result[path] = value
     for path in source_arrays:
         # A larger head of the source, such as one of several layers, is no fault.
         if path not in target_arrays and not _is_head(path):
@@ -82,8 +117,9 @@ def transfer(source: dict[str, Any], target: dict[str, Any], *, how: str = "copy
         )
     return Transfer(
         variables=flax.traverse_util.unflatten_dict(result),
-        taken=len(target_arrays) - len(new_head),
+        taken=len(target_arrays) - len(kept),
         inflated=tuple(inflated),
+        averaged=tuple(averaged),
         replaced=tuple(sorted("/".join(path) for path in new_head)),
     )
 
@@ -108,8 +144,16 @@ def _flat(variables: dict[str, Any]) -> dict[tuple[str, ...], Any]:
     return flax.traverse_util.flatten_dict(filled)
 
 
-def _can_inflate(source_shape: tuple[int, ...], target_shape: tuple[int, ...]) -> bool:
-    """Whether the two are kernels that differ in the frames only, the source's having one."""
-    if len(source_shape) != 5 or len(target_shape) != 5:
+def _has_more_frames(shape: tuple[int, ...], source_shape: tuple[int, ...]) -> bool:
+    """Whether a kernel [kt, kh, kw, C, F] has several frames where the source's has one."""
+    return len(shape) == len(source_shape) == 5 and source_shape[0] == 1 < shape[0]
+
+
+def _reads_flow(shape: tuple[int, ...], source_shape: tuple[int, ...]) -> bool:
+    """Whether a kernel [kt, kh, kw, C, F] has channels of flow where the source's has colours.
+
+    In layers behind the first, kernels of other channels follow other kernels that do not fit.
+    """
+    if len(shape) != 5 or len(source_shape) != 5:
         return False
-    return source_shape[0] == 1 < target_shape[0] and source_shape[1:] == target_shape[1:]
+    return source_shape[-2] == COLOURS and shape[-2] % CHANNELS_A_FIELD == 0

@@ -8,6 +8,8 @@ segment networks. The fields of a clip are one file, at the size at which its fr
 
 import hashlib
 import os
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ LIMIT = 20.0  # pixels of the source; what moves farther is clipped
 ZERO = 128  # the stored value where nothing moves
 STEPS_PER_PIXEL = 127 / LIMIT
 VERSION = 1  # part of the names in the cache: raise it whenever a value changes
+# what reading a file of NumPy raises where it is missing or damaged
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 INSTALL = (
     "Optical flow is computed by OpenCV, which is not installed: "
     "pip install opencv-python-headless."
@@ -80,7 +84,7 @@ class FlowReader:
         try:
             with np.load(path) as kept:
                 return kept["flow"], kept["size"]
-        except (OSError, ValueError, KeyError):  # not there, or damaged: made again
+        except UNREADABLE:  # not there, or damaged: made again
             fields, frame_size = compute(record, self.short_side)
         arrays = {"flow": fields, "size": frame_size}
         files.write_atomically(path, lambda file: np.savez_compressed(file, **arrays))

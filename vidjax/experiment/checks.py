@@ -8,6 +8,7 @@ from vidjax import heads, models
 from vidjax.convert import addresses, transfer
 from vidjax.core.errors import UserError
 from vidjax.core.names import no_such
+from vidjax.experiment import weights
 from vidjax.run.config import OPEN_SECTIONS, flat, no_such_key
 
 PRECISIONS = ("float32", "bfloat16")
@@ -69,8 +70,9 @@ def check_values(config: ConfigDict) -> None:
     _require(values, "data.max_bad", 0 <= config.data.max_bad <= 1, condition="between 0 and 1")
     check_network(config)
     # A misspelt name is told before data are read; the file is fetched when it is needed.
-    if addresses.is_name(config.init_from):
-        addresses.find(config.init_from)
+    for source in weights.sources(config.init_from):
+        if addresses.is_name(source):
+            addresses.find(source)
     if config.inflate not in transfer.INFLATIONS:
         known = transfer.INFLATIONS
         raise UserError(f"config.inflate: {no_such('inflation', config.inflate, known)}")

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -57,7 +58,7 @@ def stored(run: Path, split: str, *, checkpoint: str) -> RunAnswers | None:
         with np.load(folder / f"{split}.npz") as file:
             arrays = {name: file[name] for name in ("ids", "classes", "label", "scores")}
     # Whatever is wrong with these files, the run can be evaluated again.
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
     return RunAnswers(
         run=run,
@@ -131,13 +132,18 @@ def fuse(
     return Fused(measured(task, answers[0], np.asarray(logits, np.float32)), how)
 
 
-def require_scores(task: Task, answers: RunAnswers) -> None:
-    """Raises UserError for scores that are no probabilities of classes, or clips without labels."""
-    if task.scores not in INVERSES or answers.scores.ndim != 2:
+def require_task(task: Task) -> None:
+    """Raises UserError for a task whose scores are not one probability a class for each clip."""
+    if task.scores not in INVERSES or task.answers != "clip":
         raise UserError(
             f"Runs of the task {task.name} cannot be fused: its scores are not one probability a "
             "class for each clip."
         )
+
+
+def require_scores(task: Task, answers: RunAnswers) -> None:
+    """Raises UserError as `require_task` does, and for clips without labels."""
+    require_task(task)
     label = answers.label
     unknown = label < 0 if label.ndim == 1 else np.isnan(label).any(1)
     if unknown.any():

@@ -1,4 +1,4 @@
-"""Weights that a run starts from: a work folder of ours or a file of another code base, fitted."""
+"""Weights that a run can start from: a work folder of ours or a file of another code base."""
 
 import logging
 from dataclasses import dataclass
@@ -10,14 +10,12 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vidjax import convert, models
-from vidjax.convert import transfer
-from vidjax.core.errors import ConvertError, UserError
+from vidjax.core.errors import UserError
 from vidjax.core.machine import cache_folder
 from vidjax.learn.steps import State
 from vidjax.run import devices
 from vidjax.run.checkpoints import Checkpoints
 
-SHOWN_FAULTS = 2  # that a message lists; it has five lines at most
 NOT_OF_NETWORK = ("dtype", "lowering")  # keys that say how to compute, not what
 log = logging.getLogger("vidjax")
 
@@ -29,6 +27,8 @@ class Weights:
     module: models.Classifier
     clip: tuple[int, ...]  # [N, T, H, W, C], one that the network takes
     variables: dict[str, Any]
+    # what colours were normalised with, {"mean": ..., "std": ...}; None where nobody said
+    colours: dict[str, tuple[float, ...]] | None = None
 
     @property
     def num_classes(self) -> int:
@@ -54,11 +54,19 @@ class Weights:
         if fields["width"] == 1:
             fields.pop("width")
         settings = "".join(f", {key}={value}" for key, value in fields.items())
-        return f"{name} {variant}{settings} with {self.num_classes} classes"
+        classes = "class" if self.num_classes == 1 else "classes"
+        return f"{name} {variant}{settings} with {self.num_classes} {classes}"
+
+
+def sources(text: str) -> list[str]:
+    """What `init_from` names, one for each set of weights."""
+    if Path(text).exists():  # a path may have commas
+        return [text]
+    return [part.strip() for part in text.split(",")]
 
 
 def locate(source: str, config: ConfigDict | None) -> Path:
-    """The path that `init_from` or `--from` means: a folder, a file, or published weights by name.
+    """The path that a source of weights means: a folder, a file, or published weights by name.
 
     Published weights are fetched into the cache of the config. Raises what `convert.locate` does.
     """
@@ -80,8 +88,8 @@ def read(path: Path) -> Weights:
             f"There are no weights at {path}. Name a work folder, or a weight file of a known code "
             "base."
         )
-    module, variables, clip = convert.read(path)
-    return Weights(module, clip, variables)
+    content = convert.read(path)
+    return Weights(content.module, content.clip, content.variables, content.colours)
 
 
 def _of_run(path: Path) -> Weights:
@@ -99,37 +107,9 @@ def _of_run(path: Path) -> Weights:
     shape = (1, clip["num_frames"], clip["size"], clip["size"], 3)
     if "features" in contract:
         shape = (1, *contract["features"]["clip_shape"])
-    return Weights(models.from_description(contract["network"]), shape, variables)
-
-
-def start_from(
-    path: Path, config: ConfigDict, state: State, *, num_classes: int, mesh: Mesh
-) -> State:
-    """The state with the weights at `path` in place of its values; says what became of them.
-
-    Args:
-        path: a work folder, or a file of another code base.
-        config: says what is inflated and how; a message compares its network with the weights'.
-        state: the random values of a new run.
-        num_classes: how many classes the run has.
-        mesh: the devices that hold the state.
-
-    Raises UserError, ConvertError where they do not fit the network.
-    """
-    weights = read(path)
-    # On the host: arrays are compared and replaced one by one.
-    target = jax.device_get({"params": state.params, "batch_stats": state.batch_stats})
-    fit = fitted(path, weights, target, config=config)
-    log.info("starts from %s: %s, %d arrays", path, weights, fit.taken)
-    if fit.inflated:
-        log.info("%d kernels of it are inflated over time (%s)", len(fit.inflated), config.inflate)
-    if fit.replaced:
-        log.info(
-            "its head of %d classes is replaced by a new one of %d",
-            weights.num_classes,
-            num_classes,
-        )
-    return with_variables(state, fit.variables, mesh)
+    module = models.from_description(contract["network"])
+    colours = {name: tuple(values) for name, values in contract["normalise"].items()}
+    return Weights(module, shape, variables, colours)
 
 
 def with_variables(state: State, variables: dict[str, Any], mesh: Mesh) -> State:
@@ -140,27 +120,6 @@ def with_variables(state: State, variables: dict[str, Any], mesh: Mesh) -> State
         # A copy, because two leaves on one buffer could not be donated.
         ema = jax.tree.map(lambda array: array.copy(), put)
     return state.replace(params=put["params"], batch_stats=put["batch_stats"], ema=ema)
-
-
-def fitted(
-    path: Path, weights: Weights, target: dict[str, Any], *, config: ConfigDict
-) -> transfer.Transfer:
-    """`transfer.transfer`, with a message that says what would fit. Raises ConvertError."""
-    try:
-        return transfer.transfer(weights.variables, target, how=config.inflate)
-    except ConvertError as error:
-        shown = "; ".join(error.faults[:SHOWN_FAULTS])
-        if len(error.faults) > SHOWN_FAULTS:
-            shown += f"; and {len(error.faults) - SHOWN_FAULTS} more"
-        changes = differences(config, weights)
-        flags = " ".join(f"--config.model.{key}={value}" for key, value in changes.items())
-        advice = "Clips of another size may have other parameters."
-        if flags:
-            advice = f"The weights' own network: {flags}"
-        raise ConvertError(
-            f"{path} holds {weights}. It does not fit the config's "
-            f"{config.model.name} {config.model.variant}:\n{shown}.\n{advice}"
-        ) from error
 
 
 def differences(config: ConfigDict, weights: Weights) -> dict[str, Any]:

@@ -192,6 +192,7 @@ def evaluate_run(run: Path, split: str, checkpoint: str) -> fusion.RunAnswers:
     """The scores of a run on a split, by its own config; nothing is written but its quarantine."""
     config = read_config(run / "config.json")
     experiment = experiments.build(config)
+    fusion.require_task(experiment.task)
     use_compilation_cache(config)
     mesh = devices.make_mesh()
     devices.check_batch(config.batch_size, mesh)

@@ -12,7 +12,7 @@ from vidjax import experiment as experiments
 from vidjax.core.errors import UserError
 from vidjax.core.names import no_such
 from vidjax.data import feature_files
-from vidjax.experiment import features, inference, weights
+from vidjax.experiment import features, inference, initial
 from vidjax.experiment.assembly import use_compilation_cache
 from vidjax.experiment.data import load_split, settle_data
 from vidjax.experiment.programs import Programs
@@ -68,7 +68,7 @@ def run(request: Request) -> None:
         devices.check_batch(config.batch_size, mesh)
         if not has_run:
             # Fetched now if it has to be, for reading the data may take minutes.
-            weights.locate(config.init_from, config)
+            initial.locate(config)
         log.info("%s", experiment.source.about)
         records = {}
         for split in splits:
@@ -126,13 +126,7 @@ def published(programs: Programs) -> steps.Variables:
     experiment = programs.experiment
     config = experiment.config
     state = programs.init_state(experiment.optimiser(experiment.schedule(num_steps=1)))
-    state = weights.start_from(
-        weights.locate(config.init_from, config),
-        config,
-        state,
-        num_classes=experiment.task.num_logits,
-        mesh=programs.mesh,
-    )
+    state = initial.start_from(config, state, module=experiment.module, mesh=programs.mesh)
     return steps.eval_variables(state)
 
 

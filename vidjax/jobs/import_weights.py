@@ -16,7 +16,7 @@ import jax
 from vidjax import convert
 from vidjax import experiment as experiments
 from vidjax.core.errors import UserError
-from vidjax.experiment import checks, inference, weights
+from vidjax.experiment import checks, inference, initial, weights
 from vidjax.experiment.assembly import assemble
 from vidjax.experiment.programs import Programs
 from vidjax.run import devices, workdir
@@ -94,7 +94,7 @@ def keep(request: Request, path: Path, source: weights.Weights) -> None:
         # A whole state, optimiser included, so that the folder is like that of a run.
         state = programs.init_state(experiment.optimiser(experiment.schedule(num_steps=1)))
         target = {"params": state.params, "batch_stats": state.batch_stats}
-        fit = weights.fitted(path, source, target, config=config)
+        _, fit = initial.fitted({path: source}, target, config=config)
         state = weights.with_variables(state, fit.variables, programs.mesh)
         workdir.settle_config(request.workdir, config)
         workdir.write_json(

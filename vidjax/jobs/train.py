@@ -19,7 +19,7 @@ from vidjax import experiment as experiments
 from vidjax.core.errors import NonFiniteLoss, Preempted
 from vidjax.data import pipeline, sampling
 from vidjax.data.records import Record
-from vidjax.experiment import evaluation, inference, weights
+from vidjax.experiment import evaluation, inference, initial
 from vidjax.experiment.assembly import Experiment, Lengths, use_compilation_cache
 from vidjax.experiment.data import load_split, require_labels, settle_data
 from vidjax.experiment.programs import Programs
@@ -58,7 +58,7 @@ def run(request: Request) -> None:
         is_begun = any((request.workdir / "checkpoints").glob("*.json"))
         if config.init_from and not is_begun:
             # Fetched now if it has to be, for reading the data may take minutes.
-            weights.locate(config.init_from, config)
+            initial.locate(config)
         log.info("%s", experiment.source.about)
         splits = {}
         for split in ("train", "validation"):
@@ -148,13 +148,8 @@ class Training:
             return tree["state"], tree["window"], start
         state = self.programs.init_state(tx)
         if config.init_from:
-            path = weights.locate(config.init_from, config)
-            state = weights.start_from(
-                path,
-                config,
-                state,
-                num_classes=self.experiment.task.num_logits,
-                mesh=self.programs.mesh,
+            state = initial.start_from(
+                config, state, module=self.experiment.module, mesh=self.programs.mesh
             )
         return state, self.programs.empty_window(), 0
 

@@ -104,6 +104,7 @@ class NormConv(nn.Module):
     features: int
     kernel_size: Size = (1, 1, 1)
     stride: Size = (1, 1, 1)
+    dilation: int = 1  # in time
     style: Style = Style()
 
     @nn.compact
@@ -111,6 +112,11 @@ class NormConv(nn.Module):
         x = Norm(style=self.style, name="norm")(x, train=train)
         x = self.style.activate(x)
         conv = styled_conv(
-            self.features, self.kernel_size, stride=self.stride, style=self.style, name="conv"
+            self.features,
+            self.kernel_size,
+            stride=self.stride,
+            dilation=self.dilation,
+            style=self.style,
+            name="conv",
         )
         return conv(x)

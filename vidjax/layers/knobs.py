@@ -17,8 +17,7 @@ KNOBS = {
 # Families whose own field has the place of a shared one: (family, shared field) -> their field.
 OWN_FIELDS = {("x3d", "squeeze_excite"): "squeeze_ratio"}
 # Families and composites that have none of the shared fields.
-WITHOUT = ("cnn_rnn", "trn", "two_stream")
-WITHOUT += ("densenet3d", "googlenet", "preact_resnet", "precomputed")
+WITHOUT = ("cnn_rnn", "precomputed", "trn", "two_stream")
 
 
 def refusal(family: str, field: str) -> str | None:

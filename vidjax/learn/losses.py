@@ -58,6 +58,16 @@ def is_valid(label: jax.Array, logits: jax.Array) -> jax.Array:
     return (label >= 0) & (label < logits.shape[-1])
 
 
+def hard_label(label: jax.Array, logits: jax.Array) -> jax.Array:
+    """The index that a label stands for, for metrics: [...]; that of its largest share if soft.
+
+    -1 where a soft label says nothing; indices stay as they are.
+    """
+    if not is_soft(label, logits):
+        return label
+    return jnp.where(is_valid(label, logits), label.argmax(-1), -1)
+
+
 def cross_entropy_of_places(
     logits: jax.Array, label: jax.Array, *, label_smoothing: float = 0.0
 ) -> jax.Array:

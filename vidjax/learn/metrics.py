@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vidjax.learn.losses import at_label
+from vidjax.learn.losses import at_label, hard_label
 
 Pair = tuple[jax.Array, jax.Array]  # a weighted sum, and the sum of the weights
 Sums = dict[str, Any]  # by metric: whatever its `measure` returns
@@ -124,7 +124,7 @@ def in_top(logits: jax.Array, label: jax.Array, *, k: int) -> jax.Array:
     counts as higher than any other. A label whose logit is NaN, or that is no class, is never
     right.
     """
-    logits = logits.astype(jnp.float32)
+    logits, label = logits.astype(jnp.float32), hard_label(label, logits)
     label_logit = at_label(logits, label)
     # "not below" counts NaN as ahead; the label is not below itself, hence the 1
     num_ahead = (~(logits < label_logit[:, None])).sum(-1) - 1
@@ -147,6 +147,7 @@ def confusion(logits: jax.Array, label: jax.Array, mask: jax.Array) -> Pair:
     so that the diagonal sums to what `top_k(1)` counts.
     """
     num_classes = logits.shape[-1]
+    label = hard_label(label, logits)
     logits, mask = logits.astype(jnp.float32), mask.astype(jnp.float32)
     truth = jax.nn.one_hot(label, num_classes)  # [N, K]
     other = jnp.argmax(jnp.where(truth > 0, -jnp.inf, logits), axis=-1)

@@ -11,6 +11,7 @@ Nothing is registered: file names are the registry. This is the one file here th
 import dataclasses
 import importlib
 import pkgutil
+import sys
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -190,7 +191,8 @@ def with_style(module: Classifier, **changes: Any) -> Classifier:
 
 def _restyled(backbone: nn.Module, changes: Mapping[str, Any]) -> nn.Module:
     parts = {}
-    for part in parts_of(family(family_name(backbone))):
+    # Its own module, which for a backbone of somebody else's is no file of this folder.
+    for part in parts_of(sys.modules[type(backbone).__module__]):
         network = getattr(backbone, part)
         if network is not None:
             parts[part] = _restyled(network, changes)

@@ -46,7 +46,8 @@ class Classifier(nn.Module):
             if self.frozen:
                 endpoints = jax.lax.stop_gradient(endpoints)
             read = endpoints
-            if hasattr(self.backbone, "joined"):  # pathways that end apart
+            # Pathways that end apart are joined only for a head that reads a joined map.
+            if getattr(self.head, "map_name", "features") not in endpoints:
                 read = {**endpoints, **self.backbone.joined(endpoints)}
             logits = self.head(read, clip_shape=clip_shape(video), train=train)
         except flax.errors.ScopeParamShapeError as error:

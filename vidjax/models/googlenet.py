@@ -19,10 +19,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vidjax.layers import checks
+from vidjax.layers import checks, non_local
 from vidjax.layers.conv_norm import ConvNorm
 from vidjax.layers.frames import as_clip
 from vidjax.layers.inception import BLOCKS, EXPANDED, REDUCED, STEM
+from vidjax.layers.non_local import NonLocal
+from vidjax.layers.remat import run_block
 from vidjax.layers.style import Style, refuse_zero_init_last
 from vidjax.layers.widths import scaled
 from vidjax.ops.pool import avg_pool, max_pool
@@ -147,10 +149,12 @@ class Model(nn.Module):
 
     Endpoints are [N, T, H, W, C]; an image has T = 1. Space halves in the stem and ahead of, or at
     the start of, each stage. `features` is the last stage. `kind` is a key of STAGES. `width`
-    scales all channels.
+    scales all channels. docs/knobs.md describes `non_local` and `remat_blocks`.
     """
 
     kind: str = "googlenet"
+    non_local: tuple[int, ...] = ()
+    remat_blocks: bool = False
     width: float = 1.0
     style: Style = Style()
 
@@ -158,6 +162,7 @@ class Model(nn.Module):
         super().__post_init__()
         checks.one_of("kind", self.kind, tuple(STAGES))
         checks.above_zero("width", self.width)
+        non_local.check(self.non_local, 4)
         refuse_zero_init_last(self.style, "GoogLeNet")
 
     @nn.compact
@@ -168,7 +173,7 @@ class Model(nn.Module):
         x = self._pool(x, stage=1)
         x = self._unit(REDUCED, name="stage1_reduce")(x, train=train)
         x = self._unit(EXPANDED, 3, name="stage1_conv")(x, train=train)
-        endpoints["stage1"] = x
+        endpoints["stage1"] = x = self._non_local(x, stage=1, train=train)
         for stage, blocks in STAGES[self.kind].items():
             x = self._pool(x, stage=stage)
             for number, branches in enumerate(blocks, start=1):
@@ -177,10 +182,15 @@ class Model(nn.Module):
                     style=self.style,
                     name=f"stage{stage}_block{number}",
                 )
-                x = block(x, train=train)
-            endpoints[f"stage{stage}"] = x
+                x = run_block(block, x, train=train, remat=self.remat_blocks)
+            endpoints[f"stage{stage}"] = x = self._non_local(x, stage=stage, train=train)
         endpoints["features"] = x
         return endpoints
+
+    def _non_local(self, x: jax.Array, *, stage: int, train: bool) -> jax.Array:
+        if stage not in self.non_local:
+            return x
+        return NonLocal(style=self.style, name=f"stage{stage}_non_local")(x, train=train)
 
     def _unit(self, channels: int, size: int = 1, stride: int = 1, *, name: str) -> Unit:
         features = scaled(channels, self.width)

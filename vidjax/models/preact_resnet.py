@@ -10,12 +10,14 @@ preact_resnet_10, with one block a stage, is for small machines; it is not in th
 import flax.linen as nn
 import jax
 
-from vidjax.layers import checks
-from vidjax.layers.conv_norm import ConvNorm, NormConv, Size
+from vidjax.layers import branch, checks, non_local, temporal
+from vidjax.layers.conv_norm import NormConv, Size
+from vidjax.layers.non_local import NonLocal
+from vidjax.layers.remat import run_block
 from vidjax.layers.residual import shortcut
+from vidjax.layers.stem import pooled_stem
 from vidjax.layers.style import Style, refuse_causal, refuse_zero_init_last
 from vidjax.layers.widths import scaled
-from vidjax.ops.pool import max_pool
 
 _10, _18, _34 = (1, 1, 1, 1), (2, 2, 2, 2), (3, 4, 6, 3)
 _50, _101, _152, _200 = _34, (3, 4, 23, 3), (3, 8, 36, 3), (3, 24, 36, 3)
@@ -32,6 +34,7 @@ VARIANTS = {
 }
 MAP = "stage4"  # the last endpoint with time and space
 
+NUM_STAGES = 4
 EXPANSION = 4  # output channels of a bottleneck over its inner ones
 
 
@@ -39,35 +42,53 @@ class Block(nn.Module):
     """Convolutions and a shortcut: [N, T, H, W, C] -> [N, T/st, H/sh, W/sw, features].
 
     `basic` is two 3x3x3 convolutions, of which the first strides. A bottleneck narrows to `inner`
-    channels, strides in its 3x3x3 convolution, and widens again.
+    channels, strides in its 3x3x3 convolution, and widens again. `wide` is the size of those
+    kernels and `dilation` theirs in time; `layers.branch` says what `squeeze_excite` and
+    `drop_rate` are.
     """
 
     features: int
     inner: int
     basic: bool = False
+    wide: Size = (3, 3, 3)
     stride: Size = (1, 1, 1)
+    dilation: int = 1
+    squeeze_excite: float = 0.0
+    drop_rate: float = 0.0
     style: Style = Style()
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         style = self.style
-        wide = (3, 3, 3)
         if self.basic:
             layers = [
-                NormConv(self.features, wide, self.stride, style=style, name="conv1"),
-                NormConv(self.features, wide, style=style, name="conv2"),
+                self._wide(self.features, self.stride, name="conv1"),
+                self._wide(self.features, name="conv2"),
             ]
         else:
             layers = [
                 NormConv(self.inner, style=style, name="conv1"),
-                NormConv(self.inner, wide, self.stride, style=style, name="conv2"),
+                self._wide(self.inner, self.stride, name="conv2"),
                 NormConv(self.features, style=style, name="conv3"),
             ]
         y = x
         for layer in layers:
             y = layer(y, train=train)
+        y = branch.end_of_branch(
+            y,
+            squeeze_excite=self.squeeze_excite,
+            drop_rate=self.drop_rate,
+            style=style,
+            train=train,
+        )
         x = shortcut(x, self.features, stride=self.stride, style=style, train=train)
         return x + y
+
+    def _wide(self, features: int, stride: Size = (1, 1, 1), *, name: str) -> NormConv:
+        """A convolution that sees neighbours in time and space."""
+        return NormConv(
+            features, self.wide, stride, dilation=self.dilation, style=self.style, name=name
+        )
 
 
 class Model(nn.Module):
@@ -75,11 +96,19 @@ class Model(nn.Module):
 
     `features` is the last stage. Space halves in the stem, in its pooling and in stages 2 to 4,
     time in that pooling and in those stages. `basic` chooses blocks of two convolutions in place of
-    bottlenecks. `width` scales all channels.
+    bottlenecks. `width` scales all channels. docs/knobs.md describes the fields from
+    `temporal_kernels` to `remat_blocks`; a temporal stride of the stem is that of its pooling.
     """
 
     depths: tuple[int, ...] = _50
     basic: bool = False
+    temporal_kernels: tuple[int, ...] = ()
+    temporal_strides: tuple[int, ...] = ()
+    temporal_dilations: tuple[int, ...] = ()
+    stochastic_depth: float = 0.0
+    squeeze_excite: float = 0.0
+    non_local: tuple[int, ...] = ()
+    remat_blocks: bool = False
     width: float = 1.0
     style: Style = Style()
 
@@ -87,7 +116,10 @@ class Model(nn.Module):
         super().__post_init__()
         refuse_causal(self.style, "This pre-activation ResNet", "it pools over time")
         checks.above_zero("width", self.width)
-        checks.depths("depths", self.depths, 4)
+        checks.depths("depths", self.depths, NUM_STAGES)
+        temporal.check(self, (True,) * (1 + NUM_STAGES))
+        branch.check(self.stochastic_depth, self.squeeze_excite)
+        non_local.check(self.non_local, NUM_STAGES)
         # A scale of zero ahead of an activation would leave it at zero, where no gradient passes.
         refuse_zero_init_last(
             self.style, "A pre-activation ResNet", lack="normalisation at the end of its blocks"
@@ -96,23 +128,30 @@ class Model(nn.Module):
     @nn.compact
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
         style = self.style
-        stem = ConvNorm(scaled(64, self.width), (7, 7, 7), (1, 2, 2), style=style, name="stem")
-        x = style.activate(stem(video, train=train))
-        x = max_pool(x, (3, 3, 3), (2, 2, 2), (1, 1, 1))
+        x = pooled_stem(self, video, scaled(64, self.width), train=train)
         endpoints = {"stem": x}
+        rates = branch.drop_rates(self.stochastic_depth, self.depths)
         for stage, depth in enumerate(self.depths, start=1):
             inner = 32 * 2**stage  # 64, 128, 256, 512
             features = inner if self.basic else EXPANSION * inner
+            time = temporal.of_stage(self, stage)
+            first_stride = time.step((2, 2, 2) if stage > 1 else (1, 1, 1))
             for number in range(1, depth + 1):
                 block = Block(
                     scaled(features, self.width),
                     scaled(inner, self.width),
                     basic=self.basic,
-                    stride=(2, 2, 2) if stage > 1 and number == 1 else (1, 1, 1),
+                    wide=time.kernel((3, 3, 3)),
+                    stride=first_stride if number == 1 else (1, 1, 1),
+                    dilation=time.dilation,
+                    squeeze_excite=self.squeeze_excite,
+                    drop_rate=rates[stage - 1][number - 1],
                     style=style,
                     name=f"stage{stage}_block{number}",
                 )
-                x = block(x, train=train)
+                x = run_block(block, x, train=train, remat=self.remat_blocks)
+            if stage in self.non_local:
+                x = NonLocal(style=style, name=f"stage{stage}_non_local")(x, train=train)
             endpoints[f"stage{stage}"] = x
         endpoints["features"] = x
         return endpoints

@@ -117,8 +117,9 @@ def stream_step(state: StreamState, frame: jax.Array) -> tuple[StreamState, jax.
         frame: [N, H, W, C], float, normalised as the clips were.
 
     Returns:
-        The next state; logits [N, num_classes], float32, of the clip up to this frame; and a
-        boolean scalar that tells whether they are new.
+        The next state; logits [N, num_classes], float32, of the clip up to this frame, or of this
+        frame where the head answers for every frame; and a boolean scalar that tells whether they
+        are new.
 
     Raises UserError for a frame of another shape than the stream's.
     """
@@ -197,4 +198,6 @@ def _run(
         logits, changed = network.module.apply(
             {**variables, COLLECTION: carried}, frame[:, None], mutable=[COLLECTION]
         )
+    if network.module.head.answers == "frames":
+        logits = logits[:, 0]  # the only frame
     return changed.get(COLLECTION, {}), logits

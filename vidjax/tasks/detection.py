@@ -16,7 +16,7 @@ import numpy as np
 
 from vidjax.core.errors import DataError
 from vidjax.core.names import did_you_mean
-from vidjax.learn import tubes
+from vidjax.learn import losses, tubes
 from vidjax.learn.augment import Moves, affine_of_points
 from vidjax.learn.metrics import Metric, Result, Rows, divide
 from vidjax.tasks import PERCENT, Answers, ClipSize, Scalar, Task, positions_of_largest
@@ -38,7 +38,9 @@ def build(
     """The task over these classes; logits are [N, T, H, W, 1 + K], the background first."""
 
     def loss_of_boxes(logits, label):
-        return loss(logits, rasterised(label, clip.size))
+        if not losses.is_soft(label, logits):  # mixed clips have a map of shares
+            label = rasterised(label, clip.size)
+        return loss(logits, label)
 
     return Task(
         name="detection",
@@ -168,7 +170,11 @@ class VoxelAccuracy(Metric):
         self.size = size
 
     def measure(self, logits, label, mask):
-        right = logits.argmax(-1) == rasterised(label, self.size)
+        if losses.is_soft(label, logits):
+            classes = losses.hard_label(label, logits)
+        else:
+            classes = rasterised(label, self.size)
+        right = logits.argmax(-1) == classes
         weights = mask.astype(jnp.float32)
         return (right.mean((1, 2, 3)) * weights).sum(), weights.sum()
 

@@ -145,6 +145,7 @@ class FrameScores(Metric):
         self.background = background
 
     def measure(self, logits, label, mask):
+        label = losses.hard_label(label, logits)
         valid = losses.is_valid(label, logits)
         right = (logits.argmax(-1) == label) & valid
         weights = mask.astype(jnp.float32)[:, None]

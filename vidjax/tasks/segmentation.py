@@ -122,6 +122,7 @@ class VoxelScores(Metric):
 
     def measure(self, logits, label, mask):
         num_classes = logits.shape[-1]
+        label = losses.hard_label(label, logits)
         counted = losses.is_valid(label, logits) & (mask > 0)[:, None, None, None]
         answer = logits.argmax(-1).astype(jnp.int32)
         pair = jnp.where(counted, label.astype(jnp.int32), 0) * num_classes + answer

@@ -6,7 +6,9 @@ A peer's file has
     peer may say so, since they are asked in no particular order;
 `network(source)`: the classifier; names and shapes show its variant, classes and fields;
 `table(source)`: what our layers are called in this code base, a `tables.Table`;
-`CLIP`: the shape [N, T, H, W, C] of a small clip that its networks take.
+`CLIP`: the shape [N, T, H, W, C] of a small clip that its networks take;
+`COLOURS`, if it publishes weights: what their colours, from 0 to 1, are normalised with, {"mean":
+    (R, G, B), "std": (R, G, B)}.
 
 Files whose names begin with an underscore are shared by several peers, and are none themselves.
 """

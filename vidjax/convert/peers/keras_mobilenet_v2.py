@@ -21,6 +21,7 @@ from vidjax.convert.tables import Table
 from vidjax.core.errors import ConvertError
 
 CLIP = (1, 1, 32, 32, 3)
+COLOURS = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}  # x / 127.5 - 1
 # Two of these names together are this network's alone.
 MARKS = (
     "Conv1/kernel",

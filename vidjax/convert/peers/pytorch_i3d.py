@@ -15,6 +15,7 @@ from vidjax.convert.peers._inception_i3d import BLOCKS, UNITS, variant
 from vidjax.convert.tables import Table
 
 CLIP = (1, 2, 16, 16, 3)
+COLOURS = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 BRANCHES = {
     "b0": "direct",
     "b1a": "reduce1",

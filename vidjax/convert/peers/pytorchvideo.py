@@ -17,6 +17,7 @@ from vidjax.convert.tables import Table
 from vidjax.core.errors import ConvertError
 
 CLIP = (1, 2, 16, 16, 3)
+COLOURS = {"mean": (0.45, 0.45, 0.45), "std": (0.225, 0.225, 0.225)}
 BLOCK = r"blocks\.\d+\.res_blocks\.\d+\."
 FACTORED = BLOCK + r"branch2\.conv_b\.(conv_t|conv_xy|norm)\."
 # X3D adds to the same blocks a factored stem, a second normalisation or a gate, and a convolution

@@ -16,6 +16,7 @@ from vidjax.convert.peers import _mobilenet_v2, _resnet
 from vidjax.convert.tables import Table
 
 CLIP = (1, 1, 32, 32, 3)
+COLOURS = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 RESNET = r"layer[1-4]\.\d+\.(conv|bn)[123]\."
 MOBILENET = r"features\.\d+\.conv\.\d\."
 

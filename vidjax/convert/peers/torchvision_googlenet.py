@@ -15,6 +15,7 @@ from vidjax.convert import recognition
 from vidjax.convert.tables import Table
 
 CLIP = (1, 1, 32, 32, 3)
+COLOURS = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 BLOCKS = {
     "3a": "stage2_block1",
     "3b": "stage2_block2",

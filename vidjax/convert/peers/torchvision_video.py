@@ -17,6 +17,10 @@ from vidjax.convert.tables import Table
 from vidjax.core.errors import ConvertError
 
 CLIP = (1, 2, 16, 16, 3)
+COLOURS = {
+    "mean": (0.43216, 0.394666, 0.37645),
+    "std": (0.22803, 0.22145, 0.216989),
+}
 UNIT = "layer<s>.<b-1>.conv<i>"
 SHORTCUT = "layer<s>.<b-1>.downsample"
 LAYERS = {

@@ -27,6 +27,7 @@ VARIANTS = {
     "two_stream_i3d": {"spatial": _I3D, "temporal": _I3D_FLOW, "flow_fields": 1},
     "spatial_r18": {"spatial": _R18, "temporal": ""},
     "temporal_r18": {"spatial": "", "temporal": _R18},
+    "spatial_mobilenet_v2_035": {"spatial": _MOBILENET, "temporal": ""},
     "temporal_mobilenet_v2_035": {"spatial": "", "temporal": _MOBILENET},
 }
 MAP = "features"  # the last endpoint with time and space
@@ -40,6 +41,7 @@ HEADS = {
     "two_stream_i3d": _STREAMS,
     "spatial_r18": {"name": "average"},
     "temporal_r18": {"name": "average"},
+    "spatial_mobilenet_v2_035": {"name": "average"},
     "temporal_mobilenet_v2_035": {"name": "average"},
 }
 
@@ -47,9 +49,10 @@ HEADS = {
 class Model(nn.Module):
     """Backbone: (video [N, T, H, W, 3], flow [N, T, H, W, 2 * flow_fields]) -> endpoints.
 
+    A spatial stream alone also takes the video by itself, which is what batches give it.
+
     They are those of each stream, with `_spatial` and `_temporal` behind their names, and
     `features`: the streams' features beside each other along the channels, spatial first.
-    A spatial stream alone takes the video by itself as well.
 
     Fields:
         spatial_network: what `models.build` makes of `spatial`.
@@ -106,7 +109,7 @@ class Model(nn.Module):
         return endpoints
 
     def _streams(self, video):
-        """(frames, flow) of the input, checked."""
+        """(frames, flow) of the input, checked; a spatial stream alone needs no flow."""
         if not self.temporal and not isinstance(video, tuple | list):
             return video, None
         if not isinstance(video, tuple | list) or len(video) != 2:
