@@ -142,13 +142,6 @@ def test_a_stream_alone_reads_its_own_input(stream, seen):
     close(logits, reference.linear(features.mean(axis=(1, 2, 3)), params))
 
 
-def test_the_3d_form_reads_a_clip_and_its_flow():
-    module = models.build("two_stream", variant="two_stream_i3d", **NARROW)
-    clips = (jnp.zeros((2, 16, *SIZE, 3)), jnp.zeros((2, 16, *SIZE, 2)))
-    logits, _ = jax.eval_shape(lambda: module.init_with_output(jax.random.key(0), clips))
-    assert logits.shape == (2, NUM_CLASSES)
-
-
 def sizes_of(family, variant, num_classes, frames=8):
     """Numbers of parameters: of the backbone, of each part of the head, and of all."""
     module = models.build(family, variant=variant, num_classes=num_classes)
