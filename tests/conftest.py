@@ -325,14 +325,15 @@ def on_devices():
     last, as JSON.
     """
 
-    def call(file, function, count):
+    def call(file, function, count, *, timeout=120):
         file = Path(file)
         setup = f"import jax; jax.config.update('jax_num_cpu_devices', {count})"
         code = f"{setup}; import {file.stem} as test; test.{function}()"
         path = os.pathsep.join([str(ROOT), str(file.parent)])
         environment = os.environ | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu"}
         words = [sys.executable, "-c", code]
-        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
+        settings = {"capture_output": True, "text": True, "timeout": timeout}
+        done = subprocess.run(words, env=environment, **settings)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 

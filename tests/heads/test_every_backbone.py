@@ -26,8 +26,9 @@ LARGE = (32, 64, 64)  # T, H and W for shapes: several positions are left at eve
 SMALL = (8, 16, 16)  # for values
 # The least that leaves several time steps at the map, or that a family takes.
 SIZES = {"googlenet": (4, 32, 32), "i3d": (8, 32, 32), "s3d": (8, 32, 32), "convcolumn": ()}
-# fewer blocks than any variant has, but each kind of them
-SHALLOW = {
+# Fewer blocks than any variant has, but each kind of them; and what is quick on large clips.
+CHEAP = {
+    "convcolumn": {"lowering": "folded"},
     "densenet3d": {"depths": (1, 1, 1, 1)},
     "mobilenet_v2": {"alpha": 0.35},
     "x3d": {"depth_factor": 0.4},
@@ -140,13 +141,13 @@ def test_the_page_lists_every_refusal():
     expected = refusals()
     lines = ["| family | head | why |", "|---|---|---|"]
     lines += [f"| {' | '.join(row)} |" for row in expected]
-    assert sorted(listed_refusals()) == expected, AGAIN + "\n".join(lines)
+    assert listed_refusals() == expected, AGAIN + "\n".join(lines)
 
 
 def test_a_refusal_is_one_sentence():
     for _, head, sentence in refusals():
         assert sentence.startswith(f"The head {head} needs ") and sentence.endswith(".")
-        assert ". " not in sentence and "\n" not in sentence
+        assert ". " not in sentence and sentence.count(": ") == 1 and "\n" not in sentence
 
 
 def some_variables(init):
@@ -182,7 +183,7 @@ def values_on_devices():
     mesh = devices.make_mesh()
     cut, whole = devices.sharded(mesh), devices.replicated(mesh)
     # native compiles soonest
-    fields = {"lowering": "native", **SHALLOW.get(family, {})}
+    fields = {"lowering": "native", **CHEAP.get(family, {})}
     module = build(family, "average", **fields)
     shapes = shapes_of_input(module, SIZES.get(family, SMALL))
     rng = np.random.default_rng(1)
@@ -258,7 +259,7 @@ def values_of_head(head, endpoints, clip, shardings):
 @pytest.mark.parametrize("family", models.names())
 def test_values_and_gradients_on_two_devices(family, on_devices, monkeypatch):
     monkeypatch.setenv("FAMILY", family)
-    results = on_devices(__file__, "values_on_devices", 2)
+    results = on_devices(__file__, "values_on_devices", 2, timeout=600)
     assert set(results) == {head for of, head in accepted() if of == family}
     for name, result in results.items():
         assert result["clips_on_a_device"] == 1, name

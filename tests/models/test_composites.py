@@ -129,24 +129,17 @@ def test_both_streams_equal_numpy(fusion):
     close(logits, expected)
 
 
-@pytest.mark.parametrize(
-    "stream, seen", [pytest.param("spatial", 0, marks=pytest.mark.sweep), ("temporal", 1)]
-)
+@pytest.mark.parametrize("stream, seen", [("spatial", 0), ("temporal", 1)])
 def test_a_stream_alone_reads_its_own_input(stream, seen):
+    """The spatial one takes a video without flow, which is what runs give it, or a pair."""
     module = models.build("two_stream", variant=f"{stream}_r18", **NARROW)
     clips = (some_array(2, 1, *SIZE, 3), some_array(2, 1, *SIZE, 20, seed=2))
-    variables, _, logits = evaluate(module, clips)
+    variables, _, logits = evaluate(module, clips[0] if stream == "spatial" else clips)
+    assert jax.eval_shape(module.apply, variables, clips).shape == logits.shape
     of_stream = part_of(variables, "backbone", f"{stream}_network")
     features = features_of_images("resnet18", of_stream, clips[seen])
     params = variables["params"]["head"]["logits"]
     close(logits, reference.linear(features.mean(axis=(1, 2, 3)), params))
-
-
-def test_the_3d_form_reads_a_clip_and_its_flow():
-    module = models.build("two_stream", variant="two_stream_i3d", **NARROW)
-    clips = (jnp.zeros((2, 16, *SIZE, 3)), jnp.zeros((2, 16, *SIZE, 2)))
-    logits, _ = jax.eval_shape(lambda: module.init_with_output(jax.random.key(0), clips))
-    assert logits.shape == (2, NUM_CLASSES)
 
 
 def sizes_of(family, variant, num_classes, frames=8):

@@ -52,8 +52,7 @@ class Model(nn.Module):
     A spatial stream alone also takes the video by itself, which is what batches give it.
 
     They are those of each stream, with `_spatial` and `_temporal` behind their names, and
-    `features`: the streams' features beside each other along the channels, spatial first. A spatial
-    stream alone takes the video alone.
+    `features`: the streams' features beside each other along the channels, spatial first.
 
     Fields:
         spatial_network: what `models.build` makes of `spatial`.
