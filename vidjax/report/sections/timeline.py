@@ -39,8 +39,9 @@ TEMPLATE = """
 <figure class="clip painted"><figcaption><strong>clip {{ clip.id }}</strong></figcaption>
 <div>
 {% if clip.film %}
-<img src="{{ clip.film | data_uri }}"
- alt="Frames of clip {{ clip.id }}{% if synthetic %} (synthetic data){% endif %}">
+{# In the column of the lines, so that a frame stands above its time. #}
+<div class="timeline"><span></span><img src="{{ clip.film | data_uri }}"
+ alt="Frames of clip {{ clip.id }}{% if synthetic %} (synthetic data){% endif %}"></div>
 {% endif %}
 {{ line("truth", clip.truth) }}
 {{ line("answer", clip.answer) }}
