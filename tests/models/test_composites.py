@@ -25,7 +25,11 @@ def draw(module, video):
         noise = rng.standard_normal(leaf.shape, np.float32)
         if leaf.ndim > 1:
             return noise * np.sqrt(2 * leaf.shape[-1] / leaf.size, dtype=np.float32)
-        return 1 + 0.1 * np.abs(noise) if path[-1].key in ("scale", "var") else 0.1 * noise
+        if path[-1].key == "var":
+            return 1 + 0.1 * np.abs(noise)
+        if path[-1].key == "scale":  # of 1, the sums of residual blocks would grow with the depth
+            return 0.5 + 0.1 * np.abs(noise)
+        return 0.1 * noise
 
     shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), video))
     return jax.tree_util.tree_map_with_path(of_leaf, shapes)
@@ -54,6 +58,7 @@ def evaluate(module, video):
     variables = draw(module, video)
     run = jax.jit(lambda video: module.apply(variables, video, method="endpoints_and_logits"))
     endpoints, logits = run(video)
+    assert np.std(endpoints["features"], axis=(0, 1)).max() > 1e-2  # frames differ
     return variables, endpoints, logits
 
 
