@@ -100,6 +100,17 @@ def test_r2p1d_config_takes_the_variants_own_midplanes(variant):
     assert assembly.make_network(config, 27).backbone.midplanes == "paper"
 
 
+def test_another_head_has_none_of_the_fields_that_a_config_gives_its_own():
+    config = configs.load_config("configs/segmentation.py")
+    assert config.head.channels == 32  # of the dense head
+    words = ["--config.head.name=transformer", "--config.head.dropout=0.1"]
+    config = flags.settle(*configs.override(config, words))
+    assert config.head.to_dict() == {"name": "transformer", "dropout": 0.1}
+    config = configs.load_config("configs/segmentation.py")
+    config = flags.settle(*configs.override(config, ["--config.head.num_levels=1"]))
+    assert config.head.channels == 32 and config.head.num_levels == 1
+
+
 @pytest.mark.parametrize(
     "word",
     [

@@ -25,6 +25,7 @@ from vidjax.core.names import did_you_mean
 
 PREFIX = "--config."
 OPEN_SECTIONS = ("model", "head")  # of a config: they take fields that it does not name
+COMMON_FIELDS = ("name", "dropout")  # of the section `head`, for any head
 # Files beside configs, or in the root of a checkout, that are no experiment.
 NO_CONFIGS = ("base.py", "__init__.py", "launch.py")
 KINDS = {
@@ -138,7 +139,20 @@ def override(config: ConfigDict, words: Sequence[str]) -> Overridden:
         value = flat(config)[key]
         if isinstance(value, tuple) and _all_numbers(before[key]) and not _all_numbers(value):
             raise UserError(_wrong_type(key, value, before[key]))
+    given = {key_of(word) for word in for_keys}
+    if "head.name" in given and config.head.name != before["head.name"]:
+        _leave_out_fields_of(config.head, given=given)
     return Overridden(config.lock(), open_flags)
+
+
+def _leave_out_fields_of(head: ConfigDict, *, given: set[str]) -> None:
+    """Takes out what a config file says of its own head, where flags have named another head.
+
+    Two heads may have a field of one name that are not of one size, such as `channels`.
+    """
+    for field in list(head):
+        if field not in COMMON_FIELDS and f"head.{field}" not in given:
+            del head[field]
 
 
 def _set(config: ConfigDict, words: Sequence[str], before: dict[str, Any]) -> None:
