@@ -101,6 +101,21 @@ def test_segments_with_a_background(folder):
     assert silent.segments == (Segment(0.0, 6 / 25, "silence"),)
 
 
+def test_segments_that_label_no_frame(folder):
+    """Six frames at 25 a second end at 0.24 s."""
+    late = [{"start": 0.24, "end": 0.5, "label": "x"}]
+    good = [{"start": 0.1, "end": 0.2, "label": "x"}]
+    write(folder, row(segments=late), row("b", segments=[]), row("c", segments=good))
+    source = Source(str(folder), labels="segments", frames_per_second=25.0)
+    assert [record.id for record in source.records("train")] == ["frames/c"]
+    late, empty = source.quarantine("train")
+    assert late["cause"] == "its first segment begins at 0.24 s, but its frames end at 0.24 s"
+    assert empty["cause"].startswith("no segment in its row, and segment_background")
+    # With a background class, a clip without segments is one of it.
+    with_background = Source(str(folder), labels="segments", segment_background="x")
+    assert len(with_background.records("train")) == 3
+
+
 def test_gaps_of_overlapping_segments():
     parts = (Segment(0.0, 3.0, "a"), Segment(1.0, 2.0, "b"), Segment(4.0, 9.0, "c"))
     filled = fill_gaps(parts, end=5.0, label="-")

@@ -70,15 +70,18 @@ def build(
 
 
 def make_encode(classes: tuple[str, ...], num_frames: int) -> Callable[..., np.ndarray]:
-    """Builds encode(record, positions, ...) -> int32 [T]; without positions all are ignored.
+    """Builds encode(record, positions, ...) -> int32 [T].
 
-    Raises DataError for a segment of no class, and for a record without segments.
+    Without positions, and for a clip of a split without labels, all frames are ignored. Raises
+    DataError for a segment of no class, and for a record without segments.
     """
     index_of = {name: index for index, name in enumerate(classes)}
 
     def encode(record, positions=None, box=None, size=None, masks=None):
-        check_segments(record, index_of)
-        if positions is None:
+        is_labelled = record.label != ""
+        if is_labelled:
+            check_segments(record, index_of)
+        if positions is None or not is_labelled:
             return np.full(num_frames, IGNORED, np.int32)
         return labels_at(record, positions, index_of)
 
@@ -89,8 +92,9 @@ def check_segments(record: Any, index_of: Mapping[str, int]) -> None:
     """Raises DataError for a record without segments or with one of an unknown class."""
     if not record.segments:
         raise DataError(
-            f"Clip {record.id} has no segments, which the task framewise needs. For the built-in "
-            "set: --config.data.gestures.labels=phases."
+            f"Clip {record.id} has no segments, which the task framewise needs.\n"
+            "For the built-in set: --config.data.gestures.labels=phases; for a manifest: "
+            "--config.data.manifest.labels=segments."
         )
     for segment in record.segments:
         if segment.label not in index_of:

@@ -59,17 +59,19 @@ def build(
 def make_encode(num_classes: int, clip: ClipSize) -> Callable[..., np.ndarray]:
     """Builds encode(record, positions, box, size, masks) -> uint8 [T, size, size].
 
-    Without positions all is ignored. Raises DataError for a record without masks, and for a mask
-    with a value that is no class.
+    Without positions, and for a clip of a split without labels, all is ignored. Raises DataError
+    for a record without masks, and for a mask with a value that is no class.
     """
 
     def encode(record, positions=None, box=None, size=None, masks=None):
-        if record.masks is None:
+        is_labelled = record.label != ""
+        if is_labelled and record.masks is None:
             raise DataError(
-                f"Clip {record.id} has no masks, which the task segmentation needs. For the "
-                "built-in set: --config.data.gestures.labels=masks."
+                f"Clip {record.id} has no masks, which the task segmentation needs.\n"
+                "For the built-in set: --config.data.gestures.labels=masks; for a manifest: "
+                "--config.data.manifest.labels=masks."
             )
-        if positions is None:
+        if positions is None or not is_labelled:
             return np.full((clip.num_frames, clip.size, clip.size), IGNORED, np.uint8)
         label = masks()
         unknown = (label >= num_classes) & (label != IGNORED)

@@ -218,11 +218,23 @@ class Source:
             return frames
         if row.masks and not (self._path.parent / row.masks).exists():
             return f"its masks {row.masks} are not there"
-        for track in row.boxes:
+        for track in row.boxes or ():
             if track.frames.size and track.frames[-1] >= frames.num_frames:
                 return f"a box in frame {track.frames[-1]}, but there are {frames.num_frames}"
         if is_labelled:
-            return self._label_cause(row)
+            return self._label_cause(row) or self._segments_cause(row, frames)
+        return ""
+
+    def _segments_cause(self, row: Row, frames: Frames) -> str:
+        """Why the segments of a row label no frame of its clip; "" where they do."""
+        if self.labels != "segments" or self.segment_background:
+            return ""
+        if not row.segments:
+            return "no segment in its row, and segment_background names no class for the rest"
+        end = frames.num_frames / self.frames_per_second
+        start = row.segments[0].start
+        if start >= end:
+            return f"its first segment begins at {start:g} s, but its frames end at {end:g} s"
         return ""
 
     def _label_cause(self, row: Row) -> str:
