@@ -16,7 +16,7 @@ from vidjax.core.errors import DataError
 from vidjax.learn import losses
 from vidjax.learn.augment import Moves, affine_of_classes
 from vidjax.learn.metrics import Metric, Result
-from vidjax.tasks import PERCENT, Answers, ClipSize, Scalar, Task, positions_of_largest
+from vidjax.tasks import PERCENT, Answers, ClipSize, Scalar, Task, json_number, positions_of_largest
 from vidjax.tasks._overlay import overlay, palette
 
 LOSSES = ("cross_entropy_of_places",)
@@ -99,7 +99,10 @@ def move_label(label: jax.Array, moves: Moves) -> jax.Array:
 
 
 def rows(scores: jax.Array, label: jax.Array) -> dict[str, jax.Array]:
-    """The mean IoU and the accuracy of each clip: "miou" and "accuracy", float32 [N]."""
+    """The mean IoU and the accuracy of each clip: "miou" and "accuracy", float32 [N].
+
+    NaN for a clip whose every voxel is ignored.
+    """
     valid = losses.is_valid(label, scores)
     answer = scores.argmax(-1)
     ious = []
@@ -110,9 +113,9 @@ def rows(scores: jax.Array, label: jax.Array) -> dict[str, jax.Array]:
         ious.append((of_answer & of_label).sum((1, 2, 3)) / jnp.maximum(union, 1))
         occurs.append(union > 0)
     ious, occurs = jnp.stack(ious, -1), jnp.stack(occurs, -1)  # [N, K]
-    miou = jnp.where(occurs, ious, 0).sum(-1) / jnp.maximum(occurs.sum(-1), 1)
-    right = (answer == label).astype(jnp.float32)
-    return {"miou": miou, "accuracy": losses.mean_of_places(right, valid)}
+    miou = jnp.where(occurs, ious, 0).sum(-1) / occurs.sum(-1)
+    right = ((answer == label) & valid).sum((1, 2, 3))
+    return {"miou": miou, "accuracy": right / valid.sum((1, 2, 3))}
 
 
 class VoxelScores(Metric):
@@ -169,7 +172,7 @@ def make_sections(classes: tuple[str, ...]) -> Callable:
     def sections(answers: Answers, strips: Mapping[int, str]) -> list[dict[str, Any]]:
         clips = []
         for position, path in strips.items():
-            score = float(answers.rows["miou"][position])
+            score = json_number(answers.rows["miou"][position])
             clips.append({"id": answers.ids[position], "strip": path, "score": score})
         ious, voxels = answers.tables["iou"], answers.tables["voxels"]
         rows = []
