@@ -235,6 +235,11 @@ def make_task(config: ConfigDict, classes: tuple[str, ...], clips: ClipSpec) -> 
 def check_answers(config: ConfigDict, task: Task, module: models.Classifier) -> None:
     """Raises UserError where the head does not answer what the task asks."""
     if module.head.answers == task.answers:
+        if not getattr(module.head, "upsample", True):
+            raise UserError(
+                f"The task {task.name} needs an answer for each of the {config.data.num_frames} "
+                "frames of a clip, and config.head.upsample is False: leave it out."
+            )
         return
     words = {"clip": "the whole clip", "frames": "every frame", "places": "every place"}
     raise UserError(

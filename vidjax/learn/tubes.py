@@ -99,7 +99,18 @@ def video_average_precision(
     num_classes: int,
     overlap: float,
 ) -> np.ndarray:
-    """The average precision of tubes of each class over clips, float64 [K]; NaN without any."""
+    """The average precision of tubes of each class over clips, float64 [K].
+
+    As everywhere here it is without interpolation (`metrics.average_precision`), which gives a
+    little less than tools in the manner of PASCAL VOC. NaN for a class without a true tube, whose
+    wrong answers count for nothing.
+
+    Args:
+        found: the tubes of each clip that a network answered.
+        truth: those that are there.
+        num_classes: K.
+        overlap: the least `tube_iou` of a right tube with a true one.
+    """
     return _average_precisions(found, truth, num_classes=num_classes, overlap=overlap, of=tube_iou)
 
 
@@ -110,7 +121,10 @@ def frame_average_precision(
     num_classes: int,
     overlap: float,
 ) -> np.ndarray:
-    """The same of boxes, each frame by itself: a box has the score of its tube."""
+    """The same of boxes, each sampled frame by itself: a box has the score of its tube.
+
+    Arguments and result are those of `video_average_precision`; `overlap` is of two boxes.
+    """
     found_frames, true_frames = [], []
     for tubes, true_tubes in zip(found, truth, strict=True):
         num_frames = max((len(tube.boxes) for tube in [*tubes, *true_tubes]), default=0)
