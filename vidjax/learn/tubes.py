@@ -41,7 +41,11 @@ def from_map(scores: np.ndarray) -> list[Tube]:
     for index in range(1, scores.shape[-1]):
         # Regions touch along the sides of pixels and over time, not at corners.
         regions, count = ndimage.label(answer == index)
+        num_voxels = np.bincount(regions.reshape(-1), minlength=count + 1)
         for number, place in enumerate(ndimage.find_objects(regions, count), start=1):
+            # A network that has learned little answers thousands of specks.
+            if num_voxels[number] < MIN_PIXELS:
+                continue
             inside = regions[place] == number
             boxes = np.full((len(answer), 4), np.nan, np.float32)
             for t in range(inside.shape[0]):

@@ -131,7 +131,8 @@ class VoxelScores(Metric):
         counted = losses.is_valid(label, logits) & (mask > 0)[:, None, None, None]
         answer = logits.argmax(-1).astype(jnp.int32)
         pair = jnp.where(counted, label.astype(jnp.int32), 0) * num_classes + answer
-        # Whole numbers within a batch: float32 would stop counting at 16,777,216.
+        # Whole numbers within a batch: float32 would stop counting at 16,777,216. Sums of batches
+        # are float32, which rounds them to seven digits.
         counts = jnp.zeros(num_classes**2, jnp.int32)
         counts = counts.at[pair.reshape(-1)].add(counted.reshape(-1).astype(jnp.int32))
         return counts.reshape(num_classes, num_classes).astype(jnp.float32)  # row = true class
