@@ -8,6 +8,7 @@ from PIL import Image
 
 from configs import base
 from vidjax.core.errors import DataError, MissingData, UserError
+from vidjax.data.labels import flip_map
 from vidjax.data.media import Frames, MaskArray, MaskFrames
 from vidjax.data.records import Segment
 from vidjax.data.sources import names, open_source
@@ -260,6 +261,17 @@ def test_refuses_what_is_not_there(folder):
     (folder / "manifest.jsonl").write_bytes(b'{"path": "\xff"}')
     with pytest.raises(DataError, match="no manifest in UTF-8"):
         _ = Source(str(folder)).classes
+
+
+def test_classes_that_a_mirror_image_swaps(folder):
+    write(folder, row(label="left"), row("b", label="right"), row("c", label="left turn"))
+    source = Source(str(folder), swaps="left:right, left turn: left turn")
+    assert source.flip_swaps == (("left", "right"), ("left turn", "left turn"))
+    assert source.classes == ("left", "left turn", "right")
+    assert flip_map(source.classes, source.flip_swaps).tolist() == [2, 1, 0]
+    for wrong in ("left", "left:", "a:b:c", ","):
+        with pytest.raises(DataError, match="such as left:right"):
+            Source(str(folder), swaps=wrong)
 
 
 def test_the_options_of_the_config_reach_the_source(folder):

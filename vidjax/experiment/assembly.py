@@ -36,8 +36,6 @@ NAMES_CLASSES = ("background",)  # settings of tasks that are names of classes
 # Of optical flow on the 0..1 scale: 128 is no motion, and the spread is that of temporal segment
 # networks (Wang et al., ECCV 2016), whose published flow networks expect it.
 FLOW_MEAN, FLOW_STD = (128 / 255,), (0.226,)
-
-
 # what has an answer: the heads to choose from
 HEADS_OF_ANSWERS = {
     "clip": "--config.head.name=average, mlp, recurrent, ... (docs/heads.md)",

@@ -43,6 +43,8 @@ class Source:
         class_names: of masks, the names of the values 0, 1, ... with commas between; "" for the
             lines of classes.txt beside the manifest.
         frames_per_second: the rate of all clips.
+        swaps: pairs of classes that a mirror image swaps, as "left:right, in left:in right"; a
+            class paired with itself looks the same in a mirror.
     """
 
     root: str
@@ -53,14 +55,30 @@ class Source:
     segment_background: str = ""
     class_names: str = ""
     frames_per_second: float = 25.0
+    swaps: str = ""
     synthetic = False
-    flip_swaps = ()
 
     def __post_init__(self):
         if self.labels not in KINDS:
             raise DataError(no_such("kind of labels", self.labels, KINDS))
         if not self.frames_per_second > 0:
             raise DataError(f"frames_per_second is {self.frames_per_second}; it is above 0.")
+        for pair in self.flip_swaps:
+            if len(pair) != 2 or not all(pair):
+                raise DataError(
+                    f"swaps is {self.swaps!r}; it is pairs of classes with a colon between and "
+                    "commas from pair to pair, such as left:right."
+                )
+
+    @property
+    def flip_swaps(self) -> tuple[tuple[str, ...], ...]:
+        """Pairs of classes that a mirror image swaps."""
+        if not self.swaps:
+            return ()
+        pairs = []
+        for text in self.swaps.split(","):
+            pairs.append(tuple(name.strip() for name in text.split(":")))
+        return tuple(pairs)
 
     @cached_property
     def splits(self) -> tuple[str, ...]:
