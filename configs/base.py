@@ -172,6 +172,8 @@ def _manifest() -> ConfigDict:
     # masks: names of the values 0, 1, ... with commas between; "": the lines of classes.txt
     manifest.class_names = ""
     manifest.frames_per_second = 25.0  # of all clips
+    # pairs of classes that a mirror image swaps, "left:right, in left:in right"; "": none
+    manifest.swaps = ""
     return manifest
 
 

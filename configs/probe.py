@@ -2,13 +2,15 @@
 
 First the features, of a run or of published weights; then the head. The features say which classes
 there are. Any head: --config.head.name=mlp; some need features with time, made with --pool space,
-or with space as well, made with --pool none.
+or with space as well, made with --pool none. Labels are those of whole clips: for features of a
+multilabel run --config.task.name=multilabel.
 
     python launch.py --workdir runs/r2p1d --job features
     python launch.py --config configs/probe.py --config.data.root=runs/r2p1d/features
     # the features of a network that others trained, without training anything
-    python launch.py --config configs/r3d.py:jester --config.data.root=DIR --job features
-      --config.model.variant=r3d_18 --config.init_from=torchvision:r3d_18 --workdir weights/r3d_18
+    python launch.py --config configs/r3d.py:jester --config.data.root=DIR --job features \\
+        --config.model.variant=r3d_18 --config.init_from=torchvision:r3d_18 \\
+        --workdir weights/r3d_18
 """
 
 from configs import base

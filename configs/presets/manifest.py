@@ -19,5 +19,5 @@ def apply(config):
     config.optim.learning_rate = 3e-3
     config.optim.ema_decay = 0.99
     config.schedule.warmup_steps = 60
-    # nobody has said which classes a mirror image swaps
+    # nobody has said which classes a mirror image swaps: config.data.manifest.swaps
     config.augment.flip = 0.0

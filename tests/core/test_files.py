@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,20 @@ def test_a_killed_write_leaves_the_old_file_and_a_part_that_is_cleared(tmp_path)
     assert path.read_bytes() == b"old" and len(os.listdir(tmp_path)) == 2
     files.remove_parts(tmp_path)
     assert os.listdir(tmp_path) == ["a"]
+
+
+def test_threads_that_write_one_file_do_not_share_a_part(tmp_path):
+    """As where a clip is twice in a batch and its flow is not in the cache yet."""
+    path, content = tmp_path / "a", bytes(1000)
+    both_are_writing = threading.Barrier(2, timeout=10)
+
+    def write(file):
+        both_are_writing.wait()
+        file.write(content)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: files.write_atomically(path, write), range(2)))
+    assert path.read_bytes() == content and os.listdir(tmp_path) == ["a"]
 
 
 def test_checksums_see_a_flipped_bit(tmp_path):

@@ -110,6 +110,16 @@ def test_a_bad_mask_names_clip_and_file(records, tmp_path):
     assert len(message.splitlines()) <= 5
 
 
+def test_masks_of_twice_the_size_are_refused(records, tmp_path):
+    """They would be cropped at other places than the frames, and nobody would see it."""
+    large = np.zeros((NUM_FRAMES, 2 * HEIGHT, 2 * WIDTH), np.uint8)
+    np.savez_compressed(tmp_path / "large.npz", mask=large)
+    clips = [replace(records[0], masks=MaskArray(str(tmp_path / "large.npz")))]
+    batches = pipeline.eval_batches(clips, SPEC, encode=encode_masks, batch_size=1)
+    with pytest.raises(DataError, match="clip0 .* masks of 56 x 40 .* the frames are 28 x 20"):
+        next(batches)
+
+
 def test_the_crop_box_takes_boxes_into_the_video(records):
     """The box of the right half comes to the columns in which the video is bright."""
     track = Track("right", np.arange(5, dtype=np.int32), np.tile([0, 14, 20, 28], (5, 1)))

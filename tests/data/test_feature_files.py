@@ -1,5 +1,6 @@
 """Shards of features: cut by size, listed, and read row by row as batches."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -68,6 +69,26 @@ def test_training_has_the_order_of_all_data(folder):
         clips = pipeline.train_clips(step, 11, seed=3, batch_size=4)
         assert batch["id"].tolist() == clips.tolist()
         np.testing.assert_array_equal(batch["video"][:, :, 0, 0], ROWS[clips])
+
+
+def test_a_further_split_joins_the_same_features_and_no_others(folder):
+    about = {"shape": (2, 5), "classes": ("a", "b")}
+    kept = feature_files.begin(folder, about)
+    assert list(kept) == ["train"] and (folder / feature_files.INDEX).exists()
+    # An interrupted writing of others leaves no index that speaks of what was there.
+    assert feature_files.begin(folder, {**about, "step": 7}) == {}
+    assert not (folder / feature_files.INDEX).exists()
+    (folder / feature_files.INDEX).write_text("damaged")
+    assert feature_files.begin(folder, about) == {}
+    assert feature_files.begin(folder / "new", about) == {}
+
+
+@pytest.mark.parametrize("shard, row", [("../train.safetensors", 0), ("a.safetensors", "0")])
+def test_a_list_that_leads_elsewhere_is_damaged(folder, shard, row):
+    entry = {"id": "a", "label": "a", "shard": shard, "row": row}
+    (folder / "train.jsonl").write_text(json.dumps(entry) + "\n")
+    with pytest.raises(DataError, match="train.jsonl cannot be read"):
+        open_source("features", root=str(folder)).records("train")
 
 
 def test_what_is_wrong_is_told(folder, tmp_path_factory):

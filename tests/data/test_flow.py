@@ -196,6 +196,17 @@ def test_a_clip_of_one_frame_does_not_move(tmp_path):
 
 
 @pytest.mark.usefixtures("needs_opencv")
+def test_pictures_are_read_as_stored_whatever_exif_says(tmp_path):
+    """TensorFlow does not turn the frames of the video either."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: to be turned by a quarter
+    for number in range(2):
+        Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / f"{number}.jpg", exif=exif)
+    record = Record("turned", "a", Frames(str(tmp_path), range(2), 1, ".jpg", 12.0))
+    assert {frame.shape for frame in flow.grey_frames(record)} == {(HEIGHT, WIDTH)}
+
+
+@pytest.mark.usefixtures("needs_opencv")
 def test_what_cannot_be_read_is_named(tmp_path):
     record = write_clip(tmp_path, 1, 0)
     settings = {"box": CROP, "size": 20}

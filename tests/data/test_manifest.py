@@ -8,6 +8,7 @@ from PIL import Image
 
 from configs import base
 from vidjax.core.errors import DataError, MissingData, UserError
+from vidjax.data.labels import flip_map
 from vidjax.data.media import Frames, MaskArray, MaskFrames
 from vidjax.data.records import Segment
 from vidjax.data.sources import names, open_source
@@ -99,6 +100,21 @@ def test_segments_with_a_background(folder):
     ]
     (silent,) = source.records("validation")
     assert silent.segments == (Segment(0.0, 6 / 25, "silence"),)
+
+
+def test_segments_that_label_no_frame(folder):
+    """Six frames at 25 a second end at 0.24 s."""
+    late = [{"start": 0.24, "end": 0.5, "label": "x"}]
+    good = [{"start": 0.1, "end": 0.2, "label": "x"}]
+    write(folder, row(segments=late), row("b", segments=[]), row("c", segments=good))
+    source = Source(str(folder), labels="segments", frames_per_second=25.0)
+    assert [record.id for record in source.records("train")] == ["frames/c"]
+    late, empty = source.quarantine("train")
+    assert late["cause"] == "its first segment begins at 0.24 s, but its frames end at 0.24 s"
+    assert empty["cause"].startswith("no segment in its row, and segment_background")
+    # With a background class, a clip without segments is one of it.
+    with_background = Source(str(folder), labels="segments", segment_background="x")
+    assert len(with_background.records("train")) == 3
 
 
 def test_gaps_of_overlapping_segments():
@@ -245,6 +261,17 @@ def test_refuses_what_is_not_there(folder):
     (folder / "manifest.jsonl").write_bytes(b'{"path": "\xff"}')
     with pytest.raises(DataError, match="no manifest in UTF-8"):
         _ = Source(str(folder)).classes
+
+
+def test_classes_that_a_mirror_image_swaps(folder):
+    write(folder, row(label="left"), row("b", label="right"), row("c", label="left turn"))
+    source = Source(str(folder), swaps="left:right, left turn: left turn")
+    assert source.flip_swaps == (("left", "right"), ("left turn", "left turn"))
+    assert source.classes == ("left", "left turn", "right")
+    assert flip_map(source.classes, source.flip_swaps).tolist() == [2, 1, 0]
+    for wrong in ("left", "left:", "a:b:c", ","):
+        with pytest.raises(DataError, match="such as left:right"):
+            Source(str(folder), swaps=wrong)
 
 
 def test_the_options_of_the_config_reach_the_source(folder):

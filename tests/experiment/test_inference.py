@@ -6,9 +6,12 @@ import shutil
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+import pytest
 
+from configs import two_stream
 from vidjax import models
-from vidjax.experiment import weights
+from vidjax.experiment import inference, weights
+from vidjax.experiment.assembly import assemble
 
 
 def test_a_folder_that_was_carried_elsewhere_gives_the_network(whole, tmp_path):
@@ -27,6 +30,19 @@ def test_a_folder_that_was_carried_elsewhere_gives_the_network(whole, tmp_path):
     variables = {name: state[name] for name in ("params", "batch_stats")}
     logits = jax.jit(lambda v: module.apply(v, video, train=False))(variables)
     assert logits.shape == (1, len(contract["classes"])) and np.isfinite(logits).all()
+
+
+@pytest.mark.parametrize("variant, num_fields", [("two_stream_r18", 10), ("two_stream_i3d", 1)])
+def test_networks_of_two_streams_say_what_their_flow_is(variant, num_fields):
+    config = two_stream.get_config()
+    config.model.variant = variant
+    experiment = assemble(config, source=None, classes=("a", "b"), mirror=None)
+    about = json.loads(json.dumps(inference.contract(experiment)))["flow"]
+    assert about["num_fields"] == num_fields and (about["limit"], about["zero"]) == (20, 128)
+    assert about["mean"] == [pytest.approx(128 / 255)]
+    config.model.variant = "spatial_r18"
+    alone = assemble(config, source=None, classes=("a", "b"), mirror=None)
+    assert "flow" not in inference.contract(alone)
 
 
 def test_weights_of_a_run_come_with_their_network(whole):

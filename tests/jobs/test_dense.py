@@ -180,6 +180,7 @@ def test_runs_whose_answers_are_not_of_clips_are_not_fused(folders, job, task):
 
 
 WRONG = [
+    ("framewise", "head.upsample=false", UserError, "each of the 4 frames of a clip"),
     ("framewise", "head.name=average", UserError, "every frame; the head average answers for the"),
     ("framewise", "data.manifest.labels=boxes", DataError, "has no segments, which the task"),
     ("segmentation", "data.manifest.labels=segments", DataError, "has no masks, which the task"),

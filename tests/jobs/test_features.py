@@ -157,6 +157,10 @@ def test_what_cannot_be_is_told(run, tiny, job, tmp_path):
     probe = ["--config", PROBE, f"--config.data.root={run / 'features'}"]
     probe += ["--workdir", tmp_path / "probe"]
     assert "arrays without pixels" in refused(job, [*probe, "--config.augment.flip=0.5"])
+    frames = [*probe, "--config.task.name=framewise", "--config.head.name=framewise"]
+    assert "labels of whole clips alone" in refused(job, frames)
+    several = refused(job, [*probe, "--config.task.name=multilabel"])
+    assert "were made for the task classification" in several
     words = ["--config", PROBE, f"--config.data.root={tmp_path}", "--workdir", tmp_path / "probe"]
     assert "--job features" in refused(job, words, MissingData)
 

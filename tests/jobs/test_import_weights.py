@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from configs import detection
 from vidjax import convert, models
 from vidjax.core.errors import ConvertError, StorageError, UserError
 from vidjax.experiment import weights
+from vidjax.jobs import import_weights
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
@@ -224,3 +226,9 @@ def test_a_damaged_folder_is_refused(job, narrow, tmp_path):
     file.write_bytes(b"x" + file.read_bytes()[1:])
     with pytest.raises(StorageError, match="is whole|is damaged"):
         weights.read(tmp_path)
+
+
+def test_logits_of_no_class_are_counted():
+    """A head of three logits is one of two classes and the background."""
+    experiment = import_weights.assemble_for(detection.get_config(), 3)
+    assert experiment.module.head.num_classes == 3 and len(experiment.task.classes) == 2

@@ -102,6 +102,11 @@ def test_boxes_come_into_the_pixels_of_the_crop(task):
 def test_what_is_no_label_is_told(task):
     with pytest.raises(DataError, match="Clip 7 has a box of 'left hnd'.*Did you mean 'left hand'"):
         task.encode(record(track("left hnd", (0, 1, 1, 5, 5))))
+    with pytest.raises(DataError, match="Clip 7 has no boxes(?s:.*)manifest.labels=boxes"):
+        task.encode(SimpleNamespace(id="7", label="Swiping Left", boxes=None))
+    for label, boxes in (("", None), ("boxes", ())):  # of a split without labels; none to be seen
+        empty = task.encode(SimpleNamespace(id="7", label=label, boxes=boxes), np.arange(3))
+        assert (empty[..., 0] == -1).all()
     five = [track("left hand", (0, 1, 1, 5, 5))] * 5
     with pytest.raises(DataError, match="5 objects, more than 4.*--config.task.max_boxes=5"):
         task.encode(record(*five))

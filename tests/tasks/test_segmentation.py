@@ -54,8 +54,10 @@ def test_a_label_is_what_the_masks_say(task):
     mask[1, 3, 4] = 4
     with pytest.raises(DataError, match="clip 7 has the value 4; there are 4 classes"):
         task.encode(record(), np.arange(2), (0, 0, 12, 12), 12, lambda: mask)
-    with pytest.raises(DataError, match="Clip 7 has no masks.*gestures.labels=masks"):
+    with pytest.raises(DataError, match="Clip 7 has no masks(?s:.*)gestures.labels=masks"):
         task.encode(record(None))
+    unlabelled = SimpleNamespace(id="7", label="", masks=None)
+    assert (task.encode(unlabelled, np.arange(2)) == 255).all()
 
 
 @pytest.mark.parametrize("batch_size", [2, 5])
@@ -91,7 +93,18 @@ def test_a_class_that_nobody_speaks_of_is_left_out(task):
     label[:] = 255
     answers = evaluate(task, np.zeros((1, 2, 12, 12, 4), np.float32), label)
     assert np.isnan(answers.scalars["miou"]) and np.isnan(answers.scalars["voxel_accuracy"])
-    assert answers.scalars["loss"] == 0 and answers.rows["miou"] == 0
+    assert answers.scalars["loss"] == 0
+    assert np.isnan(answers.rows["miou"]).all() and np.isnan(answers.rows["accuracy"]).all()
+
+
+def test_a_clip_without_a_label_is_not_among_the_worst(task, some):
+    logits, label = some
+    label = label.copy()
+    label[1] = 255
+    answers = evaluate(task, logits, label)
+    assert task.worst(answers, 5)[-1] == 1
+    overlay, _ = task.sections(answers, {1: "validation/1.png"})
+    assert overlay["clips"][0]["score"] is None
 
 
 def test_ignored_pixels_change_nothing(task, some):

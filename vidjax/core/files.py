@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import socket
+import threading
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,9 +22,10 @@ PIECE = 1 << 22  # bytes that a checksum reads at a time
 
 
 def part_path(path: Path) -> Path:
-    """The name under which this process writes the file at `path`: hidden, in the same folder."""
-    # The host and the process are in the name because several may fill one cache at a time.
-    return path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}{PART_SUFFIX}")
+    """The name under which this thread writes the file at `path`: hidden, in the same folder."""
+    # Several hosts, processes and threads may fill one cache at a time, each with the same file.
+    writer = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"
+    return path.with_name(f".{path.name}.{writer}{PART_SUFFIX}")
 
 
 def remove_parts(folder: Path) -> None:

@@ -11,6 +11,7 @@ from concurrent.futures import Executor
 import numpy as np
 
 from vidjax.core.errors import DataError
+from vidjax.data.readers import reader_for
 from vidjax.data.readers.masks import read_masks
 from vidjax.data.records import Record
 from vidjax.data.sampling import Box
@@ -81,8 +82,9 @@ def encode_none(encode: Encode, record: Record, *, positions: np.ndarray, size: 
 def _read(record: Record, positions: np.ndarray, *, box: Box, size: int) -> np.ndarray:
     """The masks of a clip; an error names the clip."""
     try:
-        return read_masks(record.masks, positions, box=box, size=size)
-    except DataError as error:
+        source_shape = reader_for([record]).source_shape(record.media)
+        return read_masks(record.masks, positions, box=box, size=size, source_shape=source_shape)
+    except (DataError, OSError) as error:
         raise DataError(
             f"The masks of clip {record.id} in {record.masks.location} cannot be read: {error}.\n"
             "Restore the file, or take the clip out of its list."

@@ -23,6 +23,7 @@ import safetensors.numpy
 
 from vidjax.core import files
 from vidjax.core.errors import DataError, MissingData
+from vidjax.data.lists import leads_outside
 
 INDEX = "features.json"
 ARRAY = "features"  # the name of the array in a shard
@@ -91,6 +92,25 @@ def _shards(arrays: Iterable[np.ndarray], count: int) -> Iterator[_Shard]:
         yield _Shard(np.concatenate(kept), total)
 
 
+def begin(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """The splits that the folder has of the same features, which a further split joins.
+
+    `about` is what features.json will say of them, without "splits". Where the folder holds other
+    features, its features.json goes: whoever is interrupted from here on leaves no index of one
+    network over rows of another.
+    """
+    try:
+        index = read_index(folder)
+    except DataError:  # none, or a damaged one
+        index = {}
+    # As JSON has it: there are no tuples in the file.
+    comparable = json.loads(json.dumps(about, default=str))
+    if index and all(index.get(key) == value for key, value in comparable.items()):
+        return index["splits"]
+    (folder / INDEX).unlink(missing_ok=True)
+    return {}
+
+
 def write_index(folder: Path, about: dict[str, Any]) -> None:
     """Writes features.json, after all splits. Raises StorageError.
 
@@ -127,6 +147,9 @@ def read_list(folder: Path, split: str) -> list[dict[str, Any]]:
     try:
         for line in path.read_text().splitlines():
             entry = json.loads(line)
+            # Features may come from elsewhere: a name leads to no file outside their folder.
+            if not isinstance(entry["row"], int) or leads_outside(entry["shard"]):
+                raise ValueError(f"row {entry['row']!r} of {entry['shard']!r}")
             entries.append({key: entry[key] for key in ("id", "label", "shard", "row")})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} cannot be read: {error!r}. Make the features again.") from error

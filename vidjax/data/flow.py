@@ -139,7 +139,8 @@ def grey_frames(record: Record) -> list[np.ndarray]:
     frames = []
     for position in range(media.num_frames):
         path = media.path(position)
-        frame = cv2.imread(path, cv2.IMREAD_GRAYSCALE)
+        # As stored, like the frames of the video: OpenCV alone would turn them as EXIF says.
+        frame = cv2.imread(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
         if frame is None:
             raise DataError(f"Clip {record.id}: {path} is no readable image. Restore the file.")
         if frames and frame.shape != frames[0].shape:

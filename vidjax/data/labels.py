@@ -44,8 +44,8 @@ def flip_map(classes: Sequence[str], swaps: Sequence[tuple[str, str]] = ()) -> n
         raise DataError(
             f"A horizontal flip may change the meaning of {shown}, "
             "and no table says what each becomes.\n"
-            "Set --config.augment.flip=0, or name the pairs that a flip swaps "
-            "in the `flip_swaps` of the data source."
+            "Set --config.augment.flip=0, or name the pairs that a flip swaps: in the `flip_swaps` "
+            "of the data source,\nof a manifest --config.data.manifest.swaps=left:right."
         )
     index_of = {name: index for index, name in enumerate(classes)}
     return np.array([index_of[partners.get(name, name)] for name in classes], np.int32)

@@ -47,7 +47,7 @@ class Row:
     label: str | tuple[str, ...]
     names: tuple[str, ...] | None
     segments: tuple[Segment, ...] = ()
-    boxes: tuple[Track, ...] = ()
+    boxes: tuple[Track, ...] | None = None
     masks: str = ""
 
 

@@ -49,7 +49,7 @@ class Record:
             labelled, and need not be one of them.
         media: where the frames are; one of the classes of `data.media`.
         segments: the parts of the clip that have a class, in the order of their starts.
-        boxes: where objects are, a track for each object.
+        boxes: where objects are, a track for each object; None where nobody has looked for any.
         masks: where the class of each pixel is; None where nobody knows it.
     """
 
@@ -57,5 +57,5 @@ class Record:
     label: str | tuple[str, ...]
     media: Frames | Array
     segments: tuple[Segment, ...] = ()
-    boxes: tuple[Track, ...] = ()
+    boxes: tuple[Track, ...] | None = None
     masks: MaskFrames | MaskArray | None = None

@@ -36,8 +36,6 @@ NAMES_CLASSES = ("background",)  # settings of tasks that are names of classes
 # Of optical flow on the 0..1 scale: 128 is no motion, and the spread is that of temporal segment
 # networks (Wang et al., ECCV 2016), whose published flow networks expect it.
 FLOW_MEAN, FLOW_STD = (128 / 255,), (0.226,)
-
-
 # what has an answer: the heads to choose from
 HEADS_OF_ANSWERS = {
     "clip": "--config.head.name=average, mlp, recurrent, ... (docs/heads.md)",
@@ -154,17 +152,22 @@ def build(config: ConfigDict, *, assumed_classes: int = 0) -> Experiment:
     """
     check(config)
     source = make_source(config)
+    classes_are_known = True
     try:
         classes, swaps = source.classes, source.flip_swaps
     except MissingData:
         if not assumed_classes:
             raise
+        classes_are_known = False
         classes, swaps = tuple(f"class {index}" for index in range(assumed_classes)), ()
     mirror = None
     # Only where clips are mirrored: a set may have classes whose mirror image nobody has named.
     if config.augment.flip:
         mirror = labels.flip_map(classes, swaps)
-    return assemble(config, source=source, classes=classes, mirror=mirror)
+    experiment = assemble(config, source=source, classes=classes, mirror=mirror)
+    if experiment.reads_arrays and classes_are_known:
+        check_labels_of_features(experiment)
+    return experiment
 
 
 def check(config: ConfigDict) -> None:
@@ -230,6 +233,11 @@ def make_task(config: ConfigDict, classes: tuple[str, ...], clips: ClipSpec) -> 
 def check_answers(config: ConfigDict, task: Task, module: models.Classifier) -> None:
     """Raises UserError where the head does not answer what the task asks."""
     if module.head.answers == task.answers:
+        if not getattr(module.head, "upsample", True):
+            raise UserError(
+                f"The task {task.name} needs an answer for each of the {config.data.num_frames} "
+                "frames of a clip, and config.head.upsample is False: leave it out."
+            )
         return
     words = {"clip": "the whole clip", "frames": "every frame", "places": "every place"}
     raise UserError(
@@ -237,6 +245,24 @@ def check_answers(config: ConfigDict, task: Task, module: models.Classifier) -> 
         f"{checks.head_name(config)} answers for {words[module.head.answers]}.\n"
         f"Choose another: {HEADS_OF_ANSWERS[task.answers]}."
     )
+
+
+def check_labels_of_features(experiment: Experiment) -> None:
+    """Raises UserError where stored features have no labels for the task of the config."""
+    task, config = experiment.task, experiment.config
+    if task.answers != "clip":
+        raise UserError(
+            f"config.task.name is {task.name}, but features are stored with labels of whole clips "
+            "alone.\nTrain it on clips, with the backbone frozen: --config.model.frozen=backbone."
+        )
+    made_for = experiment.source.index.get("task", task.name)
+    if made_for != task.name:
+        raise UserError(
+            f"The features in {config.data.root} were made for the task {made_for}, so their "
+            f"labels are not those of {task.name}.\n"
+            "--config.task.name=multilabel takes those of multilabel; those of frames and places "
+            "are not stored."
+        )
 
 
 def has_arrays(source: Any) -> bool:

@@ -145,7 +145,7 @@ def _truth_text(record: Record) -> str:
     parts = []
     for segment in record.segments:
         parts.append(f"{segment.start}-{segment.end}:{segment.label}")
-    for track in record.boxes:
+    for track in record.boxes or ():
         digest = zlib.crc32(np.asarray(track.frames).tobytes() + np.asarray(track.boxes).tobytes())
         parts.append(f"{track.label}:{digest}")
     # The pixels of masks are not read for this: it would take as long as reading the set.

@@ -7,7 +7,8 @@ from typing import Any
 
 from vidjax import models
 from vidjax.core.machine import installed_version
-from vidjax.experiment.assembly import Experiment
+from vidjax.data import flow
+from vidjax.experiment.assembly import FLOW_MEAN, FLOW_STD, Experiment
 
 VERSION = 1  # of this contract; a reader refuses a newer one
 DECODER = ("tensorflow-cpu", "tensorflow")  # packages: the CPU build has a name of its own
@@ -34,6 +35,15 @@ def contract(experiment: Experiment) -> dict[str, Any]:
         "normalise": {"mean": list(data.mean), "std": list(data.std)},
         "decoder": {"name": "tensorflow", "version": installed_version(*DECODER)},
     }
+    if experiment.flow is not None:
+        about["flow"] = {
+            "method": "DIS, medium preset, on grey frames",
+            "limit": flow.LIMIT,  # pixels of the source that 127 steps stand for
+            "zero": flow.ZERO,
+            "num_fields": experiment.flow.num_fields,
+            "mean": list(FLOW_MEAN),
+            "std": list(FLOW_STD),
+        }
     if experiment.reads_arrays:
         # The clip above is not what the network takes: this says what made the arrays of it.
         about["features"] = {**source.index, "clip_shape": list(source.clip_shape)}

@@ -152,10 +152,10 @@ def _account(
     for kernel in fit.averaged:
         yield f"{kernel} is averaged over the colours and repeated for every channel of flow"
     if fit.replaced:
-        yield _about_head(list(given.values()), module)
+        yield about_head(list(given.values()), module)
 
 
-def _about_head(given: Sequence[Weights], module: models.Classifier) -> str:
+def about_head(given: Sequence[Weights], module: models.Classifier) -> str:
     """That the head is new, and what it replaces."""
     new = models.describe(module)
     head, num_classes = new["head"]["name"], new["num_classes"]

@@ -1,5 +1,6 @@
 """The jitted programs of an experiment over a mesh: init, training step, evaluation step."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -110,10 +111,13 @@ class Programs:
         )
 
     def scores_of(self, variables: steps.Variables) -> Callable[[dict[str, Any]], np.ndarray]:
-        """scores(batch) -> the scores [N, ...] of its clips, on the host.
+        """scores(batch) -> the scores [N, ...] of its clips, on the host."""
+        program = self._scores_step
+        return lambda batch: jax.device_get(program(variables, self.device_batch(batch)))
 
-        Nothing is compiled before the first call.
-        """
+    @functools.cached_property
+    def _scores_step(self) -> Callable:
+        """step(variables, batch) -> scores. Kept, so that all evaluations of a run compile once."""
         experiment = self.experiment
 
         def step(variables, batch):
@@ -121,13 +125,12 @@ class Programs:
             return experiment.task.scores(logits.astype(jnp.float32))
 
         same = devices.replicated(self.mesh)
-        program = jax.jit(
+        return jax.jit(
             step,
             in_shardings=(same, devices.sharded(self.mesh)),
             out_shardings=same,
             compiler_options=experiment.compiler_options,
         )
-        return lambda batch: jax.device_get(program(variables, self.device_batch(batch)))
 
     def empty_sums(self) -> metrics.Sums:
         """The sums of an evaluation that has seen no clip, on every device."""

@@ -2,7 +2,7 @@
 
 With `--runs A B`, the scores of several runs are fused into one evaluation (`experiment.fusion`).
 Each run is evaluated by its own config. Where its folder has the scores of the wanted checkpoint
-already, they are taken from there; nothing is written into these folders.
+already, they are taken from there; of these folders only `quarantine.json` is ever written.
 """
 
 import logging

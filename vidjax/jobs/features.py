@@ -84,10 +84,13 @@ def run(request: Request) -> None:
         extractor = features.extractor(
             programs, variables, endpoint=flags.endpoint, pool=flags.pool
         )
-        about = {}
+        about = {**describe(request, experiment), **origin, "shape": list(extractor.shape)}
+        written = {}
+        if devices.is_first_process():
+            written = feature_files.begin(folder, about)
         for split in splits:
             log.info("%s: %d clips, %s each", split, len(records[split]), list(extractor.shape))
-            about[split] = write(
+            written[split] = write(
                 folder,
                 split,
                 programs,
@@ -96,11 +99,8 @@ def run(request: Request) -> None:
                 variables=variables,
             )
         if devices.is_first_process():
-            description = describe(request, experiment)
-            feature_files.write_index(
-                folder,
-                {**description, **origin, "shape": list(extractor.shape), "splits": about},
-            )
+            index = {**about, "command": request.line, "splits": written}
+            feature_files.write_index(folder, index)
             log.info("written: %s; a head learns from them with", folder)
             log.info("  --config configs/probe.py --config.data.root=%s", folder)
 
@@ -150,7 +150,7 @@ def write(
 
 
 def describe(request: Request, experiment: experiments.Experiment) -> dict[str, Any]:
-    """What features.json says of the features besides their shape and where they lie."""
+    """What features.json says of the features besides their origin, shape and splits."""
     config, source = request.config, experiment.source
     return {
         "endpoint": request.flags.endpoint,
@@ -162,6 +162,5 @@ def describe(request: Request, experiment: experiments.Experiment) -> dict[str, 
         "about": source.about,
         "synthetic": source.synthetic,
         "frames_per_second": source.frames_per_second,
-        "command": request.line,
         "contract": inference.contract(experiment),
     }

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from ml_collections import ConfigDict
 
 from vidjax import convert
 from vidjax import experiment as experiments
 from vidjax.core.errors import UserError
 from vidjax.experiment import checks, inference, initial, weights
-from vidjax.experiment.assembly import assemble
+from vidjax.experiment.assembly import Experiment, assemble
 from vidjax.experiment.programs import Programs
 from vidjax.run import devices, workdir
 from vidjax.run.checkpoints import Checkpoints
@@ -81,9 +82,7 @@ def keep(request: Request, path: Path, source: weights.Weights) -> None:
     # The file decides about variant and width, unless a flag said otherwise.
     weights.adopt(config, source, request.overridden)
     experiments.check(config)
-    # The file has no names of classes; a run that starts from the folder has its own.
-    classes = tuple(f"class {index}" for index in range(source.num_classes))
-    experiment = assemble(config, source=None, classes=classes, mirror=None)
+    experiment = assemble_for(config, source.num_classes)
     with workdir.opened(request.workdir):
         # Step 0 would be passed over in favour of any step that is there, silently.
         if Checkpoints(request.workdir).steps():
@@ -95,6 +94,8 @@ def keep(request: Request, path: Path, source: weights.Weights) -> None:
         state = programs.init_state(experiment.optimiser(experiment.schedule(num_steps=1)))
         target = {"params": state.params, "batch_stats": state.batch_stats}
         _, fit = initial.fitted({path: source}, target, config=config)
+        if fit.replaced:
+            log.warning("%s", initial.about_head([source], experiment.module))
         state = weights.with_variables(state, fit.variables, programs.mesh)
         workdir.settle_config(request.workdir, config)
         workdir.write_json(
@@ -105,6 +106,18 @@ def keep(request: Request, path: Path, source: weights.Weights) -> None:
         checkpoints.wait()
     folder = request.workdir
     log.info("written: %s; a run starts from it with --config.init_from=%s", folder, folder)
+
+
+def assemble_for(config: ConfigDict, num_logits: int) -> Experiment:
+    """The experiment whose head has so many logits. Raises UserError."""
+    # The file has no names of classes; a run that starts from the folder has its own.
+    names = tuple(f"class {index}" for index in range(num_logits))
+    experiment = assemble(config, source=None, classes=names, mirror=None)
+    # Some logits are of no class, such as that of the background in detection.
+    num_others = experiment.task.num_logits - num_logits
+    if num_others == 0:
+        return experiment
+    return assemble(config, source=None, classes=names[: num_logits - num_others], mirror=None)
 
 
 def provenance(path: Path, source: weights.Weights, *, name: str) -> dict[str, Any]:

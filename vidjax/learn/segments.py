@@ -117,7 +117,7 @@ def edit_distance(first: Sequence[int], second: Sequence[int]) -> int:
 def nearest_samples(positions: np.ndarray, num_frames: int) -> np.ndarray:
     """Which of the sampled frames is nearest to each frame of the source: int [num_frames].
 
-    positions int [T] are the sampled ones, rising. Of two equally near the earlier is taken.
+    positions int [T] are the sampled ones. Of two equally near the first in the list is taken.
     """
     distance = np.abs(np.arange(num_frames)[:, None] - positions[None])  # [frames, T]
     return distance.argmin(axis=1)

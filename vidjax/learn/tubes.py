@@ -41,7 +41,11 @@ def from_map(scores: np.ndarray) -> list[Tube]:
     for index in range(1, scores.shape[-1]):
         # Regions touch along the sides of pixels and over time, not at corners.
         regions, count = ndimage.label(answer == index)
+        num_voxels = np.bincount(regions.reshape(-1), minlength=count + 1)
         for number, place in enumerate(ndimage.find_objects(regions, count), start=1):
+            # A network that has learned little answers thousands of specks.
+            if num_voxels[number] < MIN_PIXELS:
+                continue
             inside = regions[place] == number
             boxes = np.full((len(answer), 4), np.nan, np.float32)
             for t in range(inside.shape[0]):
@@ -99,7 +103,18 @@ def video_average_precision(
     num_classes: int,
     overlap: float,
 ) -> np.ndarray:
-    """The average precision of tubes of each class over clips, float64 [K]; NaN without any."""
+    """The average precision of tubes of each class over clips, float64 [K].
+
+    As everywhere here it is without interpolation (`metrics.average_precision`), which gives a
+    little less than tools in the manner of PASCAL VOC. NaN for a class without a true tube, whose
+    wrong answers count for nothing.
+
+    Args:
+        found: the tubes of each clip that a network answered.
+        truth: those that are there.
+        num_classes: K.
+        overlap: the least `tube_iou` of a right tube with a true one.
+    """
     return _average_precisions(found, truth, num_classes=num_classes, overlap=overlap, of=tube_iou)
 
 
@@ -110,7 +125,10 @@ def frame_average_precision(
     num_classes: int,
     overlap: float,
 ) -> np.ndarray:
-    """The same of boxes, each frame by itself: a box has the score of its tube."""
+    """The same of boxes, each sampled frame by itself: a box has the score of its tube.
+
+    Arguments and result are those of `video_average_precision`; `overlap` is of two boxes.
+    """
     found_frames, true_frames = [], []
     for tubes, true_tubes in zip(found, truth, strict=True):
         num_frames = max((len(tube.boxes) for tube in [*tubes, *true_tubes]), default=0)

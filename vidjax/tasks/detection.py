@@ -77,33 +77,45 @@ def build(
 def make_encode(classes: tuple[str, ...], clip: ClipSize, max_boxes: int) -> Callable:
     """Builds encode(record, positions, box, size, masks) -> float32 [B, T, 5].
 
-    Raises DataError for an object of no class, and for more objects than a label has room for.
+    A clip of a split without labels has no box. Raises DataError for a record of which nobody knows
+    boxes, for an object of no class, and for more objects than a label has room for.
     """
     index_of = {name: index for index, name in enumerate(classes)}
 
     def encode(record, positions=None, box=None, size=None, masks=None):
-        if len(record.boxes) > max_boxes:
+        # A clip that shows no object has boxes, too: an empty list of them.
+        if record.boxes is None and record.label != "":
             raise DataError(
-                f"Clip {record.id} has boxes of {len(record.boxes)} objects, more than "
-                f"{max_boxes}. Make room for them: --config.task.max_boxes={len(record.boxes)}."
+                f"Clip {record.id} has no boxes, which the task detection needs.\n"
+                "For the built-in set: --config.data.gestures.labels=boxes; for a manifest: "
+                "--config.data.manifest.labels=boxes."
+            )
+        tracks = record.boxes or ()
+        if len(tracks) > max_boxes:
+            raise DataError(
+                f"Clip {record.id} has boxes of {len(tracks)} objects, more than {max_boxes}. Make "
+                f"room for them: --config.task.max_boxes={len(tracks)}."
             )
         label = np.zeros((max_boxes, clip.num_frames, 5), np.float32)
         label[..., 0] = NO_BOX
-        for row, track in enumerate(record.boxes):
+        for row, track in enumerate(tracks):
             if track.label not in index_of:
                 raise DataError(
                     f"Clip {record.id} has a box of {track.label!r}, which is not among the "
                     f"{len(classes)} classes.{did_you_mean(str(track.label), classes)}"
                 )
             if positions is not None:
-                label[row] = _track(track, positions, box, size, index_of[track.label])
+                index = index_of[track.label]
+                label[row] = _in_crop(track, positions, crop=box, size=size, index=index)
         return label
 
     return encode
 
 
-def _track(track: Any, positions: np.ndarray, crop: tuple, size: int, index: int) -> np.ndarray:
-    """An object in the pixels of the crop: float32 [T, 5]."""
+def _in_crop(
+    track: Any, positions: np.ndarray, *, crop: tuple, size: int, index: int
+) -> np.ndarray:
+    """An object of the class `index` in the pixels of the crop: float32 [T, 5]."""
     rows = np.zeros((len(positions), 5), np.float32)
     rows[:, 0] = NO_BOX
     box_of_frame = dict(zip(np.asarray(track.frames).tolist(), track.boxes, strict=True))
@@ -122,14 +134,14 @@ def rasterised(label: jax.Array, size: int) -> jax.Array:
     """Boxes [N, B, T, 5] as a map of classes, int32 [N, T, size, size]; 0 is the background."""
     middle = jnp.arange(size) + 0.5
     index, top, left, bottom, right = jnp.moveaxis(label, -1, 0)  # [N, B, T] each
-    has_box = index >= 0
-    area = jnp.where(has_box, (bottom - top) * (right - left), jnp.inf)
+    area = jnp.where(index >= 0, (bottom - top) * (right - left), jnp.inf)
     # From the largest to the smallest, so that what lies within a large box is not covered.
-    order = jnp.argsort(-jnp.where(has_box, area, jnp.inf), axis=1)
+    order = jnp.argsort(-area, axis=1)  # [N, B, T]
+    sorted_label = jnp.take_along_axis(label, order[..., None], axis=1)  # [N, B, T, 5]
     result = jnp.zeros((label.shape[0], label.shape[2], size, size), jnp.int32)
     for place in range(label.shape[1]):
-        chosen = jnp.take_along_axis(label, order[:, place, None][..., None], axis=1)[:, 0]
-        index, top, left, bottom, right = jnp.moveaxis(chosen, -1, 0)[..., None]  # [N, T, 1]
+        of_place = jnp.moveaxis(sorted_label[:, place], -1, 0)  # [5, N, T]
+        index, top, left, bottom, right = of_place[..., None]  # [N, T, 1] each
         rows = (middle >= top) & (middle < bottom)  # [N, T, H]
         columns = (middle >= left) & (middle < right)  # [N, T, W]
         inside = rows[..., :, None] & columns[..., None, :] & (index >= 0)[..., None]

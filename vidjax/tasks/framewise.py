@@ -70,15 +70,18 @@ def build(
 
 
 def make_encode(classes: tuple[str, ...], num_frames: int) -> Callable[..., np.ndarray]:
-    """Builds encode(record, positions, ...) -> int32 [T]; without positions all are ignored.
+    """Builds encode(record, positions, ...) -> int32 [T].
 
-    Raises DataError for a segment of no class, and for a record without segments.
+    Without positions, and for a clip of a split without labels, all frames are ignored. Raises
+    DataError for a segment of no class, and for a record without segments.
     """
     index_of = {name: index for index, name in enumerate(classes)}
 
     def encode(record, positions=None, box=None, size=None, masks=None):
-        check_segments(record, index_of)
-        if positions is None:
+        is_labelled = record.label != ""
+        if is_labelled:
+            check_segments(record, index_of)
+        if positions is None or not is_labelled:
             return np.full(num_frames, IGNORED, np.int32)
         return labels_at(record, positions, index_of)
 
@@ -89,8 +92,9 @@ def check_segments(record: Any, index_of: Mapping[str, int]) -> None:
     """Raises DataError for a record without segments or with one of an unknown class."""
     if not record.segments:
         raise DataError(
-            f"Clip {record.id} has no segments, which the task framewise needs. For the built-in "
-            "set: --config.data.gestures.labels=phases."
+            f"Clip {record.id} has no segments, which the task framewise needs.\n"
+            "For the built-in set: --config.data.gestures.labels=phases; for a manifest: "
+            "--config.data.manifest.labels=segments."
         )
     for segment in record.segments:
         if segment.label not in index_of:
@@ -113,17 +117,21 @@ def labels_at(record: Any, positions: np.ndarray, index_of: Mapping[str, int]) -
 def make_truth(classes: tuple[str, ...]) -> Callable[..., Rows]:
     """Builds truth(records, positions) -> the class of every frame of the source.
 
-    "frame_label" is int32 [n, longest], -1 behind the end of a clip, and "position" int32 [n, T].
+    "frame_label" is int32 [n, longest], -1 behind the end of a clip; "num_frames" int32 [n], and
+    "position" int32 [n, T].
     """
     index_of = {name: index for index, name in enumerate(classes)}
 
     def truth(records, positions):
-        longest = max(record.media.num_frames for record in records)
-        labels = np.full((len(records), longest), IGNORED, np.int32)
-        for row, record in enumerate(records):
-            count = record.media.num_frames
+        counts = np.array([record.media.num_frames for record in records], np.int32)
+        labels = np.full((len(records), counts.max()), IGNORED, np.int32)
+        for row, (record, count) in enumerate(zip(records, counts, strict=True)):
             labels[row, :count] = labels_at(record, np.arange(count), index_of)
-        return {"frame_label": labels, "position": positions.astype(np.int32)}
+        return {
+            "frame_label": labels,
+            "num_frames": counts,
+            "position": positions.astype(np.int32),
+        }
 
     return truth
 
@@ -170,8 +178,10 @@ class FrameScores(Metric):
                 predicted, truth, overlap=share / 100, ignored=self.background
             )
         edits = []
-        for pair in zip(predicted, truth, strict=True):
-            edits.append(segments.edit_score(*pair, self.background))
+        for labels, true_labels in zip(predicted, truth, strict=True):
+            # A clip whose every frame is ignored would have the best score, for no answer at all.
+            if (true_labels >= 0).any():
+                edits.append(segments.edit_score(labels, true_labels, self.background))
         scalars["edit"] = float(np.mean(edits)) if edits else float("nan")
         return Result(scalars, {"confusion": counts})
 
@@ -182,11 +192,9 @@ def answers_of_source(rows: Rows) -> tuple[list[np.ndarray], list[np.ndarray]]:
     Padding behind the end of a clip is left out; ignored frames are -1 in the truth.
     """
     predicted, truth = [], []
-    for scores, positions, labels in zip(
-        rows["scores"], rows["position"], rows["frame_label"], strict=True
+    for scores, positions, labels, count in zip(
+        rows["scores"], rows["position"], rows["frame_label"], rows["num_frames"], strict=True
     ):
-        is_labelled = np.flatnonzero(labels >= 0)
-        count = int(is_labelled[-1]) + 1 if len(is_labelled) else 0
         nearest = segments.nearest_samples(positions, count)
         predicted.append(scores.argmax(-1)[nearest])
         truth.append(labels[:count])

@@ -16,7 +16,7 @@ from vidjax.core.errors import DataError
 from vidjax.learn import losses
 from vidjax.learn.augment import Moves, affine_of_classes
 from vidjax.learn.metrics import Metric, Result
-from vidjax.tasks import PERCENT, Answers, ClipSize, Scalar, Task, positions_of_largest
+from vidjax.tasks import PERCENT, Answers, ClipSize, Scalar, Task, json_number, positions_of_largest
 from vidjax.tasks._overlay import overlay, palette
 
 LOSSES = ("cross_entropy_of_places",)
@@ -59,17 +59,19 @@ def build(
 def make_encode(num_classes: int, clip: ClipSize) -> Callable[..., np.ndarray]:
     """Builds encode(record, positions, box, size, masks) -> uint8 [T, size, size].
 
-    Without positions all is ignored. Raises DataError for a record without masks, and for a mask
-    with a value that is no class.
+    Without positions, and for a clip of a split without labels, all is ignored. Raises DataError
+    for a record without masks, and for a mask with a value that is no class.
     """
 
     def encode(record, positions=None, box=None, size=None, masks=None):
-        if record.masks is None:
+        is_labelled = record.label != ""
+        if is_labelled and record.masks is None:
             raise DataError(
-                f"Clip {record.id} has no masks, which the task segmentation needs. For the "
-                "built-in set: --config.data.gestures.labels=masks."
+                f"Clip {record.id} has no masks, which the task segmentation needs.\n"
+                "For the built-in set: --config.data.gestures.labels=masks; for a manifest: "
+                "--config.data.manifest.labels=masks."
             )
-        if positions is None:
+        if positions is None or not is_labelled:
             return np.full((clip.num_frames, clip.size, clip.size), IGNORED, np.uint8)
         label = masks()
         unknown = (label >= num_classes) & (label != IGNORED)
@@ -97,7 +99,10 @@ def move_label(label: jax.Array, moves: Moves) -> jax.Array:
 
 
 def rows(scores: jax.Array, label: jax.Array) -> dict[str, jax.Array]:
-    """The mean IoU and the accuracy of each clip: "miou" and "accuracy", float32 [N]."""
+    """The mean IoU and the accuracy of each clip: "miou" and "accuracy", float32 [N].
+
+    NaN for a clip whose every voxel is ignored.
+    """
     valid = losses.is_valid(label, scores)
     answer = scores.argmax(-1)
     ious = []
@@ -108,9 +113,9 @@ def rows(scores: jax.Array, label: jax.Array) -> dict[str, jax.Array]:
         ious.append((of_answer & of_label).sum((1, 2, 3)) / jnp.maximum(union, 1))
         occurs.append(union > 0)
     ious, occurs = jnp.stack(ious, -1), jnp.stack(occurs, -1)  # [N, K]
-    miou = jnp.where(occurs, ious, 0).sum(-1) / jnp.maximum(occurs.sum(-1), 1)
-    right = (answer == label).astype(jnp.float32)
-    return {"miou": miou, "accuracy": losses.mean_of_places(right, valid)}
+    miou = jnp.where(occurs, ious, 0).sum(-1) / occurs.sum(-1)
+    right = ((answer == label) & valid).sum((1, 2, 3))
+    return {"miou": miou, "accuracy": right / valid.sum((1, 2, 3))}
 
 
 class VoxelScores(Metric):
@@ -126,7 +131,8 @@ class VoxelScores(Metric):
         counted = losses.is_valid(label, logits) & (mask > 0)[:, None, None, None]
         answer = logits.argmax(-1).astype(jnp.int32)
         pair = jnp.where(counted, label.astype(jnp.int32), 0) * num_classes + answer
-        # Whole numbers within a batch: float32 would stop counting at 16,777,216.
+        # Whole numbers within a batch: float32 would stop counting at 16,777,216. Sums of batches
+        # are float32, which rounds them to seven digits.
         counts = jnp.zeros(num_classes**2, jnp.int32)
         counts = counts.at[pair.reshape(-1)].add(counted.reshape(-1).astype(jnp.int32))
         return counts.reshape(num_classes, num_classes).astype(jnp.float32)  # row = true class
@@ -167,7 +173,7 @@ def make_sections(classes: tuple[str, ...]) -> Callable:
     def sections(answers: Answers, strips: Mapping[int, str]) -> list[dict[str, Any]]:
         clips = []
         for position, path in strips.items():
-            score = float(answers.rows["miou"][position])
+            score = json_number(answers.rows["miou"][position])
             clips.append({"id": answers.ids[position], "strip": path, "score": score})
         ious, voxels = answers.tables["iou"], answers.tables["voxels"]
         rows = []

@@ -192,3 +192,20 @@ def test_masks_that_are_smaller_than_the_frames_are_refused(tmp_path, write):
     medium = write(tmp_path, [np.zeros((8, 12), np.uint8)])
     with pytest.raises(DataError, match="12 x 8 pixels, but the frames are larger"):
         masks.read_masks(medium, [0], box=(2, 0, 7, 7), size=4)
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_masks_of_another_size_than_the_frames_are_refused(tmp_path, write):
+    """Larger ones, too, though the crop lies within them."""
+    medium = write(tmp_path, [np.zeros((8, 12), np.uint8)])
+    settings = {"box": (0, 0, 4, 4), "size": 4}
+    read = masks.read_masks(medium, [0], source_shape=(1, 8, 12), **settings)
+    assert read.shape == (1, 4, 4)
+    with pytest.raises(DataError, match="masks of 12 x 8 pixels, but the frames are 6 x 4"):
+        masks.read_masks(medium, [0], source_shape=(1, 4, 6), **settings)
+
+
+def test_an_array_with_another_number_of_masks_is_refused(tmp_path):
+    medium = write_array(tmp_path, [np.zeros((8, 8), np.uint8)] * 4)
+    with pytest.raises(DataError, match="has 4 masks, but the clip has 2 frames"):
+        masks.read_masks(medium, [0, 1], box=(0, 0, 8, 8), size=4, source_shape=(2, 8, 8))

@@ -1,7 +1,7 @@
 """Media become pixels: one kind of media is one file, the only code that knows its files on disk.
 
 The name of a media class in lower case is the name of its reader: `Frames` is read by `frames`.
-A reader is a module with three functions:
+A reader is a module with four functions:
 
     request(media, positions) -> list[bytes]
         Tells what the graph has to read for the frames at `positions`, int32 [T]. A call takes
@@ -11,6 +11,8 @@ A reader is a module with three functions:
         video is uint8 [num_frames, size, size, 3], and box is int32 [4]. The graph calls
         `choose_box(height, width)` with the size of the frames, int32 scalars, and crops them to
         the box that it gets: top, left, height, width. It fails as one of tf.errors.
+    source_shape(media) -> (number, height, width)
+        Of the frames, for what has to fit them, such as masks. Raises OSError.
     explain(media, positions) -> str
         Says why `read` fails for these frames, and names the file; "" where it does not fail.
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from vidjax.data.lazy_tensorflow import import_tensorflow
 from vidjax.data.media import Frames
@@ -57,6 +58,17 @@ def read(
     # The weights of the resize sum to 1 only up to rounding: 255 may come out as 255.00002.
     video = tf.cast(tf.clip_by_value(tf.round(video), 0, 255), tf.uint8)
     return tf.ensure_shape(video, [num_frames, size, size, 3]), tf.ensure_shape(box, [4])
+
+
+def source_shape(media: Frames) -> tuple[int, int, int]:
+    """Number, height and width of the frames, the latter two from the header of the first file.
+
+    Raises OSError where that file cannot be read.
+    """
+    # The size that Pillow reads is that of the pixels as stored, as for TensorFlow: an orientation
+    # in EXIF turns neither.
+    with Image.open(media.path(0)) as image:
+        return media.num_frames, image.height, image.width
 
 
 def explain(media: Frames, positions: np.ndarray) -> str:

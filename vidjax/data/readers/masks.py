@@ -23,7 +23,12 @@ GREY = 0  # the colour type of a grey image
 
 
 def read_masks(
-    masks: MaskFrames | MaskArray, positions: np.ndarray, *, box: Box, size: int
+    masks: MaskFrames | MaskArray,
+    positions: np.ndarray,
+    *,
+    box: Box,
+    size: int,
+    source_shape: tuple[int, int, int] | None = None,
 ) -> np.ndarray:
     """The classes of the pixels of a clip's video: uint8 [T, size, size].
 
@@ -35,21 +40,26 @@ def read_masks(
         positions: of the frames that were read, int32 [T].
         box: the crop, (top, left, height, width) in pixels of the frame.
         size: side of the video in pixels.
+        source_shape: number, height and width of the clip's frames, which the masks have to equal;
+            None where only the crop has to lie within them.
 
     Raises DataError with the name of the file and what is wrong with it, as a part of a sentence.
     """
     # A clip that is too short repeats frames: read each of them once.
     frames, rows = np.unique(positions, return_inverse=True)
     if isinstance(masks, MaskArray):
-        whole = _read_array(masks.path, frames)
+        whole = _read_array(masks.path, frames, source_shape)
     else:
         whole = _read_files(masks, frames)
+    name = os.path.basename(masks.location)
+    pixels = f"{whole.shape[2]} x {whole.shape[1]} pixels"
+    # Larger masks would be cropped as well, but elsewhere than the frames.
+    if source_shape is not None and whole.shape[1:] != source_shape[1:]:
+        _, height, width = source_shape
+        raise DataError(f"{name} has masks of {pixels}, but the frames are {width} x {height}")
     top, left, height, width = box
     if top + height > whole.shape[1] or left + width > whole.shape[2]:
-        raise DataError(
-            f"{os.path.basename(masks.location)} has masks of {whole.shape[2]} x {whole.shape[1]} "
-            "pixels, but the frames are larger"
-        )
+        raise DataError(f"{name} has masks of {pixels}, but the frames are larger")
     y = top + nearest(height, size)
     x = left + nearest(width, size)
     return whole[:, y[:, None], x][rows]  # [frames, H, W] -> [T, size, size]
@@ -61,7 +71,9 @@ def nearest(length: int, size: int) -> np.ndarray:
     return (2 * np.arange(size) + 1) * length // (2 * size)
 
 
-def _read_array(path: str, frames: np.ndarray) -> np.ndarray:
+def _read_array(
+    path: str, frames: np.ndarray, source_shape: tuple[int, int, int] | None
+) -> np.ndarray:
     """The masks at positions `frames` from a .npz file, uint8 [n, H, W]. Raises DataError."""
     name = os.path.basename(path)
     try:
@@ -76,6 +88,9 @@ def _read_array(path: str, frames: np.ndarray) -> np.ndarray:
             f"the array {ARRAY!r} in {name} is {array.dtype} {list(array.shape)}; "
             "it has to be uint8 [T, H, W]"
         )
+    # With another number of masks nobody knows which frame each of them belongs to.
+    if source_shape is not None and len(array) != source_shape[0]:
+        raise DataError(f"{name} has {len(array)} masks, but the clip has {source_shape[0]} frames")
     if frames[-1] >= len(array):
         raise DataError(f"{name} has {len(array)} masks, but the clip has more frames")
     return array[frames]

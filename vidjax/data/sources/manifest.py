@@ -43,6 +43,8 @@ class Source:
         class_names: of masks, the names of the values 0, 1, ... with commas between; "" for the
             lines of classes.txt beside the manifest.
         frames_per_second: the rate of all clips.
+        swaps: pairs of classes that a mirror image swaps, as "left:right, in left:in right"; a
+            class paired with itself looks the same in a mirror.
     """
 
     root: str
@@ -53,14 +55,30 @@ class Source:
     segment_background: str = ""
     class_names: str = ""
     frames_per_second: float = 25.0
+    swaps: str = ""
     synthetic = False
-    flip_swaps = ()
 
     def __post_init__(self):
         if self.labels not in KINDS:
             raise DataError(no_such("kind of labels", self.labels, KINDS))
         if not self.frames_per_second > 0:
             raise DataError(f"frames_per_second is {self.frames_per_second}; it is above 0.")
+        for pair in self.flip_swaps:
+            if len(pair) != 2 or not all(pair):
+                raise DataError(
+                    f"swaps is {self.swaps!r}; it is pairs of classes with a colon between and "
+                    "commas from pair to pair, such as left:right."
+                )
+
+    @property
+    def flip_swaps(self) -> tuple[tuple[str, ...], ...]:
+        """Pairs of classes that a mirror image swaps."""
+        if not self.swaps:
+            return ()
+        pairs = []
+        for text in self.swaps.split(","):
+            pairs.append(tuple(name.strip() for name in text.split(":")))
+        return tuple(pairs)
 
     @cached_property
     def splits(self) -> tuple[str, ...]:
@@ -218,11 +236,23 @@ class Source:
             return frames
         if row.masks and not (self._path.parent / row.masks).exists():
             return f"its masks {row.masks} are not there"
-        for track in row.boxes:
+        for track in row.boxes or ():
             if track.frames.size and track.frames[-1] >= frames.num_frames:
                 return f"a box in frame {track.frames[-1]}, but there are {frames.num_frames}"
         if is_labelled:
-            return self._label_cause(row)
+            return self._label_cause(row) or self._segments_cause(row, frames)
+        return ""
+
+    def _segments_cause(self, row: Row, frames: Frames) -> str:
+        """Why the segments of a row label no frame of its clip; "" where they do."""
+        if self.labels != "segments" or self.segment_background:
+            return ""
+        if not row.segments:
+            return "no segment in its row, and segment_background names no class for the rest"
+        end = frames.num_frames / self.frames_per_second
+        start = row.segments[0].start
+        if start >= end:
+            return f"its first segment begins at {start:g} s, but its frames end at {end:g} s"
         return ""
 
     def _label_cause(self, row: Row) -> str:
