@@ -7,8 +7,8 @@ or with space as well, made with --pool none.
     python launch.py --workdir runs/r2p1d --job features
     python launch.py --config configs/probe.py --config.data.root=runs/r2p1d/features
     # the features of a network that others trained, without training anything
-    python launch.py --config configs/r3d.py:jester --config.data.root=DIR --job features
-      --config.model.variant=r3d_18 --config.init_from=torchvision:r3d_18 --workdir weights/r3d_18
+    python launch.py --config configs/r3d.py:jester --config.data.root=DIR --job features \\
+        --config.model.variant=r3d_18 --config.init_from=torchvision:r3d_18 --workdir weights/r3d_18
 """
 
 from configs import base
