@@ -2,11 +2,12 @@
 
 import itertools
 
+import jax
 import numpy as np
 import pytest
 
 from tests.heads import reference
-from vidjax import heads
+from vidjax import heads, models
 from vidjax.core.errors import UserError
 
 CLIP = (8, 32, 32)
@@ -121,3 +122,20 @@ def test_all_tuples_are_read_where_there_are_few():
 def test_a_scale_of_more_frames_than_there_are_is_refused():
     with pytest.raises(UserError, match="head.scales has tuples of 8 frames, but .* has 4"):
         reference.draw_variables(build(scales=(8,)), endpoints(4), CLIP)
+
+
+def test_a_scale_that_is_named_twice_is_refused():
+    with pytest.raises(UserError, match=r"head.scales is \(3, 3\); each scale stands in it once"):
+        build(scales=(3, 3))
+
+
+def test_parameters_of_other_scales_are_told_in_a_sentence():
+    """Without `scales` they follow from the number of frames."""
+    network = models.build(
+        "resnet2d", variant="resnet18", num_classes=5, width=0.1, head="relation"
+    )
+    clip = np.zeros((1, 3, 16, 16, 3), np.float32)
+    variables = jax.eval_shape(lambda: network.init(jax.random.key(0), clip))
+    longer = np.zeros((1, 4, 16, 16, 3), np.float32)
+    with pytest.raises(UserError, match="do not fit this network on clips of 4x16x16"):
+        jax.eval_shape(lambda variables: network.apply(variables, longer), variables)

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from vidjax.core.errors import UserError
-from vidjax.learn.losses import LOSSES, binary_cross_entropy, cross_entropy, hard_label
+from vidjax.learn.losses import (
+    LOSSES,
+    binary_cross_entropy,
+    cross_entropy,
+    cross_entropy_of_places,
+    hard_label,
+)
 
 
 def reference(logits, label, smoothing):
@@ -101,6 +107,14 @@ def test_a_mixed_label_has_the_mean_of_the_losses(smoothing):
     value = cross_entropy(logits, soft, label_smoothing=smoothing)
     parts = [reference(np.asarray(logits), label, smoothing) for label in (first, second)]
     np.testing.assert_allclose(value, 0.3 * parts[0] + 0.7 * parts[1], rtol=2e-6)
+
+
+def test_answers_for_other_frames_than_the_labels_are_refused():
+    label = jnp.zeros((2, 8), jnp.int32)
+    with pytest.raises(UserError, match=r"answers for \[4\] frames .* its label has \[8\]"):
+        cross_entropy_of_places(jnp.zeros((2, 4, 5)), label)
+    soft = jax.nn.one_hot(label, 5)
+    assert cross_entropy_of_places(jnp.zeros((2, 8, 5)), soft).shape == (2,)
 
 
 def test_the_hard_label_of_a_soft_one():

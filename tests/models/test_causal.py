@@ -85,6 +85,18 @@ def test_a_bidirectional_shift_is_refused():
     assert build("tsm", "tsm_r18_8f", direction="one-directional", fraction=0.6)
 
 
+@pytest.mark.parametrize("head", ["framewise", "dense"])
+def test_strides_between_which_no_answer_can_be_held_are_refused(head):
+    """Four frames at a stride of three have two time steps, and so have they at one of two."""
+    strides = {"temporal_strides": (0, 0, 3, 0)}
+    with pytest.raises(UserError, match="model.temporal_strides has a stride of 3"):
+        build("tiny3d", "tiny3d", head=head, **strides)
+    assert build("tiny3d", "tiny3d", head="average", **strides)
+    assert build("tiny3d", "tiny3d", head=head, temporal_strides=(0, 2, 4, 0))
+    usual = {"num_classes": 3, "head": head, **strides}
+    assert models.build("tiny3d", variant="tiny3d", **usual)
+
+
 @pytest.mark.parametrize("name, variant, fields", CAUSAL)
 def test_parameters_are_those_of_the_clip_form_and_the_description_says_causal(
     name, variant, fields

@@ -7,6 +7,7 @@ import pytest
 
 from tests.heads import reference
 from vidjax import models
+from vidjax.core.errors import UserError
 
 NUM_CLASSES = 5
 SIZE = (32, 32)  # height and width
@@ -171,3 +172,34 @@ def test_parameters_of_the_recurrent_layer(variant, expected):
     sizes = sizes_of("cnn_rnn", variant, 27, frames=2)
     assert sizes["recurrent"] == expected
     assert sizes["all"] == 11_176_512 + expected + 257 * 27
+
+
+@pytest.mark.parametrize(
+    "backbone, sentence",
+    [
+        ("c3d/c3d", "model.backbone is c3d/c3d, whose features of 4 frames have one time step"),
+        ("resnet3d/r2d_18", "needs several time steps: R2D has one"),
+        ("fusion/early_fusion", "needs several time steps: a fusion network has one"),
+    ],
+)
+def test_networks_without_time_steps_are_no_part_of_cnn_rnn(backbone, sentence):
+    with pytest.raises(UserError, match=sentence):
+        module = models.build("cnn_rnn", variant="gru_r18", backbone=backbone, **NARROW)
+        jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, 4, 32, 32, 3))))
+
+
+def test_streams_with_other_time_steps_are_averaged_over_time():
+    """I3D strides time, ResNet does not: only their features side by side lose it."""
+    module = models.build(
+        "two_stream", variant="two_stream_r18", spatial="i3d/i3d_inception", **NARROW
+    )
+    frames, flow = jnp.zeros((1, 16, 64, 64, 3)), jnp.zeros((1, 16, 64, 64, 20))
+
+    def run():
+        init = module.init_with_output
+        return init(jax.random.key(0), (frames, flow), method="endpoints_and_logits")
+
+    (endpoints, logits), _ = jax.eval_shape(run)
+    assert endpoints["features_temporal"].shape[1] == 16
+    assert endpoints["features"].shape[1:4] == (1, 1, 1)
+    assert logits.shape == (1, NUM_CLASSES)

@@ -4,8 +4,8 @@
 of names for each code base, `filling` fills our variables by these, and `transfer` fits weights to
 a run. `load` recognises the code base, the variant and the number of classes from names and shapes.
 It refuses what does not fit whole: every array of the source is used, and every variable of the
-network is filled. The few arrays that a peer's file lists as
-dropped are left out, and the log names them.
+network is filled. The few arrays that a peer's file lists as dropped are left out, and the log
+names them.
 """
 
 import logging

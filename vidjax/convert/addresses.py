@@ -64,6 +64,7 @@ ADDRESSES = {
         "resnet101_v2": _torchvision("resnet101-cd907fc2.pth"),
         "mobilenet_v2": _torchvision("mobilenet_v2-b0353104.pth"),
         "mobilenet_v2_v2": _torchvision("mobilenet_v2-7ebf99e0.pth"),
+        "googlenet": _torchvision("googlenet-1378be20.pth"),
     },
     # trained on Kinetics-400; names as in pytorchvideo.models.hub, where it has one
     "pytorchvideo": {

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from vidjax.layers import checks
+from vidjax.ops.mean import log_mean_probabilities
 from vidjax.ops.pool import avg_pool
 
 NEEDS = ("space",)
@@ -63,4 +64,4 @@ class Head(nn.Module):
         logits = nn.Dense(self.num_classes, kernel_init=init, name="logits")(x)
         if train:
             return logits.mean(axis=(1, 2, 3))
-        return jnp.log(jax.nn.softmax(logits).mean(axis=(1, 2, 3)))
+        return log_mean_probabilities(logits, (1, 2, 3))

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from vidjax.layers import checks
 from vidjax.layers.conv_norm import ConvNorm, styled_conv
 from vidjax.layers.endpoints import levels
-from vidjax.layers.resize import resize_clip
+from vidjax.layers.resize import resize_clip, time_kind
 from vidjax.layers.style import Style
 
 NEEDS = ("space",)
@@ -56,7 +56,7 @@ class Head(nn.Module):
         train: bool,
     ) -> jax.Array:
         style = self.style
-        time = "hold" if style.causal else "linear"
+        time = time_kind(style)
         maps = levels(endpoints, self.map_name)
         names = list(maps)[-self.num_levels :]  # from fine to coarse; all of them with 0
         x = None

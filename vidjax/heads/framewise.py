@@ -7,7 +7,7 @@ import jax
 
 from vidjax.layers import checks
 from vidjax.layers.endpoints import frame_features
-from vidjax.layers.resize import resize_axis
+from vidjax.layers.resize import resize_axis, time_kind
 from vidjax.layers.style import Style
 
 NEEDS = ("time",)
@@ -52,8 +52,3 @@ class Head(nn.Module):
         if self.upsample:
             logits = resize_axis(logits, 1, clip_shape[0], kind=time_kind(self.style))
         return logits
-
-
-def time_kind(style: Style) -> str:
-    """How answers are brought to the frames of the input: a kind of `layers.resize`."""
-    return "hold" if style.causal else "linear"

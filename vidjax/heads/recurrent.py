@@ -14,14 +14,13 @@ import jax
 import jax.numpy as jnp
 
 from vidjax.core.errors import UserError
-from vidjax.heads.framewise import time_kind
 from vidjax.layers import checks
 from vidjax.layers.endpoints import frame_features
 from vidjax.layers.recurrent import CELLS, Recurrent
-from vidjax.layers.resize import resize_axis
+from vidjax.layers.resize import resize_axis, time_kind
 from vidjax.layers.style import Style
 from vidjax.ops import stream
-from vidjax.ops.mean import mean_over_clip
+from vidjax.ops.mean import log_mean_probabilities, mean_over_clip
 
 NEEDS = ("time",)
 OUTPUTS = ("last", "mean", "growing", "every")
@@ -84,11 +83,11 @@ class Head(nn.Module):
         x = frame_features(endpoints, self.map_name)  # [N, T', C]
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         recurrent = Recurrent(
-            self.cell,
-            self.width,
-            self.layers,
-            self.bidirectional,
-            self.dropout,
+            cell=self.cell,
+            width=self.width,
+            num_layers=self.layers,
+            bidirectional=self.bidirectional,
+            dropout=self.dropout,
             name="recurrent",
         )
         states = recurrent(x, train=train)  # [N, T', width], or twice the width
@@ -120,19 +119,19 @@ def growing_mean(module: nn.Module, logits: jax.Array, *, train: bool) -> jax.Ar
     In a stream the module keeps the mean and the number of frames so far.
     """
     if stream.stepping():
-        answer = jax.nn.softmax(logits[:, 0])
-        mean = stream.carried(module, "mean", lambda: jnp.zeros_like(answer))
+        answer = jax.nn.log_softmax(logits[:, 0])
+        mean = stream.carried(module, "log_mean", lambda: jnp.zeros_like(answer))
         count = stream.carried(module, "count", lambda: jnp.zeros((), jnp.int32))
         number = count.value + 1
-        # The weight of frame t in 1 + 2 + ... + t.
-        new = mean.value + (answer - mean.value) * 2 / (number + 1)
+        weight = 2 / (number + 1)  # of frame t in 1 + 2 + ... + t; 1 at the first
+        new = jnp.logaddexp(jnp.log1p(-weight) + mean.value, jnp.log(weight) + answer)
         mean.keep(new)
         count.keep(number)
-        return jnp.log(new)
+        return new
     stream.note(module, logits)
     num_frames = logits.shape[1]
     gains = jnp.arange(1, num_frames + 1, dtype=logits.dtype)
     gains = (gains / gains.sum())[:, None]  # [T, 1]
     if train:
         return (gains * jax.nn.log_softmax(logits)).sum(axis=1)
-    return jnp.log((gains * jax.nn.softmax(logits)).sum(axis=1))
+    return log_mean_probabilities(logits, 1, weights=gains)

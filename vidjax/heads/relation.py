@@ -24,12 +24,13 @@ MAX_LISTED = 4096  # up to so many tuples are listed, to draw different ones
 
 
 class Head(nn.Module):
-    """The map [N, T', H', W', C] -> logits [N, num_classes], float32; T' is fixed by the scales.
+    """The map [N, T', H', W', C] -> logits [N, num_classes], float32.
 
     Fields:
         num_classes: number of logits.
-        scales: frames of a tuple, for each relation; () for all from T' down to 2, which fits clips
-            of one length alone. A single scale is TRN, several are multi-scale TRN.
+        scales: frames of a tuple, for each relation; () for all from T' down to 2, whose
+            parameters fit clips of one length alone. A single scale is TRN, several are multi-scale
+            TRN.
         tuples: how many tuples of each scale are read, if there are so many.
         features: size of a frame's projection.
         hidden: size of the hidden layer; 0 for `features` with several scales and twice as much
@@ -51,6 +52,8 @@ class Head(nn.Module):
         super().__post_init__()
         checks.at_least("num_classes", self.num_classes, 1, room="head")
         checks.sizes("scales", self.scales, room="head")
+        if len(set(self.scales)) < len(self.scales):
+            raise UserError(f"head.scales is {self.scales}; each scale stands in it once.")
         checks.at_least("tuples", self.tuples, 1, room="head")
         checks.at_least("features", self.features, 1, room="head")
         checks.at_least("hidden", self.hidden, 0, room="head")
@@ -67,7 +70,7 @@ class Head(nn.Module):
         """Raises UserError for a scale of more frames than the map has."""
         x = frame_features(endpoints, self.map_name)  # [N, T', C]
         num_frames = x.shape[1]
-        scales = self.scales or tuple(range(num_frames, 1, -1)) or (1,)
+        scales = self.scales or all_scales(num_frames)
         if max(scales) > num_frames:
             raise UserError(
                 f"head.scales has tuples of {max(scales)} frames, but the backbone's map of this "
@@ -75,7 +78,9 @@ class Head(nn.Module):
             )
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         x = nn.Dense(self.features, name="project")(x)  # [N, T', features]
-        hidden = self.hidden or self.features * (1 if len(scales) > 1 else 2)
+        hidden = self.hidden
+        if not hidden:
+            hidden = self.features if len(scales) > 1 else 2 * self.features
         init = nn.initializers.normal(0.01)  # small: the first loss is near log(num_classes)
         total = jnp.zeros((x.shape[0], self.num_classes), jnp.float32)
         for scale in scales:
@@ -93,7 +98,8 @@ class Head(nn.Module):
         total = math.comb(num_frames, scale)
         count = min(self.tuples, total)
         if not train or count == total:
-            ranks = [math.ceil(number * total / count) for number in range(count)]
+            # Rounded up, in whole numbers: there can be more tuples than a float counts exactly.
+            ranks = [-(-number * total // count) for number in range(count)]
             return jnp.asarray([tuple_of_rank(rank, num_frames, scale) for rank in ranks])
         rng = self.make_rng("dropout")
         if total <= MAX_LISTED:
@@ -104,6 +110,11 @@ class Head(nn.Module):
         keys = jax.random.split(rng, count)
         orders = jax.vmap(lambda key: jax.random.permutation(key, num_frames))(keys)
         return jnp.sort(orders[:, :scale], axis=1)
+
+
+def all_scales(num_frames: int) -> tuple[int, ...]:
+    """From all frames down to two; a single frame has the scale 1."""
+    return tuple(range(num_frames, 1, -1)) if num_frames > 1 else (1,)
 
 
 def tuple_of_rank(rank: int, num_frames: int, scale: int) -> tuple[int, ...]:

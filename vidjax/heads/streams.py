@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from vidjax.layers import checks
+from vidjax.ops.mean import log_mean_probabilities
 
 NEEDS = ("streams",)
 FUSIONS = ("average", "linear")
@@ -63,8 +64,9 @@ class Head(nn.Module):
         share = self.temporal_weight / (1 + self.temporal_weight)
         if train:
             return (1 - share) * spatial + share * temporal
-        mean = (1 - share) * jax.nn.softmax(spatial) + share * jax.nn.softmax(temporal)
-        return jnp.log(mean)
+        both = jnp.stack([spatial, temporal])  # [2, N, K]
+        shares = jnp.array([1 - share, share]).reshape(2, 1, 1)
+        return log_mean_probabilities(both, 0, weights=shares)
 
     def _average(self, x, *, train):
         """[N, T', H', W', C] -> [N, C], with dropout."""

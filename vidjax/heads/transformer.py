@@ -12,10 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from vidjax.core.errors import UserError
-from vidjax.heads.framewise import time_kind
 from vidjax.layers import checks
 from vidjax.layers.endpoints import frame_features
-from vidjax.layers.resize import resize_axis
+from vidjax.layers.resize import resize_axis, time_kind
 from vidjax.layers.style import Style
 
 NEEDS = ("time",)

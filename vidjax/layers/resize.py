@@ -8,27 +8,37 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vidjax.layers.style import Style
+
 KINDS = ("linear", "hold")
 
 
-def weights(size: int, new_size: int, *, kind: str = "linear") -> np.ndarray:
+def time_kind(style: Style) -> str:
+    """How answers are brought to the frames of the input, an entry of KINDS: causal ones wait."""
+    return "hold" if style.causal else "linear"
+
+
+def weights(size: int, new_size: int) -> np.ndarray:
     """What each new position takes of each old one: float32 [new_size, size], rows sum to 1.
 
-    "linear" mixes the two old positions around the new one, and holds the last old position behind
-    it. "hold" takes the last old position that is not later, so that nothing of the future is seen.
+    The two old positions around the new one are mixed; behind the last one, it is held.
     """
     at = np.arange(new_size) / stride_between(size, new_size)  # among the old positions
-    before = np.minimum(np.floor(at).astype(int), size - 1)
+    before = held(size, new_size)
     after = np.minimum(before + 1, size - 1)
     share = at - before
-    if kind == "hold":
-        share = np.zeros(new_size)
     matrix = np.zeros((new_size, size), np.float32)
     rows = np.arange(new_size)
     # Both old positions are the last one behind the end: their shares add up there.
     np.add.at(matrix, (rows, before), 1 - share)
     np.add.at(matrix, (rows, after), share)
     return matrix
+
+
+def held(size: int, new_size: int) -> np.ndarray:
+    """The last old position that is not later than each new one: int [new_size]."""
+    at = np.arange(new_size) / stride_between(size, new_size)  # among the old positions
+    return np.minimum(np.floor(at).astype(int), size - 1)
 
 
 def stride_between(size: int, new_size: int) -> float:
@@ -46,11 +56,18 @@ def stride_between(size: int, new_size: int) -> float:
 
 
 def resize_axis(x: jax.Array, axis: int, new_size: int, *, kind: str = "linear") -> jax.Array:
-    """Interpolates along one axis of x to `new_size` positions."""
+    """Brings one axis of x to `new_size` positions.
+
+    "linear" interpolates between the two old positions around a new one. "hold" takes the last old
+    position that is not later, so that nothing of the future is seen.
+    """
     size = x.shape[axis]
     if size == new_size:
         return x
-    matrix = jnp.asarray(weights(size, new_size, kind=kind), x.dtype)
+    if kind == "hold":
+        # No matrix: the clip on which a stream counts its frames is very long.
+        return jnp.take(x, held(size, new_size), axis=axis)
+    matrix = jnp.asarray(weights(size, new_size), x.dtype)
     # HIGHEST, because accelerators would round the values to bfloat16 or TF32.
     moved = jnp.tensordot(matrix, x, axes=(1, axis), precision="highest")  # [new_size, ...]
     return jnp.moveaxis(moved, 0, axis)

@@ -74,8 +74,16 @@ def cross_entropy_of_places(
     """The mean `cross_entropy` of the frames or voxels of each clip that are not ignored.
 
     logits [N, ..., K], label int [N, ...] or soft, float [N, ..., K] -> float32 [N]. It is 0 for a
-    clip whose every place is ignored (`is_valid`).
+    clip whose every place is ignored (`is_valid`). Raises UserError where a network answers for
+    other places than the labels are of.
     """
+    answered = logits.shape[:-1]
+    if answered not in (label.shape, label.shape[:-1]):
+        raise UserError(
+            f"The network answers for {list(answered[1:])} frames or places of a clip, and its "
+            f"label has {list(label.shape[1:])}.\nA head with upsample=false answers for as many "
+            "frames only on a network without strides in time (model.temporal_strides)."
+        )
     valid = is_valid(label, logits)
     if not is_soft(label, logits):
         label = jnp.where(valid, label, 0)  # any class: what it gives is left out below

@@ -31,10 +31,7 @@ from vidjax.models.classifier import Classifier, clip_shape, features
 __all__ = ["Classifier", "clip_shape", "features"]  # of another file, named here for everybody
 
 HIDDEN = ("parent", "name", "style")  # fields of a Model that are no settings; two are flax's
-NOT_FAMILIES = (
-    "classifier",
-    "streaming",
-)  # files of this folder that are about networks, and are none
+NOT_FAMILIES = ("classifier", "streaming")  # files of this folder that are no networks
 COMPUTING = ("dtype", "lowering")  # how a network computes; what it is does not depend on them
 DEFAULT_HEAD = "average"
 # the parts of a description, and their types
@@ -135,7 +132,9 @@ def build(
             row[field] = core_fields.check(info, value, room="model")
     frozen = row.pop("frozen", "")
     backbone = _build_backbone(name, row, dtype=dtype, lowering=lowering)
-    head = _build_head(head, num_classes=num_classes, dropout=dropout, of=(name, variant, backbone))
+    settings = _head_settings(head, own_head(name, variant), dropout=dropout)
+    head = _build_head(settings, backbone, num_classes=num_classes)
+    _refuse_odd_strides(backbone, head)
     return Classifier(backbone, head, frozen)
 
 
@@ -299,36 +298,53 @@ def _field(name: str, field: str) -> FieldInfo:
     return known[field]
 
 
-def _build_head(
-    head: str | Mapping[str, Any],
-    *,
-    num_classes: int,
-    dropout: float | None,
-    of: tuple[str, str, nn.Module],
-) -> nn.Module:
-    """The head on a backbone: `of` is its family, its variant and itself. Raises UserError."""
-    family_of_head, variant, backbone = of
+def _head_settings(
+    head: str | Mapping[str, Any], own: Mapping[str, Any], *, dropout: float | None
+) -> dict[str, Any]:
+    """The "name" of a head and values for its fields; `own` is the variant's. Raises UserError."""
     settings = {"name": head} if isinstance(head, str) else dict(head)
-    own = own_head(family_of_head, variant)
-    name = settings.pop("name", None)
-    if name == "":
-        name = own["name"]
-    if not isinstance(name, str):
+    if settings.get("name") == "":
+        settings["name"] = own["name"]
+    if not isinstance(settings.get("name"), str):
         raise UserError(f"A head has a name: {', '.join(heads.names())}.")
     if "num_classes" in settings:
         raise UserError("head.num_classes cannot be chosen; it is the number of classes.")
     if dropout is not None:
         settings["dropout"] = dropout
-    if name == own["name"]:
-        chosen = {field: value for field, value in settings.items() if value != ""}
-        settings = {**own, **chosen}
-        settings.pop("name")
-    module = family(family_of_head)
-    lacking = backbone.lacks() if hasattr(backbone, "lacks") else {}
+    if settings["name"] != own["name"]:
+        return settings
+    chosen = {field: value for field, value in settings.items() if value != ""}
+    return {**own, **chosen}
+
+
+def _build_head(settings: dict[str, Any], backbone: nn.Module, *, num_classes: int) -> nn.Module:
+    """The head of these settings on a backbone. Raises UserError where that lacks what it needs."""
+    name_of_backbone = family_name(backbone)
+    module = family(name_of_backbone)
+    lacking = dict(backbone.lacks()) if hasattr(backbone, "lacks") else {}
     if len(parts_of(module)) < 2:
-        lacking["streams"] = f"{family_of_head} is a single network"
+        lacking["streams"] = f"{name_of_backbone} is a single network"
+    name = settings.pop("name")
     heads.refuse(name, lacking)
     map_name = getattr(module, "JOINED", module.MAP)
     return heads.build(
         name, num_classes=num_classes, map_name=map_name, style=backbone.style, **settings
     )
+
+
+def _refuse_odd_strides(backbone: nn.Module, head: nn.Module) -> None:
+    """Raises UserError where a causal network could not tell how long an answer is held.
+
+    The head reads the stride off the numbers of time steps, and takes the power of two that fits
+    them (`layers.resize`). With another stride an answer would be given ahead of its time.
+    """
+    if head.answers == "clip" or not backbone.style.causal:
+        return
+    strides = list(getattr(backbone, "temporal_strides", ()))
+    strides += [stride[0] for stride in getattr(backbone, "strides", ())]
+    for stride in strides:
+        if stride & (stride - 1):  # not 0 and no power of two
+            raise UserError(
+                f"model.temporal_strides has a stride of {stride}. A causal network that answers "
+                "for every frame takes powers of two alone, as it holds answers in between."
+            )

@@ -11,6 +11,7 @@ from vidjax.core.errors import UserError
 from vidjax.core.names import no_such
 from vidjax.layers import checks
 
+PARAMETERS_DO_NOT_FIT = (flax.errors.ScopeParamShapeError, flax.errors.ScopeParamNotFoundError)
 FROZEN = ("", "backbone", "weights")  # what of a backbone does not learn: see Classifier.frozen
 
 
@@ -39,8 +40,8 @@ class Classifier(nn.Module):
         self, video: jax.Array, *, train: bool = False
     ) -> tuple[dict[str, jax.Array], jax.Array]:
         """The endpoints of the backbone as well, for those who look inside."""
-        # Flax tells of parameters of another shape by this error alone. They are the caller's: made
-        # for another network, or for clips of another size.
+        # Flax tells of parameters of another shape, and of missing ones, by these errors alone.
+        # They are the caller's: made for another network, or for clips of another size.
         try:
             endpoints = self.backbone(video, train=train and self.frozen != "backbone")
             if self.frozen:
@@ -50,11 +51,11 @@ class Classifier(nn.Module):
             if getattr(self.head, "map_name", "features") not in endpoints:
                 read = {**endpoints, **self.backbone.joined(endpoints)}
             logits = self.head(read, clip_shape=clip_shape(video), train=train)
-        except flax.errors.ScopeParamShapeError as error:
+        except PARAMETERS_DO_NOT_FIT as error:
             size = "x".join(str(length) for length in clip_shape(video))
             raise UserError(
-                f"These parameters do not fit this network on clips of {size}. Some networks take "
-                f"clips of the size only for which their parameters were made.\n{error}"
+                f"These parameters do not fit this network on clips of {size}. Some networks and "
+                f"heads take clips only of the size for which their parameters were made.\n{error}"
             ) from error
         return endpoints, logits
 

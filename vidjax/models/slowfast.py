@@ -72,7 +72,7 @@ def pathways(
     Raises UserError for a pair that does not belong together.
     """
     if not isinstance(video, tuple | list):
-        return video[:, jnp.array(slow_frames(video.shape[1], alpha))], video
+        return video[:, np.array(slow_frames(video.shape[1], alpha))], video
     if len(video) != 2:
         raise UserError(
             f"there are {len(video)} pathways; SlowFast takes one clip, or two: slow and fast."

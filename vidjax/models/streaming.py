@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from vidjax.core.errors import UserError
-from vidjax.models import Classifier, with_style
+from vidjax.models import Classifier, family_name, with_style
 from vidjax.ops.stream import COLLECTION, PROBE_FRAMES, Path, Probe, Step, tracing
 
 
@@ -153,10 +153,10 @@ def _advance(state: StreamState, frame: jax.Array) -> tuple[Any, jax.Array, jax.
 
 
 def _check(module: Classifier) -> None:
-    family = type(module.backbone).__module__.rpartition(".")[2]
     if not module.backbone.style.causal:
         raise UserError(
-            f"This {family} was built for clips; a stream takes a network with model.causal=true."
+            f"This {family_name(module.backbone)} was built for clips; a stream takes a network "
+            "with model.causal=true."
         )
     if not getattr(module.head, "STREAMS", False):
         head = type(module.head).__module__.rpartition(".")[2]

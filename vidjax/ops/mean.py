@@ -1,8 +1,11 @@
 """Means over time and space of clips and of streams, in float32 whatever type they come in.
 
-In a clip they are taken from all frames that they are about. In a stream (`ops.stream`) the layer
-that asks keeps the mean and the number of frames so far.
+In a clip a mean is taken over the frames at once. In a stream (`ops.stream`) the layer that asks
+keeps the mean and the number of frames so far. Means of probabilities are taken of logits.
 """
+
+import math
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
@@ -31,6 +34,21 @@ def mean_over_clip(module: nn.Module, x: jax.Array) -> jax.Array:
         return _running_mean(module, x)
     stream.note(module, x)
     return global_avg_pool(x)
+
+
+def log_mean_probabilities(
+    logits: jax.Array, axis: int | Sequence[int], *, weights: jax.Array | None = None
+) -> jax.Array:
+    """The logarithm of the mean of softmax(logits) over some axes, which go: [..., K] -> [..., K].
+
+    `weights`, which sum to 1, broadcast to the logits; None weighs alike. Probabilities stay
+    logarithms all along, because one that is rounded to 0 would make the loss infinite.
+    """
+    log_probabilities = jax.nn.log_softmax(logits)
+    if weights is None:
+        axes = (axis,) if isinstance(axis, int) else tuple(axis)
+        weights = 1 / math.prod(logits.shape[number] for number in axes)
+    return jax.nn.logsumexp(log_probabilities, axis=axis, b=weights)
 
 
 def _running_mean(module: nn.Module, x: jax.Array) -> jax.Array:

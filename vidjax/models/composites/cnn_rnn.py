@@ -12,7 +12,9 @@ With `frozen="backbone"` the 2D network stays as its weights are, with its stati
 import flax.linen as nn
 import jax
 
+from vidjax.core.errors import UserError
 from vidjax.layers import checks
+from vidjax.layers.frames import as_clip
 from vidjax.layers.style import Style
 
 _R18, _R50 = {"backbone": "resnet2d/resnet18"}, {"backbone": "resnet2d/resnet50"}
@@ -57,7 +59,8 @@ HEADS = {
 class Model(nn.Module):
     """Backbone: [N, T, H, W, C] -> the endpoints of the 2D network, each with T time steps.
 
-    Parameters have the paths of the 2D network by itself, so that its weights fit.
+    Parameters have the paths of the 2D network by itself, so that its weights fit. A network over
+    clips can take its place if it keeps several time steps; otherwise UserError is raised.
 
     Fields:
         network: the 2D network, which `models.build` makes.
@@ -77,5 +80,16 @@ class Model(nn.Module):
     def setup(self):
         nn.share_scope(self, self.network)  # keeps its name out of parameter paths
 
+    def lacks(self) -> dict[str, str]:
+        """What heads can need and its network does not have; see `layers.endpoints.NEEDS`."""
+        return self.network.lacks() if hasattr(self.network, "lacks") else {}
+
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-        return self.network(video, train=train)
+        endpoints = self.network(video, train=train)
+        num_frames, num_steps = as_clip(video).shape[1], endpoints["features"].shape[1]
+        if num_steps == 1 < num_frames:
+            raise UserError(
+                f"model.backbone is {self.backbone}, whose features of {num_frames} frames have "
+                "one time step; take a network for images, such as 'resnet2d/resnet18'."
+            )
+        return endpoints

@@ -49,10 +49,11 @@ HEADS = {
 class Model(nn.Module):
     """Backbone: (video [N, T, H, W, 3], flow [N, T, H, W, 2 * flow_fields]) -> endpoints.
 
-    A spatial stream alone also takes the video by itself, which is what batches give it.
+    Endpoints are those of each stream, with `_spatial` and `_temporal` behind their names, and
+    `features`: both streams' features, concatenated along the channels, spatial first. Where these
+    differ in their time steps or positions, they are averaged over time or over space.
 
-    They are those of each stream, with `_spatial` and `_temporal` behind their names, and
-    `features`: the streams' features beside each other along the channels, spatial first.
+    A spatial stream alone also takes the video by itself, which is what batches give it.
 
     Fields:
         spatial_network: what `models.build` makes of `spatial`.
@@ -83,9 +84,15 @@ class Model(nn.Module):
 
     def lacks(self) -> dict[str, str]:
         """What heads can need and this backbone does not have; see `layers.endpoints.NEEDS`."""
-        if self.spatial and self.temporal:
-            return {}
-        return {"streams": "two_stream has a single one, as model.spatial or temporal is empty"}
+        lacking = {}
+        for network in (self.spatial_network, self.temporal_network):
+            if hasattr(network, "lacks"):
+                lacking |= network.lacks()
+        if not self.spatial or not self.temporal:
+            lacking["streams"] = (
+                "two_stream has a single one, as model.spatial or model.temporal is empty"
+            )
+        return lacking
 
     def __call__(self, video: tuple[jax.Array, jax.Array], *, train: bool) -> dict[str, jax.Array]:
         """Raises UserError for a clip without flow, and for flow of other channels."""
@@ -102,13 +109,17 @@ class Model(nn.Module):
             for endpoint, value in of_stream.items():
                 endpoints[f"{endpoint}_{name}"] = value
             features.append(of_stream["features"])
-        # Streams of different networks may differ in size: each is averaged over space then.
-        if len({x.shape[1:4] for x in features}) > 1:
+        # Streams of different networks may differ in size.
+        if len({x.shape[1] for x in features}) > 1:
+            features = [x.mean(axis=1, keepdims=True) for x in features]
+        if len({x.shape[2:4] for x in features}) > 1:
             features = [x.mean(axis=(2, 3), keepdims=True) for x in features]
         endpoints["features"] = jnp.concatenate(features, axis=-1)
         return endpoints
 
-    def _streams(self, video):
+    def _streams(
+        self, video: jax.Array | tuple[jax.Array, jax.Array]
+    ) -> tuple[jax.Array, jax.Array | None]:
         """(frames, flow) of the input, checked; a spatial stream alone needs no flow."""
         if not self.temporal and not isinstance(video, tuple | list):
             return video, None
