@@ -98,8 +98,8 @@ def running_means(features):
     "variant, period, fields",
     [
         ("tsm_r18_8f", 1, {}),
-        ("r2plus1d_18", 8, {}),
-        ("x3d_s", 1, {}),
+        pytest.param("r2plus1d_18", 8, {}, marks=pytest.mark.sweep),
+        pytest.param("x3d_s", 1, {}, marks=pytest.mark.sweep),
         ("tiny3d", 2, {"norm": "group", "head": "average"}),
     ],
 )
@@ -157,8 +157,14 @@ def test_a_stream_of_full_width_equals_the_clip(variant, side):
 # family, variant, width of a small one, head: these answer for every frame of a clip
 EVERY_FRAME = [
     ("cnn_rnn", "gru_mobilenet_v2_035", 0.3, {"name": "recurrent", "output": "every"}),
-    ("cnn_rnn", "lstm5_r18", 0.1, {"name": "recurrent", "output": "every", "layers": 2}),
-    ("tsm", "tsm_r18_8f", 0.1, {"name": "framewise"}),
+    pytest.param(
+        "cnn_rnn",
+        "lstm5_r18",
+        0.1,
+        {"name": "recurrent", "output": "every", "layers": 2},
+        marks=pytest.mark.sweep,
+    ),
+    pytest.param("tsm", "tsm_r18_8f", 0.1, {"name": "framewise"}, marks=pytest.mark.sweep),
 ]
 
 
