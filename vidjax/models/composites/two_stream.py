@@ -7,6 +7,9 @@ Recognition?, CVPR 2017: a clip, and the flow between its frames, [N, T, H, W, 2
 `temporal_*` are a stream alone. How answers are fused is the head's: see `heads/streams.py`.
 """
 
+import sys
+from collections.abc import Sequence
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -30,7 +33,7 @@ VARIANTS = {
     "spatial_mobilenet_v2_035": {"spatial": _MOBILENET, "temporal": ""},
     "temporal_mobilenet_v2_035": {"spatial": "", "temporal": _MOBILENET},
 }
-MAP = "features"  # the last endpoint with time and space
+MAP = "map"  # the last endpoint with time and space
 PARTS = {"spatial_network": "spatial", "temporal_network": "temporal"}
 
 _STREAMS = {"name": "streams"}
@@ -49,9 +52,10 @@ HEADS = {
 class Model(nn.Module):
     """Backbone: (video [N, T, H, W, 3], flow [N, T, H, W, 2 * flow_fields]) -> endpoints.
 
-    Endpoints are those of each stream, with `_spatial` and `_temporal` behind their names, and
-    `features`: both streams' features, concatenated along the channels, spatial first. Where these
-    differ in their time steps or positions, they are averaged over time or over space.
+    Endpoints are those of each stream, with `_spatial` and `_temporal` behind their names,
+    `features`: both streams' features, concatenated along the channels, spatial first, and `map`:
+    the same of their last endpoints with time and space. Where the streams differ in their time
+    steps or positions, they are averaged over time or over space.
 
     A spatial stream alone also takes the video by itself, which is what batches give it.
 
@@ -98,7 +102,7 @@ class Model(nn.Module):
         """Raises UserError for a clip without flow, and for flow of other channels."""
         frames, flow = self._streams(video)
         endpoints = {}
-        features = []
+        features, maps = [], []
         for name, network, clip in (
             ("spatial", self.spatial_network, frames),
             ("temporal", self.temporal_network, flow),
@@ -109,12 +113,9 @@ class Model(nn.Module):
             for endpoint, value in of_stream.items():
                 endpoints[f"{endpoint}_{name}"] = value
             features.append(of_stream["features"])
-        # Streams of different networks may differ in size.
-        if len({x.shape[1] for x in features}) > 1:
-            features = [x.mean(axis=1, keepdims=True) for x in features]
-        if len({x.shape[2:4] for x in features}) > 1:
-            features = [x.mean(axis=(2, 3), keepdims=True) for x in features]
-        endpoints["features"] = jnp.concatenate(features, axis=-1)
+            maps.append(of_stream[_map_name(network)])
+        endpoints["features"] = _side_by_side(features)
+        endpoints["map"] = _side_by_side(maps)
         return endpoints
 
     def _streams(
@@ -135,3 +136,20 @@ class Model(nn.Module):
                 f"{self.flow_fields} fields of two channels each."
             )
         return frames, flow
+
+
+def _map_name(network: nn.Module) -> str:
+    """The last endpoint of a network with time and space, as the file of its family names it."""
+    return sys.modules[type(network).__module__].MAP
+
+
+def _side_by_side(arrays: Sequence[jax.Array]) -> jax.Array:
+    """[N, T, H, W, C] of each stream -> one array with the channels of both.
+
+    Streams of different networks may differ in size: they are averaged along what differs.
+    """
+    if len({x.shape[1] for x in arrays}) > 1:
+        arrays = [x.mean(axis=1, keepdims=True) for x in arrays]
+    if len({x.shape[2:4] for x in arrays}) > 1:
+        arrays = [x.mean(axis=(2, 3), keepdims=True) for x in arrays]
+    return jnp.concatenate(arrays, axis=-1)
