@@ -200,6 +200,7 @@ def track(**values):
         ("segments", row(segments={}), "has {} for 'segments'; it has to be a list"),
         ("segments", row(segments=[{"start": 0, "end": "1"}]), r"segments\[0\], has '1' for 'end'"),
         ("segments", row(segments=[{"start": 2, "end": 2}]), "goes from 2.0 to 2.0 seconds"),
+        ("segments", row(segments=[{"start": -1, "end": 2}]), "begins at -1.0 seconds"),
         (
             "segments",
             row(segments=[{"start": 0, "end": 1, "word": "a"}]),

@@ -111,7 +111,9 @@ def _row(entry: "_Entry", kind: str, *, label_key: str, segment_key: str) -> Row
 
 def _segment(entry: "_Entry", label_key: str) -> Segment:
     start, end = entry.number("start"), entry.number("end")
-    if not 0 <= start < end:
+    if start < 0:
+        raise entry.error(f"begins at {start} seconds; a clip begins at 0")
+    if not start < end:
         raise entry.error(f"goes from {start} to {end} seconds; it has to begin before it ends")
     if not entry.text(label_key):
         raise entry.error(

@@ -101,8 +101,11 @@ def run(request: Request) -> None:
         if devices.is_first_process():
             index = {**about, "command": request.line, "splits": written}
             feature_files.write_index(folder, index)
-            log.info("written: %s; a head learns from them with", folder)
-            log.info("  --config configs/probe.py --config.data.root=%s", folder)
+            log.info("written: %s", folder)
+            # Features are stored with the labels of clips, which other tasks do not have.
+            if config.task.name == "classification":
+                log.info("a head learns from them with")
+                log.info("  --config configs/probe.py --config.data.root=%s", folder)
 
 
 def refuse_no_weights(request: Request, *, has_run: bool) -> None:
