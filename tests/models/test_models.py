@@ -77,7 +77,7 @@ def test_endpoints_and_logits(name, variant):
     for needed in expected:
         assert any(key.startswith(needed) for key in endpoints)
     assert "features" in endpoints
-    assert all(re.fullmatch(r"(stem|stage\d+|features)(_[a-z]+)?", key) for key in endpoints)
+    assert all(re.fullmatch(r"(stem|stage\d+|features|map)(_[a-z]+)?", key) for key in endpoints)
     for key, endpoint in endpoints.items():
         n, t, h, w, c = endpoint.shape
         assert n == 2 and 1 <= t <= frames and h == w <= side and c >= least, key
