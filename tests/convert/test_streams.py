@@ -16,10 +16,10 @@ TINY = {"width": 0.1}
 def drawn(name, variant, *, seed, num_classes=3, shape=(1, 1, 32, 32, 3), **fields):
     """Variables of a network, drawn by NumPy; nothing is compiled for them."""
     module = models.build(name, variant=variant, num_classes=num_classes, **fields)
-    channels = models.flow_channels(module)
-    video = jnp.zeros((*shape[:-1], getattr(module.backbone, "in_channels", 3)))
-    clip = (video, jnp.zeros((*shape[:-1], channels))) if channels else video
-    shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), clip))
+    channels = getattr(module.backbone, "in_channels", 3)
+    video = jax.ShapeDtypeStruct((*shape[:-1], channels), jnp.float32)
+    clip = models.input_shapes(module, video)
+    shapes = jax.eval_shape(lambda clip: module.init(jax.random.key(0), clip), clip)
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape, np.float32), shapes)
 

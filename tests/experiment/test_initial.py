@@ -38,11 +38,8 @@ def files(tmp_path_factory):
 
 def drawn(module, clip, seed=1):
     """Variables by NumPy; nothing is compiled."""
-    video = jnp.zeros(clip)
-    channels = models.flow_channels(module)
-    if channels:
-        video = video, jnp.zeros((*clip[:-1], channels))
-    shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), video))
+    video = models.input_shapes(module, jax.ShapeDtypeStruct(clip, jnp.float32))
+    shapes = jax.eval_shape(lambda video: module.init(jax.random.key(0), video), video)
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape, np.float32), shapes)
 

@@ -9,21 +9,15 @@ import math
 import jax
 import numpy as np
 
+from tests.variables import drawn
+
 
 def draw_variables(head, endpoints, clip, *, seed=0):
     """Random variables of a head that keep activations near 1, as NumPy arrays."""
-    rng = np.random.default_rng(seed)
     shapes = jax.eval_shape(
         lambda: head.init(jax.random.key(0), endpoints, clip_shape=clip, train=False)
     )
-
-    def draw(path, leaf):
-        noise = rng.standard_normal(leaf.shape, np.float32)
-        if leaf.ndim > 1:
-            return noise * np.sqrt(2 * leaf.shape[-1] / leaf.size, dtype=np.float32)
-        return 1 + 0.1 * np.abs(noise) if path[-1].key in ("scale", "var") else 0.1 * noise
-
-    return jax.tree_util.tree_map_with_path(draw, shapes)
+    return drawn(shapes, seed=seed)
 
 
 def compiled(head, clip, *, train=False):

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.variables import drawn
 from vidjax import heads, models
 from vidjax.core.errors import UserError
 from vidjax.run import devices
@@ -48,9 +49,7 @@ def shapes_of_input(module, sizes):
     sizes = tuple(map(max, sizes or least, least))
     channels = getattr(module.backbone, "in_channels", 3)
     video = jax.ShapeDtypeStruct((2, *sizes, channels), jnp.float32)
-    if flow_channels := models.flow_channels(module):
-        return video, jax.ShapeDtypeStruct((2, *sizes, flow_channels), jnp.float32)
-    return video
+    return models.input_shapes(module, video)
 
 
 def read_by_heads(backbone, endpoints):
@@ -152,15 +151,7 @@ def test_a_refusal_is_one_sentence():
 
 def some_variables(init):
     """Random variables as `init` would give; drawn by NumPy, as jax's would have to be compiled."""
-    rng = np.random.default_rng(0)
-
-    def draw(path, leaf):
-        noise = rng.standard_normal(leaf.shape, np.float32)
-        if leaf.ndim > 1:
-            return noise * np.sqrt(2 * leaf.shape[-1] / leaf.size, dtype=np.float32)
-        return 1 + 0.1 * np.abs(noise) if path[-1].key in ("scale", "var") else 0.1 * noise
-
-    return jax.tree_util.tree_map_with_path(draw, jax.eval_shape(init))
+    return drawn(jax.eval_shape(init))
 
 
 def loss_of(logits):

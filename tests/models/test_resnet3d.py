@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.variables import drawn
 from vidjax import models
 from vidjax.analysis import catalogue, counts
 from vidjax.core.errors import UserError
@@ -62,15 +63,7 @@ def test_shapes_of_endpoints(variant, frames):
 
 def some_variables(module, shape):
     """Random variables, drawn by NumPy: jax's own would have to be compiled."""
-    rng = np.random.default_rng(0)
-
-    def draw(path, leaf):
-        noise = rng.standard_normal(leaf.shape, np.float32)
-        if leaf.ndim > 1:
-            return noise * np.sqrt(2 * leaf.shape[-1] / leaf.size, dtype=np.float32)
-        return 1 + 0.1 * np.abs(noise) if path[-1].key in ("scale", "var") else 0.1 * noise
-
-    return jax.tree_util.tree_map_with_path(draw, abstract(module, shape)[0])
+    return drawn(abstract(module, shape)[0])
 
 
 @pytest.mark.parametrize("variant", ["fr2d_18", "r2plus1d_18", "r2d_18"])

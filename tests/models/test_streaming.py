@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.variables import drawn
 from vidjax import heads, models
 from vidjax.core.errors import UserError
 from vidjax.models import streaming
@@ -33,16 +34,8 @@ def build(variant, **fields):
 
 def some_variables(module):
     """Random variables, statistics among them, that keep activations near 1; drawn by NumPy."""
-    rng = np.random.default_rng(0)
     shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, 2, *SIZE))))
-
-    def draw(path, leaf):
-        noise = rng.standard_normal(leaf.shape, np.float32)
-        if leaf.ndim > 1:
-            return noise * np.sqrt(2 * leaf.shape[-1] / leaf.size, dtype=np.float32)
-        return 1 + 0.1 * np.abs(noise) if path[-1].key in ("scale", "var") else 0.1 * noise
-
-    return jax.tree_util.tree_map_with_path(draw, shapes)
+    return drawn(shapes)
 
 
 def some_video(num_frames=NUM_FRAMES, batch=2):

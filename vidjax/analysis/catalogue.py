@@ -133,14 +133,11 @@ def count(row: Row) -> tuple[int, int]:
         row.family, variant=row.variant, num_classes=row.num_classes, lowering="native", **fields
     )
 
-    def init() -> tuple[jax.Array, Any]:
-        video = jnp.zeros((1, *row.clip))
-        channels = models.flow_channels(module)
-        if channels:  # two streams take the flow of the clip as well
-            video = video, jnp.zeros((1, *row.clip[:-1], channels))
+    def init(video: Any) -> tuple[jax.Array, Any]:
         return module.init_with_output(jax.random.key(0), video, train=False)
 
-    program, (_, variables) = jax.make_jaxpr(init, return_shape=True)()
+    video = models.input_shapes(module, jax.ShapeDtypeStruct((1, *row.clip), jnp.float32))
+    program, (_, variables) = jax.make_jaxpr(init, return_shape=True)(video)
     return counts.num_parameters(variables), counts.multiply_adds(program.jaxpr)
 
 

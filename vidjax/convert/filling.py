@@ -38,10 +38,8 @@ def shapes(module: nn.Module, clip: Shape) -> dict[Path, Shape]:
     """
     channels = getattr(module.backbone, "in_channels", clip[-1])
     video = jax.ShapeDtypeStruct((*clip[:-1], channels), jnp.float32)
-    flow_channels = models.flow_channels(module)
-    if flow_channels:
-        video = video, jax.ShapeDtypeStruct((*clip[:-1], flow_channels), jnp.float32)
-    tree = jax.eval_shape(functools.partial(module.init, train=False), jax.random.key(0), video)
+    given = models.input_shapes(module, video)
+    tree = jax.eval_shape(functools.partial(module.init, train=False), jax.random.key(0), given)
     flat = flax.traverse_util.flatten_dict(tree)
     return {path: leaf.shape for path, leaf in flat.items()}
 

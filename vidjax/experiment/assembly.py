@@ -83,10 +83,7 @@ class Experiment:
     def input_shapes(self) -> Any:
         """What the network takes of one clip, as shapes: a video, or a video and its flow."""
         video = jax.ShapeDtypeStruct(self.video_shape, jnp.float32)
-        channels = models.flow_channels(self.module)
-        if not channels:
-            return video
-        return video, jax.ShapeDtypeStruct((*self.video_shape[:-1], channels), jnp.float32)
+        return models.input_shapes(self.module, video)
 
     @property
     def flow(self) -> FlowReader | None:

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import flax.linen as nn
+import jax
 
 from vidjax import heads
 from vidjax.core import fields as core_fields
@@ -209,6 +210,14 @@ def flow_channels(module: Classifier) -> int:
     if getattr(module.backbone, "temporal", ""):
         return 2 * module.backbone.flow_fields
     return 0
+
+
+def input_shapes(module: Classifier, video: jax.ShapeDtypeStruct) -> Any:
+    """What a network takes of clips [N, T, H, W, C], as shapes: the video, or it and its flow."""
+    channels = flow_channels(module)
+    if not channels:
+        return video
+    return video, jax.ShapeDtypeStruct((*video.shape[:-1], channels), video.dtype)
 
 
 def settings(module: Classifier) -> dict[str, Any]:
