@@ -14,8 +14,11 @@ import shlex
 import sys
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
+import vidjax
 from vidjax import convert, heads, jobs, models, tasks
 from vidjax.core.errors import UserError
 from vidjax.experiment import assembly, flags
@@ -223,3 +226,21 @@ def test_the_commands_of_the_tasks_train_on_the_data_of_the_page(
     assert sorted(names) == tasks.names()
     module, _ = convert.load("framewise.safetensors")
     assert module.head.answers == "frames"
+
+
+def test_a_trained_network_runs_on_a_stream_as_the_page_says(job, tiny, tmp_path, monkeypatch):
+    """The block of the page that begins with its file, on the clips and the size of the tests."""
+    text = (ROOT / "docs/streams.md").read_text()
+    block = re.search(r"^```python\n(module, variables = vidjax.load.*?)^```", text, re.M | re.S)[1]
+    assert "(56, 56, 3)" in block
+    monkeypatch.chdir(tmp_path)
+    job([*tiny, "--config.model.causal=true", "--workdir", "runs/r2p1d"])
+    (words,) = [words for words in commands(text) if "import_weights" in words]
+    job(words)
+    frames = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), np.uint8)
+    names = {"vidjax": vidjax, "np": np, "jax": jax, "frames": frames}
+    exec(block.replace("(56, 56, 3)", "(16, 16, 3)"), names)
+    clip = (frames[None] / np.float32(255) - 0.45) / 0.225  # [1, T, H, W, C]
+    # The last frame, the sixth, repeats the answer of the fifth: this network strides time by two.
+    expected = names["module"].apply(names["variables"], clip[:, :5])
+    np.testing.assert_allclose(names["logits"], expected, atol=1e-5)

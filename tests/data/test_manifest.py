@@ -106,15 +106,52 @@ def test_segments_that_label_no_frame(folder):
     """Six frames at 25 a second end at 0.24 s."""
     late = [{"start": 0.24, "end": 0.5, "label": "x"}]
     good = [{"start": 0.1, "end": 0.2, "label": "x"}]
-    write(folder, row(segments=late), row("b", segments=[]), row("c", segments=good))
+    write(folder, row(segments=late), row("b", segments=[]), row("b", id="good", segments=good))
     source = Source(str(folder), labels="segments", frames_per_second=25.0)
-    assert [record.id for record in source.records("train")] == ["frames/c"]
+    assert [record.id for record in source.records("train")] == ["good"]
     late, empty = source.quarantine("train")
-    assert late["cause"] == "its first segment begins at 0.24 s, but its frames end at 0.24 s"
+    assert late["cause"] == (
+        "its segment 'x' from 0.24 to 0.5 s does not fit its 6 frames, which end at 0.24 s at 25 "
+        "frames a second (frames_per_second)"
+    )
     assert empty["cause"].startswith("no segment in its row, and segment_background")
     # With a background class, a clip without segments is one of it.
     with_background = Source(str(folder), labels="segments", segment_background="x")
-    assert len(with_background.records("train")) == 3
+    assert len(with_background.records("train")) == 2
+
+
+def test_segments_that_overlap_or_go_beyond_the_clip(folder):
+    """Times are rounded: half a frame is nothing."""
+    overlapping = [
+        {"start": 0.0, "end": 0.12, "label": "x"},
+        {"start": 0.08, "end": 0.2, "label": "y"},
+    ]
+    rounded = [
+        {"start": 0.0, "end": 0.12, "label": "x"},
+        {"start": 0.11, "end": 0.27, "label": "y"},
+    ]
+    write(folder, row(segments=overlapping), row("b", segments=rounded))
+    source = Source(str(folder), labels="segments")
+    assert [record.id for record in source.records("train")] == ["frames/b"]
+    assert causes_of(source) == {
+        "frames/a": "its segment 'y' from 0.08 to 0.2 s overlaps 'x', which ends at 0.12 s"
+    }
+    # With twice the rate the same clip is half as long.
+    source = Source(str(folder), labels="segments", frames_per_second=50.0)
+    assert "does not fit its 6 frames, which end at 0.12 s" in causes_of(source)["frames/b"]
+
+
+def test_boxes_outside_of_the_frame(folder):
+    """The frames are 24 wide and 18 high: rows and columns may be taken for each other."""
+    inside = {"label": "cup", "frames": [0, 1], "boxes": [[-2, 20, 5, 30], [17, 23, 18, 24]]}
+    outside = {"label": "cup", "frames": [2], "boxes": [[20, 3, 23, 9]]}
+    write(folder, row(boxes=[inside]), row("b", boxes=[inside, outside]))
+    source = Source(str(folder), labels="boxes")
+    assert [record.id for record in source.records("train")] == ["frames/a"]
+    assert causes_of(source)["frames/b"] == (
+        "its box of 'cup' in frame 2, (top, left, bottom, right) = (20, 3, 23, 9), is outside of "
+        "the frame, which is 24 x 18"
+    )
 
 
 def test_gaps_of_overlapping_segments():
@@ -141,7 +178,7 @@ def test_boxes(folder):
 
 
 def test_masks(folder):
-    (folder / "masks/c").mkdir(parents=True)
+    draw_masks(folder / "masks/c", "002", "005", "009")
     np.savez(folder / "masks/a.npz", mask=np.zeros((6, 18, 24), np.uint8))
     write(folder, row(masks="masks/a.npz"), row("c", masks="masks/c"), row("b", masks="masks/b"))
     with pytest.raises(DataError, match="Nothing names the classes of the masks.*classes.txt"):
@@ -156,9 +193,46 @@ def test_masks(folder):
     assert array.masks == MaskArray(str(folder / "masks/a.npz")) and array.label == "masks"
     assert frames.masks == MaskFrames(str(folder / "masks/c"), (2, 5, 9), 3)
     assert frames.masks.path(1).endswith("masks/c/005.png")
-    assert source.quarantine("train") == [
-        {"id": "frames/b", "cause": "its masks masks/b are not there"}
-    ]
+    (bad,) = source.quarantine("train")
+    assert bad["id"] == "frames/b"
+    assert "masks/b cannot be listed: No such file" in bad["cause"]
+
+
+def draw_masks(folder, *names, size=(24, 18)):
+    """Empty masks of these numbers; the size is width and height."""
+    folder.mkdir(parents=True)
+    for name in names:
+        Image.new("L", size).save(folder / f"{name}.png")
+
+
+def test_masks_that_do_not_fit_are_found_at_the_start(folder):
+    """And not in the middle of a run, when a clip's turn comes."""
+    draw_masks(folder / "masks/a", "001", "002", "003", "005", "006")
+    draw_masks(folder / "masks/b", *[f"{number:03d}" for number in range(1, 7)], size=(18, 24))
+    np.savez(folder / "masks/c.npz", mask=np.zeros((4, 18, 24), np.uint8))
+    (folder / "masks/d.npz").write_bytes(b"no archive")
+    np.savez(folder / "masks/e.npz", mask=np.zeros((6, 18, 24), np.float32))
+    write(
+        folder,
+        row("a", masks="masks/a"),
+        row("b", masks="masks/b"),
+        row("c", masks="masks/c.npz"),
+        row("a", id="d", masks="masks/d.npz"),
+        row("a", id="e", masks="masks/e.npz"),
+        row("a", id="f", masks="masks/f.npz"),
+    )
+    causes = causes_of(Source(str(folder), labels="masks", class_names="ground"))
+    assert "there is no file 004.png" in causes["frames/a"]
+    assert causes["frames/b"] == "its first mask is 18 x 24, but its first frame is 24 x 18"
+    assert causes["frames/c"] == "it has 4 masks, but 3 frames"
+    assert "d.npz is no readable .npz file with an array 'mask'" in causes["d"]
+    assert "it has to be uint8 [T, H, W]" in causes["e"]
+    assert "there is no file f.npz" in causes["f"]
+
+
+def causes_of(source):
+    """{name of a clip of the training split: why it cannot be used}."""
+    return {bad["id"]: bad["cause"] for bad in source.quarantine("train")}
 
 
 def test_what_cannot_be_used_goes_to_the_quarantine(folder):
@@ -204,9 +278,10 @@ def track(**values):
         (
             "segments",
             row(segments=[{"start": 0, "end": 1, "word": "a"}]),
-            "has no 'label', .* start, end, word; segment_key says",
+            "has no 'label'; it has start, end, word; --config.data.manifest.segment_key names",
         ),
         ("segments", row(segments=[{"start": float("nan"), "end": 1}]), "has nan for 'start'"),
+        ("segments", row(segments=[{"strat": 0, "end": 1}]), "'strat' may be misspelt"),
         ("boxes", track(label=None), r"boxes\[0\], has no 'label'"),
         ("boxes", track(frames=[0, 1]), "has 2 frames and 1 boxes"),
         ("boxes", track(frames=[0.5]), "has 1 frames and 1 boxes"),
@@ -227,6 +302,9 @@ def test_a_malformed_row_is_named_by_its_line(folder, kind, broken, reason):
 def test_without_splits_it_says_what_to_add(folder):
     write(folder, {"path": "frames/a", "label": "x"}, {"path": "frames/b", "label": "y"})
     with pytest.raises(DataError, match='the rows name no split; add "split": "train"'):
+        _ = Source(str(folder)).splits
+    write(folder, {"path": "frames/a", "spilt": "train"})
+    with pytest.raises(DataError, match="has path, spilt, where 'spilt' may be 'split' misspelt"):
         _ = Source(str(folder)).splits
     write(folder, row(label="x"), {"path": "frames/b", "label": "y"})
     with pytest.raises(DataError, match="1 of 2 rows, the first of them frames/b, name no split"):
@@ -250,9 +328,16 @@ def test_refuses_what_is_not_there(folder):
         _ = Source(str(folder)).classes
     write(folder, row(command="x"))
     with pytest.raises(
-        DataError, match="no row of the training split has a label .*'label'; label_key says"
-    ):
+        DataError, match="no row of the training split has a label .*'label'. The row of frames/a"
+    ) as caught:
         _ = Source(str(folder)).classes
+    assert "--config.data.manifest.label_key names another key" in str(caught.value)
+    write(folder, row(segments=[{"start": 0, "end": 1, "label": "x"}]))
+    with pytest.raises(DataError, match="--config.data.manifest.labels=segments reads segments"):
+        _ = Source(str(folder)).classes
+    write(folder, row(segmants=[]))
+    with pytest.raises(DataError, match="'segmants' may be 'segments' misspelt"):
+        _ = Source(str(folder), labels="segments").classes
     with pytest.raises(DataError, match="no split 'test'"):
         Source(str(folder)).records("test")
     with pytest.raises(DataError, match="Did you mean 'segments'"):

@@ -1,6 +1,7 @@
 """The heads against NumPy, their fields, and what they refuse."""
 
 import json
+import sys
 
 import jax
 import numpy as np
@@ -122,3 +123,57 @@ def test_fields_and_their_text():
 def test_what_does_not_exist_is_refused(name, fields, sentence):
     with pytest.raises(UserError, match=sentence):
         heads.build(name, **{"num_classes": 5, **fields})
+
+
+@pytest.mark.parametrize(
+    "content, missing",
+    [
+        ("", "no class Head"),
+        ("class Head:\n    pass\n", "no `answers`"),
+        (
+            "import dataclasses\n@dataclasses.dataclass\nclass Head:\n    answers = 'clip'\n"
+            "    num_classes: int = 1\n",
+            "no field `dropout`",
+        ),
+    ],
+)
+def test_a_file_that_is_no_head_is_refused(content, missing, add_head):
+    add_head(content)
+    with pytest.raises(UserError, match=missing) as caught:
+        heads.build("unfinished", num_classes=5)
+    assert "unfinished.py is no head" in str(caught.value) and "docs/heads.md" in str(caught.value)
+
+
+@pytest.fixture
+def add_head(tmp_path, monkeypatch):
+    """add_head(content): puts a file unfinished.py into the room of heads until the test ends."""
+
+    def add(content):
+        (tmp_path / "unfinished.py").write_text(content)
+        monkeypatch.setattr(heads, "__path__", [*heads.__path__, str(tmp_path)])
+
+    yield add
+    sys.modules.pop("vidjax.heads.unfinished", None)
+    vars(heads).pop("unfinished", None)
+
+
+OF_FRAMES = """
+import flax.linen as nn
+
+class Head(nn.Module):
+    num_classes: int
+    dropout: float = 0.0
+    answers = "clip"
+
+    @nn.compact
+    def __call__(self, endpoints, *, clip_shape, train):
+        return nn.Dense(self.num_classes)(endpoints["features"].mean((2, 3)))
+"""
+
+
+def test_a_head_that_answers_otherwise_than_it_says_is_refused(add_head, job, tiny, tmp_path):
+    """It says that it answers for the clip, and answers for two time steps."""
+    add_head(OF_FRAMES)
+    with pytest.raises(UserError, match=r"unfinished says .* 'clip', and gives \[2, 4\]") as caught:
+        job([*tiny, "--config.head.name=unfinished", "--workdir", tmp_path / "run"])
+    assert "The task classification needs [4]" in str(caught.value)

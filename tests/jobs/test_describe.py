@@ -190,7 +190,7 @@ def test_lists_are_counted(describe, squares, tmp_path, monkeypatch):
         and "24 clips, 5 batches of 5" in text
         and "11 clips, 3 batches of 5" in text
     )
-    assert "run: 10 steps" in text and "its warm-up, 11 steps, is longer than the run" in text
+    assert "run: 10 steps" in text and "its warm-up, 11 steps, takes the whole run" in text
     assert not (tmp_path / "cache").exists()
 
 

@@ -72,6 +72,9 @@ def test_the_average_with_equal_and_with_given_weights(runs, job, capfd, tmp_pat
     assert summary["step"] is None and summary["num_clips"] == 11
     how = json.loads((tmp_path / "fused/fusion.json").read_text())
     assert how["weights"] == [0.25, 0.75] and [run["step"] for run in how["runs"]] == [2, 2]
+    page = (tmp_path / "fused/report.html").read_text()
+    assert f"{100 * values['top1']:.1f}" in page and str(runs / "b") in page
+    assert "--weights 1 3" in page and "top-1 alone" in page
 
 
 def test_fitted_weights_and_the_svm(runs, job, capfd, tmp_path):
@@ -90,6 +93,19 @@ def test_fitted_weights_and_the_svm(runs, job, capfd, tmp_path):
     label = rows_of(runs / "a")["label"]
     expected = 100 * reference.score(features["validation"], label)
     assert last_line(capfd).startswith(f"validation of 2 runs (linear SVM): top-1 {expected:.1f} %")
+
+
+def test_a_task_that_does_not_fuse_is_refused_before_any_evaluation(runs, job, tmp_path, capfd):
+    """The run that fits comes first, and has no stored scores."""
+    for name in "ab":
+        shutil.copytree(runs / "plain", tmp_path / name)
+    (tmp_path / "a/evaluation/validation.npz").unlink()
+    config = json.loads((tmp_path / "b/config.json").read_text())
+    config["task"]["name"], config["head"] = "framewise", {"name": "framewise", "dropout": 0.0}
+    (tmp_path / "b/config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="Runs of the task framewise cannot be fused"):
+        fuse(job, tmp_path)
+    assert "evaluating" not in capfd.readouterr().err
 
 
 def test_a_run_without_stored_scores_is_evaluated(runs, job, tmp_path, capfd):

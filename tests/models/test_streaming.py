@@ -297,6 +297,9 @@ def test_what_cannot_stream_is_refused_by_name():
     with pytest.raises(UserError, match="The head test_streaming needs the whole clip"):
         init_stream(other, variables, SIZE)
     state = init_stream(module, variables, SIZE)
+    for wrong in ((16, 16), (16, 16, 0), (1, 16, 16, 3), (16.0, 16, 3)):
+        with pytest.raises(UserError, match=r"frame_shape is \(height, width, channels\)"):
+            init_stream(module, variables, wrong)
     with pytest.raises(UserError, match=r"has the shape \(16, 16, 3\).*\(1, 16, 16, 3\)"):
         stream_step(state, jnp.zeros(SIZE))
 

@@ -263,7 +263,7 @@ def test_no_mistakes(workdir):
     change_section(workdir, "strips", clips=[correct_clip("clip_0")], note="Every clip is right.")
     change_section(workdir, "confusion", counts=np.diag([6, 8, 5]).tolist())
     page = page_of(workdir)
-    assert "Every clip is right." in page.text and "No clip was confused" in page.text
+    assert "Every clip is right." in page.text and "None of the clips were confused" in page.text
     assert pictures_of(workdir) == ["confusion.png", "curves.png", "filmstrip.png"]
 
 

@@ -30,7 +30,7 @@ def test_best_by_the_scalar_that_the_task_names():
         {"step": 3, "val/hits": 0.7, "val/mean": 0.2, "val/num_clips": 20},
         {"step": 4, "train/loss": 0.1},
     ]
-    for best, step in (("hits", 2), ("mean", 1)):
+    for best, step in (("hits", 3), ("mean", 1)):
         run = make_run(lines, {"best": best, "scalars": [HITS, MEAN]})
         last, highest = results(run)
         assert (last.step, highest.step) == (3, step)

@@ -204,8 +204,8 @@ def test_confused_pairs_against_numpy():
     classes = [f"class {index}" for index in range(12)]
     pairs = confused_pairs(counts, classes, limit=9)
     wrong = counts - np.diag(np.diag(counts))
-    assert [pair.num_clips for pair in pairs] == sorted(wrong.ravel())[::-1][:9]
+    assert [pair.count for pair in pairs] == sorted(wrong.ravel())[::-1][:9]
     for pair in pairs:
         row, column = classes.index(pair.truth), classes.index(pair.answer)
-        assert (pair.num_clips, pair.total) == (wrong[row, column], counts[row].sum())
+        assert (pair.count, pair.total) == (wrong[row, column], counts[row].sum())
     assert confused_pairs(np.diag([1, 2]), classes) == []

@@ -59,14 +59,15 @@ def test_nothing_there(tmp_path):
 
 def test_the_latest_two_and_the_best_are_kept(tmp_path):
     checkpoints = save(tmp_path, 1, 2, 3, 4, 5, scores={1: 0.1, 2: 0.9, 3: 0.9, 5: 0.2})
-    assert checkpoints.steps() == [2, 4, 5] and checkpoints.best() == (2, 0.9)
+    # Steps 2 and 3 are equally good: the later one is the best.
+    assert checkpoints.steps() == [3, 4, 5] and checkpoints.best() == (3, 0.9)
     folders = {path.name for path in (tmp_path / "checkpoints").iterdir() if path.is_dir()}
-    assert folders == {"00000002", "00000004", "00000005"}
-    assert_is(checkpoints.restore(like(), step="best"), 2)
+    assert folders == {"00000003", "00000004", "00000005"}
+    assert_is(checkpoints.restore(like(), step="best"), 3)
     assert_is(checkpoints.restore(like(), step="latest"), 5)
     assert_is(checkpoints.restore(like(), step="4"), 4)
-    for wrong in ("1", "3", "newest", "-5", "²"):
-        with pytest.raises(UserError, match="steps 2, 4, 5") as refused:
+    for wrong in ("1", "2", "newest", "-5", "²"):
+        with pytest.raises(UserError, match="steps 3, 4, 5") as refused:
             checkpoints.restore(like(), step=wrong)
         assert refused.value.exit_code == 2
 

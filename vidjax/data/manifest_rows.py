@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from vidjax.core.errors import DataError
-from vidjax.core.names import did_you_mean
+from vidjax.core.names import did_you_mean, nearest
 from vidjax.data.records import Segment, Track
 
 SPLITS = ("train", "validation", "test")
@@ -39,6 +39,7 @@ class Row:
             it is not labelled.
         segments, boxes: as in a record.
         masks: where its masks are, from the folder of the manifest; "" for none.
+        keys: all that the row has, for messages.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Row:
     segments: tuple[Segment, ...] = ()
     boxes: tuple[Track, ...] | None = None
     masks: str = ""
+    keys: tuple[str, ...] = ()
 
 
 def read_manifest(path: str, *, kind: str, label_key: str, segment_key: str) -> list[Row]:
@@ -85,7 +87,7 @@ def _parse(path: str, number: int, line: str) -> Any:
 def _row(entry: "_Entry", kind: str, *, label_key: str, segment_key: str) -> Row:
     path = entry.text("path")
     if not path:
-        raise entry.error(f"has no 'path'; it has {entry.keys}")
+        raise entry.error(entry.without("path"))
     split = entry.text("split")
     if split and split not in SPLITS:
         raise entry.error(
@@ -106,6 +108,7 @@ def _row(entry: "_Entry", kind: str, *, label_key: str, segment_key: str) -> Row
         else:
             parts = [_track(part) for part in entry.parts("boxes")]
         names, known[kind] = tuple(part.label for part in parts), tuple(parts)
+    known["keys"] = tuple(map(str, entry.values))
     return Row(entry.text("id") or path, path, split, label, names, **known)
 
 
@@ -115,12 +118,13 @@ def _segment(entry: "_Entry", label_key: str) -> Segment:
         raise entry.error(f"begins at {start} seconds; a clip begins at 0")
     if not start < end:
         raise entry.error(f"goes from {start} to {end} seconds; it has to begin before it ends")
-    if not entry.text(label_key):
+    label = entry.text(label_key)
+    if not label:
         raise entry.error(
-            f"has no {label_key!r}, which is its label, but {entry.keys}; "
-            "segment_key says which key has the label"
+            f"{entry.without(label_key)}; "
+            "--config.data.manifest.segment_key names the key that has the label of a segment"
         )
-    return Segment(start, end, entry.text(label_key))
+    return Segment(start, end, label)
 
 
 def _track(entry: "_Entry") -> Track:
@@ -152,10 +156,12 @@ class _Entry:
             raise self.error("is no JSON object")
         self.values = values
 
-    @property
-    def keys(self) -> str:
-        """The keys, for a message."""
-        return ", ".join(map(str, self.values)) or "nothing"
+    def without(self, key: str) -> str:
+        """The part of a sentence that says that a key is missing, and which key may be meant."""
+        keys = tuple(map(str, self.values))
+        misspelt = nearest(key, keys)
+        hint = f", where {misspelt!r} may be misspelt" if misspelt else ""
+        return f"has no {key!r}; it has {', '.join(keys) or 'nothing'}{hint}"
 
     def error(self, what: str) -> DataError:
         """The error that says what is wrong with this entry."""
@@ -181,7 +187,7 @@ class _Entry:
     def required_text(self, key: str) -> str:
         """A text that may not be missing."""
         if not self.text(key):
-            raise self.error(f"has no {key!r}; it has {self.keys}")
+            raise self.error(self.without(key))
         return self.text(key)
 
     def names(self, key: str) -> str | tuple[str, ...]:
@@ -195,6 +201,8 @@ class _Entry:
 
     def number(self, key: str) -> float:
         """A finite number."""
+        if not self.has(key):
+            raise self.error(self.without(key))
         value = self.get(key)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not math.isfinite(value):

@@ -60,9 +60,10 @@ def _too_many_are_bad(bad: list[dict], total: int, *, split: str, workdir: Path)
     shown = "; ".join(f"{row['id']}: {row['cause']}" for row in bad[:SHOWN_CLIPS])
     if len(bad) > SHOWN_CLIPS:
         shown += "; ..."
+    full_stop = "" if shown.endswith("?") else "."
     enough = -(-100 * len(bad) // total) / 100  # the share, rounded up to a hundredth
     return (
-        f"{len(bad)} of {total} {split} clips cannot be used: {shown}.\n"
+        f"{len(bad)} of {total} {split} clips cannot be used: {shown}{full_stop}\n"
         f"All are listed in {workdir / 'quarantine.json'}.\n"
         f"To go on without them: --config.data.max_bad={enough:.2f}"
     )
@@ -131,6 +132,12 @@ def _read_data_json(path: Path) -> tuple[list[str], list[int]]:
             f"{path} is damaged ({error!r}), so that nothing says which clips the run was begun "
             "with. Train in a new --workdir."
         ) from error
+
+
+def read_classes(run: Path) -> tuple[str, ...]:
+    """The classes of a run in order, from its `data.json`. Raises StorageError."""
+    classes, _ = _read_data_json(run / "data.json")
+    return tuple(classes)
 
 
 def _label_text(record: Record) -> str:

@@ -109,12 +109,14 @@ def write(
     split: str,
     step: int | None,
     scores_of: ScoresOf | None = None,
+    more_sections: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Writes evaluation/<split>.json, its rows as .npz, and the frames of the worst clips.
 
     `scores_of` gives the scores of a batch for those tasks that draw answers into the frames.
-    Without `records` there are no frames; without a step it is an evaluation of several runs. Only
-    the first process writes. Raises StorageError.
+    Without `records` there are no frames; without a step it is an evaluation of several runs.
+    `more_sections` stand in the report behind those of the task. Only the first process writes.
+    Raises StorageError.
     """
     if not devices.is_first_process():
         return
@@ -141,7 +143,7 @@ def write(
         "num_clips": len(answers.ids),
         "classes": list(experiment.task.classes),
         "scalars": scalars,
-        "sections": experiment.task.sections(answers, strips),
+        "sections": [*experiment.task.sections(answers, strips), *more_sections],
     }
     # The summary comes last: whoever reads it finds the rows and pictures that belong to it.
     write_rows(folder / f"{split}.npz", answers, experiment.task.classes)

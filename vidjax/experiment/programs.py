@@ -11,6 +11,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from vidjax.core.errors import UserError
 from vidjax.experiment.assembly import Experiment
 from vidjax.learn import metrics, steps
 from vidjax.run import devices
@@ -56,7 +57,7 @@ class Programs:
         step = steps.make_train_step(
             experiment.module,
             tx,
-            loss=experiment.task.loss,
+            loss=self._loss,
             metrics_of_training=experiment.task.metrics_of_training(),
             inputs=experiment.inputs,
             augment=experiment.augment,
@@ -97,7 +98,7 @@ class Programs:
 
         step = steps.make_predict_step(
             self.experiment.module,
-            loss=task.loss,
+            loss=self._loss,
             metrics_of_evaluation=task.metrics,
             rows=rows,
             inputs=self.experiment.inputs,
@@ -148,6 +149,27 @@ class Programs:
         has_average = experiment.config.optim.ema_decay > 0
         init = steps.make_init(experiment.module, tx, ema=has_average)
         return lambda key: init(key, experiment.input_shapes)
+
+    @property
+    def _loss(self) -> Callable[[jax.Array, jax.Array], jax.Array]:
+        """The loss of the task, which refuses answers of another shape than the task asks for."""
+        shape, _ = self._shapes_of_answers()
+        head = self.experiment.module.head
+        name = type(head).__module__.rpartition(".")[2]
+        task = self.experiment.task
+
+        def loss(logits, label):
+            # While it is traced: in a compiled program the shapes are known, and nothing is left.
+            if logits.shape[1:] != shape.shape[1:]:
+                raise UserError(
+                    f"The head {name} says that its answers are for {head.answers!r}, and gives "
+                    f"{list(logits.shape[1:])} for a clip.\n"
+                    f"The task {task.name} needs {list(shape.shape[1:])}: mend the head "
+                    "(docs/heads.md), or choose another."
+                )
+            return task.loss(logits, label)
+
+        return loss
 
     def _shapes_of_answers(self) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
         """Logits and labels of a batch of one clip."""

@@ -15,6 +15,7 @@ import dataclasses
 import importlib
 import pkgutil
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import flax.linen as nn
@@ -26,6 +27,7 @@ from vidjax.core.names import no_such
 from vidjax.layers.endpoints import NEEDS
 from vidjax.layers.style import Style
 
+REQUIRED = ("num_classes", "dropout")  # fields that every head has
 # fields that are no settings; the first two are flax's
 HIDDEN = ("parent", "name", "num_classes", "map_name", "style")
 
@@ -106,7 +108,25 @@ def describe(head: nn.Module) -> dict[str, Any]:
 def _head(name: str) -> type[nn.Module]:
     if name not in names():
         raise UserError(no_such("head", name, names()))
-    return importlib.import_module(f"{__name__}.{name}").Head
+    module = importlib.import_module(f"{__name__}.{name}")
+    _require_contract(module)
+    return module.Head
+
+
+def _require_contract(module: ModuleType) -> None:
+    """Raises UserError, with the first thing that is missing, for a file that is no head."""
+    missing = ""
+    if not hasattr(module, "Head"):
+        missing = "no class Head"
+    elif not hasattr(module.Head, "answers"):
+        missing = "no `answers` in its class Head, which is 'clip', 'frames' or 'places'"
+    else:
+        all_fields = {field.name for field in dataclasses.fields(module.Head)}
+        for field in REQUIRED:
+            if field not in all_fields:
+                missing = f"no field `{field}` in its class Head"
+    if missing:
+        raise UserError(f"{module.__file__} is no head: there is {missing}. See docs/heads.md.")
 
 
 def _field(head: str, field: str) -> FieldInfo:

@@ -284,7 +284,5 @@ def run_lines(experiment: Experiment, num_train: int | None) -> list[str]:
     points = [f"{rate:.3g} at {step:,}" for step, rate in zip(steps, rates, strict=True)]
     lines.append(f"  learning rate ({config.schedule.name}): {', '.join(points)}")
     if config.schedule.warmup_steps >= total:
-        lines.append(
-            f"  its warm-up, {config.schedule.warmup_steps:,} steps, is longer than the run"
-        )
+        lines.append(f"  its warm-up, {config.schedule.warmup_steps:,} steps, takes the whole run")
     return lines

@@ -5,24 +5,26 @@ Each run is evaluated by its own config. Where its folder has the scores of the 
 already, they are taken from there; of these folders only `quarantine.json` is ever written.
 """
 
+import json
 import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from vidjax import experiment as experiments
 from vidjax.core.errors import UserError
 from vidjax.core.names import no_such
 from vidjax.experiment import evaluation, fusion
 from vidjax.experiment.assembly import assemble, use_compilation_cache
-from vidjax.experiment.data import load_split, require_labels, settle_data
+from vidjax.experiment.data import load_split, read_classes, require_labels, settle_data
 from vidjax.experiment.programs import Programs
 from vidjax.learn import steps
 from vidjax.report import write_report
 from vidjax.run import devices, workdir
 from vidjax.run.checkpoints import Checkpoints
 from vidjax.run.command import Request
-from vidjax.run.config import read_config
+from vidjax.run.config import nearest_run, read_config
 from vidjax.run.progress import show_messages
 from vidjax.tasks import LOSS, Answers, Task
 
@@ -65,7 +67,8 @@ def run(request: Request) -> None:
     config, split = request.config, request.flags.split
     if config is None or not (request.workdir / "checkpoints").is_dir():
         raise UserError(
-            f"There is no run to evaluate in {request.workdir}. "
+            f"There is no run to evaluate in {request.workdir}."
+            f"{nearest_run(request.workdir)} "
             "--workdir names the folder of a training run."
         )
     experiment = experiments.build(config)
@@ -156,27 +159,72 @@ def evaluate_together(request: Request) -> None:
     config = read_config(runs[0] / "config.json")
     experiment = assemble(config, source=None, classes=answers[0].classes, mirror=None)
     task = experiment.task
+    rows = []
     for answer in answers:
         alone = fusion.fuse(task, [answer]).answers
+        rows.append([str(answer.run), answer.step, alone.scalars[task.best]])
         log.info("%s at step %d: %s", answer.run, answer.step, scores_text(task, alone))
     fused = fusion.fuse(task, answers, weights=flags.weights, fit=flags.fit, training=training)
     if flags.workdir:
-        with workdir.opened(request.workdir):
-            evaluation.write(
-                request.workdir, experiment, fused.answers, records=(), split=split, step=None
-            )
-            of_runs = [{"run": str(answer.run), "step": answer.step} for answer in answers]
-            workdir.write_json(
-                request.workdir / "fusion.json", {"split": split, "runs": of_runs, **fused.how}
-            )
+        write_fused(request, experiment, fused, runs=rows)
     how = "linear SVM"
     if "weights" in fused.how:
         how = "weights " + ", ".join(f"{weight:.3f}" for weight in fused.how["weights"])
     log.info("%s of %d runs (%s): %s", split, len(runs), how, scores_text(task, fused.answers))
 
 
+def write_fused(
+    request: Request, experiment: experiments.Experiment, fused: fusion.Fused, *, runs: list[list]
+) -> None:
+    """Writes the evaluation, how it was fused, and the report into the work folder.
+
+    `runs` has a row [folder, step, score] for each run, which the page shows as a table.
+    """
+    split, folder = request.flags.split, request.workdir
+    best = experiment.task.scalar(experiment.task.best)
+    columns = [
+        {"title": "run", "unit": ""},
+        {"title": "step", "unit": ""},
+        {"title": f"{best.title} alone", "unit": best.unit},
+    ]
+    rows = [list(row) for row in runs]
+    if "weights" in fused.how:
+        columns.append({"title": "weight", "unit": ""})
+        for row, weight in zip(rows, fused.how["weights"], strict=True):
+            row.append(round(weight, 3))
+    table = {"kind": "table", "title": "Runs", "columns": columns, "rows": rows}
+    with workdir.opened(folder):
+        evaluation.write(
+            folder,
+            experiment,
+            fused.answers,
+            records=(),
+            split=split,
+            step=None,
+            more_sections=(table,),
+        )
+        of_runs = [{"run": run, "step": step} for run, step, _ in runs]
+        workdir.write_json(folder / "fusion.json", {"split": split, "runs": of_runs, **fused.how})
+        # What the page says of the data, that they are synthetic for instance, is in the runs.
+        environment = workdir.environment(
+            request.line, [], task=experiment.task.about(), data=data_of(Path(runs[0][0]))
+        )
+        workdir.write_json(folder / "env.json", environment)
+        log.info("report: %s", write_report(folder, split=split))
+
+
+def data_of(run: Path) -> dict[str, Any]:
+    """What `env.json` of a run says of its data; {} where there is no such file."""
+    try:
+        return dict(json.loads((run / "env.json").read_text())["data"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def answers_of(runs: Sequence[Path], split: str, checkpoint: str) -> list[fusion.RunAnswers]:
     """The scores of each run on a split, which are about the same clips. Raises UserError."""
+    for run in runs:
+        fusion.require_task(task_of(run))
     answers = []
     for run in runs:
         answer = fusion.stored(run, split, checkpoint=checkpoint)
@@ -188,11 +236,17 @@ def answers_of(runs: Sequence[Path], split: str, checkpoint: str) -> list[fusion
     return answers
 
 
+def task_of(run: Path) -> Task:
+    """The task of a run, by its own files, before anything is evaluated."""
+    config = read_config(run / "config.json")
+    classes = read_classes(run)
+    return assemble(config, source=None, classes=classes, mirror=None).task
+
+
 def evaluate_run(run: Path, split: str, checkpoint: str) -> fusion.RunAnswers:
     """The scores of a run on a split, by its own config; nothing is written but its quarantine."""
     config = read_config(run / "config.json")
     experiment = experiments.build(config)
-    fusion.require_task(experiment.task)
     use_compilation_cache(config)
     mesh = devices.make_mesh()
     devices.check_batch(config.batch_size, mesh)

@@ -20,6 +20,7 @@ from vidjax.jobs import evaluate
 from vidjax.learn import steps
 from vidjax.run import devices, workdir
 from vidjax.run.command import Request, needs_config
+from vidjax.run.config import nearest_run
 from vidjax.run.progress import show_messages
 
 log = logging.getLogger("vidjax")
@@ -113,7 +114,8 @@ def refuse_no_weights(request: Request, *, has_run: bool) -> None:
     init_from = request.config.init_from
     if not has_run and not init_from:
         raise UserError(
-            f"There is no run in {request.workdir}, and the config starts from no weights.\n"
+            f"There is no run in {request.workdir}, and the config starts from no weights."
+            f"{nearest_run(request.workdir)}\n"
             "Name the folder of a run with --workdir, or weights with "
             "--config.init_from=torchvision:r3d_18."
         )

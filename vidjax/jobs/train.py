@@ -100,9 +100,10 @@ class Training:
         warmup_steps = experiment.config.schedule.warmup_steps
         if warmup_steps >= self.lengths.num_steps:
             log.warning(
-                "the warm-up of %d steps is longer than the run: "
+                "the warm-up takes %d steps and the run has %d: "
                 "the learning rate never reaches its height",
                 warmup_steps,
+                self.lengths.num_steps,
             )
         tx = experiment.optimiser(self.schedule)
         contract = inference.contract(experiment)
@@ -203,7 +204,7 @@ class Training:
             score = None
             if self.is_due(number, self.lengths.eval_steps):
                 score = self.evaluate(number, state)
-            is_best = score is not None and (self.best is None or score > self.best[1])
+            is_best = score is not None and (self.best is None or score >= self.best[1])
             if is_best:
                 self.best = number, score
             # A signal is a reason to save as well: what was done is not lost.

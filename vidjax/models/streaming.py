@@ -88,9 +88,10 @@ def init_stream(
         batch: streams that run side by side; each step takes a frame of all of them.
 
     Raises UserError for a network that was not built causal, a head that cannot answer frame by
-    frame, and variables that do not fit.
+    frame, a shape that is none, and variables that do not fit.
     """
     _check(module)
+    _check_shape(frame_shape, batch)
     network = _probe(module, variables, (batch, *frame_shape))
     frame = jnp.zeros(network.frame_shape)
 
@@ -161,6 +162,16 @@ def _check(module: Classifier) -> None:
     if not getattr(module.head, "STREAMS", False):
         head = type(module.head).__module__.rpartition(".")[2]
         raise UserError(f"The head {head} needs the whole clip, so it cannot answer in a stream.")
+
+
+def _check_shape(frame_shape: tuple[int, ...], batch: int) -> None:
+    sizes = (*tuple(frame_shape), batch)
+    are_sizes = all(isinstance(size, int) and size > 0 for size in sizes)
+    if len(sizes) != 4 or not are_sizes:
+        raise UserError(
+            f"frame_shape is {tuple(frame_shape)} and batch is {batch}; frame_shape is (height, "
+            "width, channels) of one frame, such as (112, 112, 3), and batch the number of streams."
+        )
 
 
 def _probe(

@@ -75,14 +75,14 @@ def validations(run: Run) -> list[dict[str, Any]]:
 
 
 def best_validation(run: Run) -> dict[str, Any] | None:
-    """The line with the highest value of the task's best scalar, the earliest of equals."""
+    """The line with the highest value of the task's best scalar, the latest of equals."""
     key = f"val/{run.task.get('best')}"
     best = None
     highest = -math.inf
     for line in run.metrics:
         value = number(line.get(key))
-        # Only a higher value counts, so that the first of equal ones stays.
-        if math.isfinite(value) and value > highest:
+        # The latest of equal ones is the checkpoint that is kept as the best.
+        if math.isfinite(value) and value >= highest:
             best, highest = line, value
     return best
 

@@ -60,13 +60,14 @@ class Checkpoints:
         )
 
     def best(self) -> tuple[int, float] | None:
-        """(step, score) of the highest score, the earliest of equals; None if no step has one."""
+        """(step, score) of the highest score, the latest of equals; None if no step has one."""
         best = None
         for step in self.steps():
             score = self._manifest(step).get("score")
             if score is None or math.isnan(score):
                 continue
-            if best is None or score > best[1]:
+            # Of equals the latest has learned most: a hard score may stay 0 for many steps.
+            if best is None or score >= best[1]:
                 best = step, score
         return best
 

@@ -16,7 +16,15 @@ from ml_collections import ConfigDict
 
 from vidjax.core.errors import UserError
 from vidjax.core.names import no_such
-from vidjax.run.config import PREFIX, flat, key_of, load_config, override, read_config
+from vidjax.run.config import (
+    PREFIX,
+    flat,
+    key_of,
+    load_config,
+    nearest_run,
+    override,
+    read_config,
+)
 
 RUNS = Path("runs")  # work folders lie here unless --workdir names another place
 EXAMPLES = """examples:
@@ -203,8 +211,11 @@ def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 def needs_config(request: Request) -> ConfigDict:
     """The config of a request. Raises UserError where there is none."""
     if request.config is None:
+        where = ""
+        if request.flags.workdir:
+            where = f"\nThere is no run in {request.workdir}.{nearest_run(request.workdir)}"
         raise UserError(
             f"The job {request.job} needs a config, e.g. --config configs/r2p1d.py, "
-            "or the work folder of a run."
+            f"or the work folder of a run.{where}"
         )
     return request.config

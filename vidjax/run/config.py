@@ -104,6 +104,12 @@ def _in_short(error: Exception) -> str:
     return f"There is no key {missing[1] or missing[2]!r}.{hint}"
 
 
+def nearest_run(path: Path) -> str:
+    """' Did you mean 'runs/mine'?' of the folder of a run with nearly this name; '' for none."""
+    runs = [str(file.parent) for file in path.parent.glob("*/config.json")]
+    return did_you_mean(str(path), runs, cutoff=0.8)
+
+
 def read_config(path: Path) -> ConfigDict:
     """The config of a work folder, locked. Raises UserError where it is damaged."""
     try:

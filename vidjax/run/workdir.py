@@ -41,6 +41,7 @@ FREE_KEYS = (
     "compile.quick_init",
     "compile.huge_pages",
 )
+LENGTHS = ("num_steps", "num_epochs")  # of FREE_KEYS, those that change the result
 SHOWN_CHANGES = 3  # keys that a refusal lists, as a message has five lines at most
 
 # Their versions are written down with every run.
@@ -55,6 +56,8 @@ PACKAGES = (
     "tensorflow",
     "clu",
 )
+
+log = logging.getLogger("vidjax")
 
 
 @contextmanager
@@ -118,7 +121,10 @@ def settle_config(workdir: Path, config: ConfigDict) -> None:
 
 
 def refuse_changes(old: ConfigDict, new: ConfigDict, workdir: Path) -> None:
-    """Raises UserError with the keys that differ, unless all of them are FREE_KEYS."""
+    """Raises UserError with the keys that differ, unless all of them are FREE_KEYS.
+
+    Another length is said, as the schedule of the learning rate follows it.
+    """
     old, new = flat(old), flat(new)
     rows = []
     for key in sorted({*old, *new}):
@@ -126,6 +132,9 @@ def refuse_changes(old: ConfigDict, new: ConfigDict, workdir: Path) -> None:
         if before != now and key not in FREE_KEYS:
             rows.append(f"  {key}: {before!r} there, {now!r} now")
     if not rows:
+        for key in LENGTHS:
+            if old.get(key) != new.get(key):
+                log.info("%s: %s was %s and is %s now", workdir, key, old.get(key), new.get(key))
         return
     hidden = len(rows) - SHOWN_CHANGES
     more = f" (and {hidden} more)" if hidden > 0 else ""

@@ -230,7 +230,12 @@ def make_sections(classes: tuple[str, ...]) -> Callable:
                 "note": "The clips with the highest loss: the truth above, the answer below.",
                 "clips": clips,
             },
-            {"kind": "confusion", "title": "Confusion of frames", "counts": counts.tolist()},
+            {
+                "kind": "confusion",
+                "title": "Confusion of frames",
+                "what": "frames",
+                "counts": counts.tolist(),
+            },
             classes_section(classes, counts),
         ]
 

@@ -45,6 +45,11 @@ def read(path: str | os.PathLike, *, max_bytes: int = MAX_BYTES) -> dict[str, np
     of more than `max_bytes`.
     """
     path = Path(path)
+    if (path / "checkpoints").is_dir():
+        raise ConvertError(
+            f"{path} is the folder of a run, and no file. This writes its weights into one:\n"
+            f"python launch.py --job import_weights --from {path} --to {path.name}.safetensors"
+        )
     prefix = _checkpoint_prefix(path)
     if prefix is not None:
         # Here, because importing TensorFlow takes seconds, and it may not be installed.

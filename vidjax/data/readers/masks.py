@@ -19,6 +19,8 @@ from vidjax.data.sampling import Box
 
 ARRAY = "mask"  # the name of the array in a .npz file
 BIT_DEPTH, COLOUR_TYPE = 24, 25  # the bytes of a PNG file that say these
+# What NumPy and zipfile raise for a file that is no .npz file, or a damaged one.
+UNREADABLE = (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 GREY = 0  # the colour type of a grey image
 
 
@@ -65,6 +67,26 @@ def read_masks(
     return whole[:, y[:, None], x][rows]  # [frames, H, W] -> [T, size, size]
 
 
+def masks_shape(masks: MaskFrames | MaskArray) -> tuple[int, int, int]:
+    """Number, height and width of a clip's masks, from the names of files and the first of them.
+
+    Raises DataError, as a part of a sentence, where a file is missing or the first is no mask.
+    """
+    if isinstance(masks, MaskArray):
+        return _array_shape(masks.path)
+    try:
+        names = set(os.listdir(masks.folder))
+    except OSError as error:
+        raise DataError(f"{masks.folder} cannot be listed: {error.strerror}") from error
+    num_frames = len(masks.numbers)
+    for position in range(num_frames):
+        name = os.path.basename(masks.path(position))
+        if name not in names:
+            raise DataError(f"there is no file {name} in {masks.folder}")
+    height, width = _read_png(masks.path(0)).shape
+    return num_frames, height, width
+
+
 def nearest(length: int, size: int) -> np.ndarray:
     """The pixel of `length` in which the centre of each of `size` pixels lies, int64 [size]."""
     # The centre is at (i + 1/2) length / size. Integers do not round it.
@@ -81,19 +103,39 @@ def _read_array(
             array = arrays[ARRAY]
     except FileNotFoundError as error:
         raise DataError(f"there is no file {name}") from error
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except UNREADABLE as error:
         raise DataError(f"{name} is no readable .npz file with an array {ARRAY!r}") from error
-    if array.dtype != np.uint8 or array.ndim != 3:
-        raise DataError(
-            f"the array {ARRAY!r} in {name} is {array.dtype} {list(array.shape)}; "
-            "it has to be uint8 [T, H, W]"
-        )
+    _require_masks(array.shape, array.dtype, name)
     # With another number of masks nobody knows which frame each of them belongs to.
     if source_shape is not None and len(array) != source_shape[0]:
         raise DataError(f"{name} has {len(array)} masks, but the clip has {source_shape[0]} frames")
     if frames[-1] >= len(array):
         raise DataError(f"{name} has {len(array)} masks, but the clip has more frames")
     return array[frames]
+
+
+def _array_shape(path: str) -> tuple[int, int, int]:
+    """The shape of the masks in a .npz file, whose pixels are not read. Raises DataError."""
+    name = os.path.basename(path)
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{ARRAY}.npy") as file:
+            # NumPy writes the second version where a header is longer than 64 KiB: not here.
+            np.lib.format.read_magic(file)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    except FileNotFoundError as error:
+        raise DataError(f"there is no file {name}") from error
+    except UNREADABLE as error:
+        raise DataError(f"{name} is no readable .npz file with an array {ARRAY!r}") from error
+    _require_masks(shape, dtype, name)
+    return shape
+
+
+def _require_masks(shape: tuple[int, ...], dtype: np.dtype, name: str) -> None:
+    """Raises DataError for an array that holds no masks."""
+    if dtype != np.uint8 or len(shape) != 3:
+        raise DataError(
+            f"the array {ARRAY!r} in {name} is {dtype} {list(shape)}; it has to be uint8 [T, H, W]"
+        )
 
 
 def _read_files(masks: MaskFrames, frames: np.ndarray) -> np.ndarray:

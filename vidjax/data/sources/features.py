@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from vidjax.core.errors import DataError
+from vidjax.core.errors import DataError, MissingData
 from vidjax.data import feature_files
 from vidjax.data.media import Array
 from vidjax.data.records import Record
@@ -27,6 +27,11 @@ class Source:
     @cached_property
     def index(self) -> dict[str, Any]:
         """The content of features.json. Raises MissingData, DataError."""
+        if not self.root:
+            raise MissingData(
+                "data.root is empty: it names a folder of features.\n"
+                "Make one with --job features, and name it with --config.data.root=DIR."
+            )
         return feature_files.read_index(Path(self.root))
 
     @property

@@ -12,9 +12,10 @@ from functools import cached_property
 from pathlib import Path
 
 from vidjax.core.errors import DataError, MissingData
-from vidjax.core.names import did_you_mean, no_such
+from vidjax.core.names import did_you_mean, nearest, no_such
 from vidjax.data.frame_index import list_frames
 from vidjax.data.lists import leads_outside
+from vidjax.data.manifest_checks import boxes_cause, masks_cause, segments_cause
 from vidjax.data.manifest_rows import KINDS, SPLITS, Row, read_manifest
 from vidjax.data.media import Frames, MaskArray, MaskFrames
 from vidjax.data.records import Record, Segment
@@ -100,13 +101,7 @@ class Source:
             if row.split == "train":
                 names.update(row.names or ())
         if not names:
-            key, hint = self.labels, ""
-            if self.labels == "clip":
-                key, hint = self.label_key, "; label_key says which key has the label"
-            raise DataError(
-                f"{self._path}: no row of the training split has a label under the key {key!r}"
-                f"{hint}."
-            )
+            raise DataError(self._no_labels())
         if self.labels == "segments" and self.segment_background:
             return (self.segment_background, *sorted(names - {self.segment_background}))
         return tuple(sorted(names))
@@ -167,9 +162,25 @@ class Source:
                 which = "the rows"
             raise DataError(
                 f'{self._path}: {which} name no split; add "split": "train", "validation" or '
-                '"test" to each row.'
+                f'"test" to each row. {_keys_of(without[0], "split")}'
             )
         return rows
+
+    def _no_labels(self) -> str:
+        """The message for a training split without a label of the kind that is asked for."""
+        key = self.label_key if self.labels == "clip" else self.labels
+        training = [row for row in self._rows if row.split == "train"]
+        message = f"{self._path}: no row of the training split has a label under the key {key!r}. "
+        if not training:
+            return f"{message}There is no row of that split."
+        row = training[0]
+        message += _keys_of(row, key)
+        others = [kind for kind in KINDS if kind in row.keys and kind != self.labels]
+        if others:
+            message += f"\n--config.data.manifest.labels={others[0]} reads {others[0]}."
+        if self.labels == "clip":
+            message += "\n--config.data.manifest.label_key names another key for the label."
+        return message
 
     def _rows_of(self, split: str) -> list[Row]:
         if split not in self.splits:
@@ -234,25 +245,20 @@ class Source:
             return "its path leads out of the folder of the manifest"
         if isinstance(frames, str):
             return frames
-        if row.masks and not (self._path.parent / row.masks).exists():
-            return f"its masks {row.masks} are not there"
-        for track in row.boxes or ():
-            if track.frames.size and track.frames[-1] >= frames.num_frames:
-                return f"a box in frame {track.frames[-1]}, but there are {frames.num_frames}"
         if is_labelled:
-            return self._label_cause(row) or self._segments_cause(row, frames)
+            return self._label_cause(row) or self._truth_cause(row, frames)
         return ""
 
-    def _segments_cause(self, row: Row, frames: Frames) -> str:
-        """Why the segments of a row label no frame of its clip; "" where they do."""
-        if self.labels != "segments" or self.segment_background:
-            return ""
-        if not row.segments:
-            return "no segment in its row, and segment_background names no class for the rest"
-        end = frames.num_frames / self.frames_per_second
-        start = row.segments[0].start
-        if start >= end:
-            return f"its first segment begins at {start:g} s, but its frames end at {end:g} s"
+    def _truth_cause(self, row: Row, frames: Frames) -> str:
+        """Why what a row says of times and places does not fit its clip; "" where it does."""
+        if self.labels == "segments":
+            return segments_cause(
+                row.segments, frames, has_background=bool(self.segment_background)
+            )
+        if self.labels == "boxes":
+            return boxes_cause(row.boxes or (), frames)
+        if self.labels == "masks":
+            return masks_cause(self._masks(row.masks, frames), frames)
         return ""
 
     def _label_cause(self, row: Row) -> str:
@@ -260,8 +266,8 @@ class Source:
             return "no label in its row"
         for name in row.names:
             if name not in self.classes:
-                nearest = did_you_mean(name, self.classes)
-                return f"label {name!r} is not among the {len(self.classes)} classes.{nearest}"
+                hint = did_you_mean(name, self.classes)
+                return f"label {name!r} is not among the {len(self.classes)} classes.{hint}"
         return ""
 
     def _record(self, row: Row, frames: Frames) -> Record:
@@ -283,6 +289,13 @@ class Source:
         if path.lower().endswith(".npz"):
             return MaskArray(whole_path)
         return MaskFrames(whole_path, frames.numbers, frames.digits)
+
+
+def _keys_of(row: Row, key: str) -> str:
+    """The sentence that lists the keys of a row, and says which of them `key` may be."""
+    misspelt = nearest(key, row.keys)
+    hint = f", where {misspelt!r} may be {key!r} misspelt" if misspelt else ""
+    return f"The row of {row.path} has {', '.join(row.keys)}{hint}."
 
 
 def fill_gaps(segments: tuple[Segment, ...], *, end: float, label: str) -> tuple[Segment, ...]:

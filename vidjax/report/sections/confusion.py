@@ -1,6 +1,7 @@
 """A confusion matrix: its picture, and the pairs of classes that are confused most often.
 
-The section has "counts", K rows of K integers: row = true class, column = predicted class.
+The section has "counts", K rows of K integers: row = true class, column = predicted class. "what"
+names the things that are counted, in the plural; "clips" where it is missing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,17 +27,17 @@ TEMPLATE = """
 <p>Most often confused:</p>
 <div class="wide"><table>
 <thead><tr><th scope="col">true</th><th scope="col">taken for</th>
-<th scope="col" class="num">clips</th><th scope="col" class="num">of</th>
+<th scope="col" class="num">{{ what }}</th><th scope="col" class="num">of</th>
 <th scope="col" class="num">share</th></tr></thead>
 <tbody>
 {% for pair in pairs %}
 <tr><td>{{ pair.truth }}</td><td>{{ pair.answer }}</td>
-<td class="num">{{ pair.num_clips | count }}</td><td class="num">{{ pair.total | count }}</td>
-<td class="num">{{ (pair.num_clips / pair.total) | percent }}</td></tr>
+<td class="num">{{ pair.count | count }}</td><td class="num">{{ pair.total | count }}</td>
+<td class="num">{{ (pair.count / pair.total) | percent }}</td></tr>
 {% endfor %}
 </tbody></table></div>
 {% else %}
-<p>No clip was confused.</p>
+<p>None of the {{ what }} were confused.</p>
 {% endif %}
 </section>
 """
@@ -44,12 +45,12 @@ TEMPLATE = """
 
 @dataclass(frozen=True)
 class Pair:
-    """A true class and the class that its clips were taken for."""
+    """A true class and the class that it was taken for."""
 
     truth: str
     answer: str
-    num_clips: int  # that were so confused
-    total: int  # clips of the true class
+    count: int  # of what was so confused
+    total: int  # of the true class
 
 
 def draw(section: Mapping[str, Any], run: Run) -> Drawn:
@@ -62,6 +63,7 @@ def draw(section: Mapping[str, Any], run: Run) -> Drawn:
     html = render(
         TEMPLATE,
         title=title,
+        what=str(section.get("what") or "clips"),
         synthetic=run.synthetic,
         light=light,
         dark=draw_matrix(counts, classes, theme=DARK, **look),
@@ -84,14 +86,14 @@ def read_counts(raw: Any, num_classes: int) -> np.ndarray:
 
 
 def is_count(value: Any) -> bool:
-    """Whether a JSON value is a number of clips."""
+    """Whether a JSON value is a number of things."""
     return is_number(value) and 0 <= value <= MAX_COUNT
 
 
 def confused_pairs(
     counts: np.ndarray, classes: Sequence[str], *, limit: int = MAX_PAIRS
 ) -> list[Pair]:
-    """The pairs of counts int [K, K] with the most confused clips, most first."""
+    """The pairs of counts int [K, K] that are confused most often, most first."""
     errors = counts.copy()
     np.fill_diagonal(errors, 0)
     totals = counts.sum(axis=1)
@@ -100,6 +102,6 @@ def confused_pairs(
     for flat in np.argsort(-errors, axis=None, kind="stable")[:limit]:
         row, column = np.unravel_index(flat, errors.shape)
         if errors[row, column] > 0:
-            num_clips, total = int(errors[row, column]), int(totals[row])
-            pairs.append(Pair(classes[row], classes[column], num_clips, total))
+            count, total = int(errors[row, column]), int(totals[row])
+            pairs.append(Pair(classes[row], classes[column], count, total))
     return pairs
