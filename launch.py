@@ -2,7 +2,10 @@
 
 import sys
 
-from vidjax import jobs
+from vidjax.core import interrupts
 
 if __name__ == "__main__":
+    interrupts.leave_at_once()  # until the job has been imported
+    from vidjax import jobs
+
     sys.exit(jobs.main(sys.argv[1:], own_process=True))

@@ -2,6 +2,7 @@
 kinds of wrong use.
 """
 
+import signal
 import subprocess
 import sys
 import time
@@ -176,6 +177,19 @@ def test_evaluate_without_a_run(tiny, door, tmp_path):
 def test_train_without_a_config(door, tmp_path):
     code, stderr = door(["--workdir", tmp_path / "run"])
     assert_refused(code, stderr, "train needs a config")
+
+
+def test_ctrl_c_while_jax_is_imported_is_one_word(tmp_path):
+    """An extension module that is interrupted makes an ImportError of it, with a long stack."""
+    words = [sys.executable, ROOT / "launch.py", "--config", TINY3D, "--workdir", tmp_path / "run"]
+    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        maps = Path(f"/proc/{process.pid}/maps")
+        while process.poll() is None and "jaxlib" not in maps.read_text():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate()
+    assert process.returncode == 130 and stderr == "interrupted\n"
+    assert not (tmp_path / "run").exists()
 
 
 def test_trace_shows_the_stack_and_keeps_the_code(door):

@@ -144,7 +144,13 @@ def module_for(variant):
             marks=pytest.mark.sweep,
         ),
         # the Kinetics-600 one
-        pytest.param("i3d_inception", "", lambda size: (1, 1, 1, 1, size), id="rgb600"),
+        pytest.param(
+            "i3d_inception",
+            "",
+            lambda size: (1, 1, 1, 1, size),
+            id="rgb600",
+            marks=pytest.mark.sweep,
+        ),
     ],
 )
 def test_outputs_are_the_authors(tmp_path, variant, scope, vector):

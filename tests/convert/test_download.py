@@ -238,6 +238,7 @@ def test_load_takes_a_name(server, publish, tmp_path, monkeypatch):
     assert (tmp_path / "cache/weights/peer").is_dir()
 
 
+@pytest.mark.slow  # the network of the name, of full size, is compiled twice
 def test_jobs_take_names(tiny, job, tmp_path, monkeypatch, capfd):
     """A run starts from published weights, and import_weights reads them; here from the cache."""
     module = models.build("tiny3d", variant="tiny3d", num_classes=3, width=0.05)

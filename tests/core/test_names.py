@@ -1,6 +1,6 @@
 """The nearest name, in a sentence."""
 
-from vidjax.core.names import did_you_mean, nearest, no_such
+from vidjax.core.names import counted, did_you_mean, nearest, no_such
 
 
 def test_the_nearest_name_whatever_its_case():
@@ -17,3 +17,8 @@ def test_the_sentence_lists_what_there_is():
     assert "There are" not in no_such("thing", "zzz", many)
     assert "There are" in no_such("thing", "zzz", many, show=20)
     assert no_such("option", "x", []).endswith("There is none.")
+
+
+def test_one_and_several():
+    assert counted(1, "step") == "1 step" and counted(0, "step") == "0 steps"
+    assert counted(1200, "class", plural="classes") == "1,200 classes"

@@ -112,9 +112,9 @@ def test_segments_that_label_no_frame(folder):
     late, empty = source.quarantine("train")
     assert late["cause"] == (
         "its segment 'x' from 0.24 to 0.5 s does not fit its 6 frames, which end at 0.24 s at 25 "
-        "frames a second (frames_per_second)"
+        "frames a second (--config.data.manifest.frames_per_second)"
     )
-    assert empty["cause"].startswith("no segment in its row, and segment_background")
+    assert empty["cause"].startswith("no segment in its row, and --config.data.manifest.segment")
     # With a background class, a clip without segments is one of it.
     with_background = Source(str(folder), labels="segments", segment_background="x")
     assert len(with_background.records("train")) == 2

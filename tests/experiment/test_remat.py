@@ -11,6 +11,8 @@ from vidjax import models
 from vidjax.learn import steps
 from vidjax.learn.losses import cross_entropy
 
+pytestmark = pytest.mark.sweep  # tests/layers/test_remat.py proves it for a block by default
+
 
 @pytest.fixture(scope="module")
 def both():

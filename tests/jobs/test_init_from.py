@@ -16,11 +16,8 @@ ROOT = Path(__file__).parents[2]
 WIDTH, CLIP = 0.05, (1, 4, 16, 16, 3)
 
 
-# family and variant: a small one by default, the usual one in a slow test
-BACKBONES = [
-    pytest.param("tiny3d", "tiny3d", id="tiny3d"),
-    pytest.param("resnet2d", "resnet18", id="resnet18", marks=pytest.mark.slow),
-]
+pytestmark = pytest.mark.slow  # tests/learn/test_frozen.py proves it for a step by default
+BACKBONES = [("tiny3d", "tiny3d"), ("resnet2d", "resnet18")]  # family and variant
 
 
 def stand_in(folder, name, variant):
@@ -90,7 +87,6 @@ def test_a_frozen_backbone_keeps_its_weights_and_statistics_to_the_bit(
     assert not jax.tree.all(jax.tree.map(np.array_equal, head, averaged))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name, variant", BACKBONES)
 def test_a_backbone_that_is_not_frozen_moves(job, cheap, tmp_path, name, variant):
     states, start = train(job, cheap, tmp_path, name=name, variant=variant)

@@ -10,6 +10,8 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
+from vidjax.core import interrupts
+
 MAX_LINES = 5  # of a message at the terminal
 
 # With these codes the operating system says that a disk cannot be used, wherever it is met.
@@ -105,7 +107,7 @@ def guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
         problem = error
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return 130
+        return interrupts.EXIT_CODE
     if "--trace" in argv:
         traceback.print_exception(problem)
     # A run that a signal stopped has saved all: that is no error.

@@ -1,4 +1,4 @@
-"""What a message says about a name that does not exist: the nearest one that does, and the list."""
+"""Words of messages: the nearest name to one that does not exist, lists of names, plurals."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -17,6 +17,13 @@ def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = CUTOFF) -> 
     """' Did you mean 'x'?' with the nearest known name, to put behind a sentence; '' for none."""
     match = nearest(name, known, cutoff=cutoff)
     return f" Did you mean {match!r}?" if match else ""
+
+
+def counted(count: int, noun: str, *, plural: str = "") -> str:
+    """'1 step', '1,200 steps'; `plural` where it is not the noun with an s."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {plural or noun + 's'}"
 
 
 def no_such(what: str, name: str, known: Sequence[str], *, show: int = 12) -> str:

@@ -19,7 +19,10 @@ def segments_cause(segments: tuple[Segment, ...], frames: Frames, *, has_backgro
     overlap by less than half a frame.
     """
     if not segments and not has_background:
-        return "no segment in its row, and segment_background names no class for the rest"
+        return (
+            "no segment in its row, and --config.data.manifest.segment_background names no class "
+            "for the rest"
+        )
     one_frame = 1 / frames.frames_per_second
     end = frames.num_frames * one_frame
     before = None
@@ -29,7 +32,8 @@ def segments_cause(segments: tuple[Segment, ...], frames: Frames, *, has_backgro
         if segment.end > end + one_frame:
             return (
                 f"{span} does not fit its {frames.num_frames} frames, which end at {end:g} s at "
-                f"{frames.frames_per_second:g} frames a second (frames_per_second)"
+                f"{frames.frames_per_second:g} frames a second "
+                "(--config.data.manifest.frames_per_second)"
             )
         if before is not None and segment.start < before.end - one_frame / 2:
             return f"{span} overlaps {before.label!r}, which ends at {before.end:g} s"

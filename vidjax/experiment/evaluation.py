@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from vidjax.core import files
+from vidjax.core.names import counted
 from vidjax.data import pipeline
 from vidjax.data.clips import choose_positions
 from vidjax.data.records import Record
@@ -199,5 +200,5 @@ def say(experiment: Experiment, answers: Answers, *, split: str, step: int) -> N
     for scalar in (*experiment.task.shown, LOSS):
         texts.append(scalar.text(answers.scalars[scalar.name]))
     synthetic = " (synthetic)" if experiment.source.synthetic else ""
-    num_clips = len(answers.ids)
-    log.info("%s at step %d: %s, %d clips%s", split, step, ", ".join(texts), num_clips, synthetic)
+    num_clips = counted(len(answers.ids), "clip")
+    log.info("%s at step %d: %s, %s%s", split, step, ", ".join(texts), num_clips, synthetic)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
-from vidjax.core import errors
+from vidjax.core import errors, interrupts
 from vidjax.run import command, huge_pages
 from vidjax.run.command import Request
 
@@ -28,7 +28,9 @@ def main(argv: Sequence[str], *, own_process: bool = False) -> int:
     """
 
     def parse_and_run(argv):
-        run(parse(argv, own_process=own_process))
+        request = parse(argv, own_process=own_process)
+        interrupts.raise_again()
+        run(request)
 
     return errors.guarded(parse_and_run, argv)
 

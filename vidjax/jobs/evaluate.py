@@ -14,7 +14,7 @@ from typing import Any
 
 from vidjax import experiment as experiments
 from vidjax.core.errors import UserError
-from vidjax.core.names import no_such
+from vidjax.core.names import counted, no_such
 from vidjax.experiment import evaluation, fusion
 from vidjax.experiment.assembly import assemble, use_compilation_cache
 from vidjax.experiment.data import load_split, read_classes, require_labels, settle_data
@@ -273,4 +273,4 @@ def scores_text(task: Task, answers: Answers) -> str:
     texts = []
     for scalar in (*task.shown, LOSS):
         texts.append(scalar.text(answers.scalars[scalar.name]))
-    return f"{', '.join(texts)}, {len(answers.ids)} clips"
+    return f"{', '.join(texts)}, {counted(len(answers.ids), 'clip')}"

@@ -17,6 +17,7 @@ import optax
 
 from vidjax import experiment as experiments
 from vidjax.core.errors import NonFiniteLoss, Preempted
+from vidjax.core.names import counted
 from vidjax.data import pipeline, sampling
 from vidjax.data.records import Record
 from vidjax.experiment import evaluation, inference, initial
@@ -100,9 +101,9 @@ class Training:
         warmup_steps = experiment.config.schedule.warmup_steps
         if warmup_steps >= self.lengths.num_steps:
             log.warning(
-                "the warm-up takes %d steps and the run has %d: "
+                "the warm-up takes %s and the run has %d: "
                 "the learning rate never reaches its height",
-                warmup_steps,
+                counted(warmup_steps, "step"),
                 self.lengths.num_steps,
             )
         tx = experiment.optimiser(self.schedule)
@@ -145,7 +146,7 @@ class Training:
             if start < self.lengths.num_steps:
                 log.info("%s goes on at step %d of %d", folder, start, self.lengths.num_steps)
             else:
-                log.info("%s has done its %d steps", folder, start)
+                log.info("%s has done its %s", folder, counted(start, "step"))
             return tree["state"], tree["window"], start
         state = self.programs.init_state(tx)
         if config.init_from:
@@ -351,11 +352,11 @@ class Training:
         )
         workdir.write_json(self.request.workdir / "env.json", environment)
         log.info(
-            "%s %s, %s parameters, %d steps of %d clips on %s",
+            "%s %s, %s parameters, %s of %s on %s",
             config.model.name,
             config.model.variant,
             f"{num_parameters:,}",
-            self.lengths.num_steps,
-            config.batch_size,
+            counted(self.lengths.num_steps, "step"),
+            counted(config.batch_size, "clip"),
             ", ".join(environment["devices"]),
         )

@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 
 from vidjax.core.errors import DataError, MissingData
-from vidjax.core.names import did_you_mean
+from vidjax.core.names import counted, did_you_mean
 from vidjax.data.frame_index import index_path, list_frames
 from vidjax.data.lists import leads_outside, read_list, read_rows
 from vidjax.data.media import Frames
@@ -94,7 +94,8 @@ class Source:
     def about(self) -> str:
         """One sentence: where, and how many classes."""
         folder = Path(self.root).resolve().name
-        return f"Clips in Jester's layout from the folder {folder}, {len(self.classes)} classes."
+        num_classes = counted(len(self.classes), "class", plural="classes")
+        return f"Clips in Jester's layout from the folder {folder}, {num_classes}."
 
     def num_records(self, split: str) -> int:
         """How many clips the list of a split names. Raises DataError, MissingData."""

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from vidjax.core.errors import DataError, MissingData
-from vidjax.core.names import did_you_mean, nearest, no_such
+from vidjax.core.names import counted, did_you_mean, nearest, no_such
 from vidjax.data.frame_index import list_frames
 from vidjax.data.lists import leads_outside
 from vidjax.data.manifest_checks import boxes_cause, masks_cause, segments_cause
@@ -112,7 +112,7 @@ class Source:
         path = self._path
         return (
             f"Clips of the manifest {path.name} in the folder {path.parent.name}, "
-            f"{len(self.classes)} classes."
+            f"{counted(len(self.classes), 'class', plural='classes')}."
         )
 
     def num_records(self, split: str) -> int:
