@@ -22,7 +22,7 @@ NOT_HERE = ("base.py", "probe.py")
 CONFIGS = sorted(str(path) for path in (ROOT / "configs").glob("*.py") if path.name not in NOT_HERE)
 PRESETS = sorted(module.name for module in pkgutil.iter_modules(presets.__path__))
 ARGUMENTS = [f"{path}:{preset}" for path in CONFIGS for preset in PRESETS]
-# Presets of one size have the recipe of the network in common. So `manifest`, which is of the size of
+# Presets of one size have the recipe of the network in common. So `manifest`, of the size of
 # `gestures`, is trained for one network and for each task.
 OF_MANIFEST = ("r2p1d", "multilabel", "framewise", "segmentation", "detection")
 TRAINED = []
