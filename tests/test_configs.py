@@ -47,20 +47,8 @@ def test_every_config_has_a_training_step_of_its_full_size(argument, squares):
     programs = Programs(experiment, devices.make_mesh())
     tx = experiment.optimiser(experiment.schedule(num_steps=1000))
     count = experiment.config.batch_size * programs.mesh.devices.size
-    label = experiment.task.label
-    arrays = {
-        "video": (experiment.video_shape[1:], "uint8"),
-        "label": (label.shape, label.dtype),
-        "mask": ((), "float32"),
-        "draw": ((), "uint32"),
-    }
-    if experiment.flow is not None:
-        _, flow = experiment.input_shapes
-        arrays["flow"] = (flow.shape[1:], "uint8")
-    batch = {
-        name: jax.ShapeDtypeStruct((count, *shape), dtype)
-        for name, (shape, dtype) in arrays.items()
-    }
+    batch = programs.batch_shapes(count)
+    assert ("flow" in batch) == (experiment.flow is not None)
     shapes = programs.checkpoint_shapes(tx)
     after = jax.eval_shape(programs.train_step(tx), shapes["state"], shapes["window"], batch)
     before = shapes["state"], shapes["window"]

@@ -44,12 +44,7 @@ def extractor(programs: Programs, variables: Any, *, endpoint: str, pool: str) -
         return array.astype(jnp.float32).mean(axes) if axes else array.astype(jnp.float32)
 
     # Traced here, so that a wrong endpoint is told before a clip is read.
-    batch = {"video": jax.ShapeDtypeStruct(experiment.video_shape, jnp.float32)}
-    channels = models.flow_channels(experiment.module)
-    if channels:
-        shape = (*experiment.video_shape[:-1], channels)
-        batch["flow"] = jax.ShapeDtypeStruct(shape, jnp.float32)
-    shape = jax.eval_shape(compute, variables, batch).shape[1:]
+    shape = jax.eval_shape(compute, variables, programs.batch_shapes(1)).shape[1:]
     same = devices.replicated(programs.mesh)
     program = jax.jit(
         compute,

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from vidjax import models
 from vidjax.core.errors import UserError
 from vidjax.experiment.assembly import Experiment
 from vidjax.learn import metrics, steps
@@ -138,6 +139,22 @@ class Programs:
         logits, label = self._shapes_of_answers()
         sums = steps.zeros(self.experiment.task.metrics, logits=logits, label=label)
         return jax.device_put(sums, devices.replicated(self.mesh))
+
+    def batch_shapes(self, num_clips: int) -> dict[str, jax.ShapeDtypeStruct]:
+        """The arrays of a batch that a step reads, as shapes; `flow` where the network reads it."""
+        experiment = self.experiment
+        pixels = np.float32 if experiment.reads_arrays else np.uint8
+        video = jax.ShapeDtypeStruct((num_clips, *experiment.video_shape[1:]), pixels)
+        label = experiment.task.label
+        batch = {
+            "video": video,
+            "label": jax.ShapeDtypeStruct((num_clips, *label.shape), label.dtype),
+            "mask": jax.ShapeDtypeStruct((num_clips,), np.float32),
+            "draw": jax.ShapeDtypeStruct((num_clips,), np.uint32),
+        }
+        if experiment.flow is not None:
+            _, batch["flow"] = models.input_shapes(experiment.module, video)
+        return batch
 
     def device_batch(self, batch: dict[str, Any]) -> dict[str, jax.Array]:
         """The arrays of a batch that a step reads, cut over the devices."""

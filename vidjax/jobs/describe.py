@@ -19,7 +19,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from vidjax import experiment as experiments
-from vidjax import models
 from vidjax.analysis import catalogue, counts, receptive_field
 from vidjax.core.errors import MissingData
 from vidjax.experiment.assembly import Experiment
@@ -204,19 +203,8 @@ def memory_lines(experiment: Experiment) -> list[str]:
     programs = Programs(experiment, mesh)
     tx = experiment.optimiser(experiment.schedule(num_steps=1))
     state = programs.checkpoint_shapes(tx)
-    count, label = experiment.config.batch_size, experiment.task.label
-    flow = {}
-    channels = models.flow_channels(experiment.module)
-    if channels:
-        shape = (count, *experiment.video_shape[1:-1], channels)
-        flow["flow"] = jax.ShapeDtypeStruct(shape, jnp.uint8)
-    batch = {
-        **flow,
-        "video": jax.ShapeDtypeStruct((count, *experiment.video_shape[1:]), jnp.uint8),
-        "label": jax.ShapeDtypeStruct((count, *label.shape), label.dtype),
-        "mask": jax.ShapeDtypeStruct((count,), jnp.float32),
-        "draw": jax.ShapeDtypeStruct((count,), jnp.uint32),
-    }
+    count = experiment.config.batch_size
+    batch = programs.batch_shapes(count)
     began = time.monotonic()
     lowered = programs.train_step(tx).lower(state["state"], state["window"], batch)
     sizes = lowered.compile(compiler_options=QUICK).memory_analysis()
