@@ -189,6 +189,16 @@ def test_a_damaged_file_is_made_again(tmp_path, damage):
 
 
 @pytest.mark.usefixtures("needs_opencv")
+def test_frames_that_were_written_over_have_flow_of_their_own(tmp_path, needs_opencv):
+    """As many frames in the same folder, of another motion: what was kept is of the old ones."""
+    first = reader(tmp_path).read(write_clip(tmp_path, 2, 0), np.array([1, 3]), box=MIDDLE, size=24)
+    shutil.rmtree(tmp_path / "clip")
+    second = reader(tmp_path).read(
+        write_clip(tmp_path, -2, 0), np.array([1, 3]), box=MIDDLE, size=24
+    )
+    assert first[..., 0].mean() > 128 > second[..., 0].mean() and len(cached(tmp_path)) == 2
+
+
 def test_a_clip_of_one_frame_does_not_move(tmp_path):
     record = write_clip(tmp_path, 2, 1, num_frames=1)
     stack = reader(tmp_path, num_fields=10).read(record, np.array([0]), box=CROP, size=20)

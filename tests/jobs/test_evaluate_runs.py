@@ -122,6 +122,24 @@ def test_a_run_without_stored_scores_is_evaluated(runs, job, tmp_path, capfd):
     assert not (tmp_path / "one/evaluation/validation.npz").exists()
 
 
+def test_scores_of_other_flags_are_not_those_of_the_run(runs, job, tmp_path, capfd):
+    """An evaluation of one of the runs on other frames is not taken for its answers."""
+    for name in ("one", "two"):
+        shutil.copytree(runs / "plain", tmp_path / name)
+    flags = ["--config.data.num_frames=2", "--workdir", tmp_path / "one"]
+    job(["--job", "evaluate", *flags])
+    (tmp_path / "one/quarantine.json").unlink()
+    other = rows_of(tmp_path / "one")["scores"]
+    capfd.readouterr()
+    fuse(job, tmp_path, "--workdir", tmp_path / "fused", names=("one", "two"))
+    assert capfd.readouterr().err.count(": evaluating the validation split") == 1
+    expected = rows_of(runs / "plain")["scores"]
+    assert np.abs(other - expected).max() > 1e-3
+    np.testing.assert_allclose(rows_of(tmp_path / "fused")["scores"], expected, rtol=1e-4)
+    # Into the folders of the runs nothing is written, not even what was left out.
+    assert not (tmp_path / "one/quarantine.json").exists()
+
+
 def test_runs_that_differ_are_refused(runs, job, tmp_path):
     def refused(change, *words):
         folder = shutil.copytree(runs / "b", tmp_path / "b", dirs_exist_ok=True)

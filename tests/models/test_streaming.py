@@ -237,9 +237,9 @@ def test_half_precision():
 def test_a_state_is_arrays_that_can_be_saved_and_donated():
     module = build("tiny3d")
     variables, video = some_variables(module), some_video(4)
-    logits, _, first, _ = streamed(module, variables, video)
+    logits, _, _, _ = streamed(module, variables, video)
     donating = jax.jit(stream_step, donate_argnums=0)
-    state = jax.tree.map(jnp.array, first)
+    state = init_stream(module, variables, SIZE, batch=2)
     for i in range(2):
         state, _, _ = donating(state, video[:, i])
     leaves, structure = jax.tree.flatten(state)
@@ -249,6 +249,9 @@ def test_a_state_is_arrays_that_can_be_saved_and_donated():
         state = jax.tree.map(jnp.array, state)
     np.testing.assert_allclose(answer, logits[-1], rtol=0, atol=1e-6)
     assert state.variables.keys() == variables.keys()
+    # What was donated was the state's own: the variables begin another stream.
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(variables))
+    streamed(module, variables, video)
 
 
 class Counting(nn.Module):
@@ -294,7 +297,7 @@ def test_what_cannot_stream_is_refused_by_name():
     with pytest.raises(UserError, match="This tiny3d was built for clips.*model.causal=true"):
         init_stream(build("tiny3d", causal=False), variables, SIZE)
     other = dataclasses.replace(module, head=Whole())
-    with pytest.raises(UserError, match="The head test_streaming needs the whole clip"):
+    with pytest.raises(UserError, match="The head test_streaming has no form for streams"):
         init_stream(other, variables, SIZE)
     state = init_stream(module, variables, SIZE)
     for wrong in ((16, 16), (16, 16, 0), (1, 16, 16, 3), (16.0, 16, 3)):

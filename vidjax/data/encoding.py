@@ -61,10 +61,10 @@ def encode_clips(
             masks = functools.partial(_read, record, frames, box=box, size=size)
         return encode(record, frames, box, size, masks)
 
-    in_turn = map
+    apply = map
     if any(record.masks is not None for record in records):
-        in_turn = pool.map
-    return np.stack(list(in_turn(encode_row, range(len(records)))))
+        apply = pool.map
+    return np.stack(list(apply(encode_row, range(len(records)))))
 
 
 def encode_none(encode: Encode, record: Record, *, positions: np.ndarray, size: int) -> np.ndarray:

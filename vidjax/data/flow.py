@@ -91,11 +91,26 @@ class FlowReader:
         return fields, frame_size
 
     def _path(self, record: Record) -> Path:
-        """A clip's file in the cache, named by where the frames are and how flow is kept."""
-        media = record.media
-        key = f"{VERSION} {self.short_side} {os.path.abspath(media.location)} {media.num_frames}"
+        """A clip's file in the cache, named by its frames and by how flow is kept."""
+        key = f"{VERSION} {self.short_side} {_state_of(record.media)}"
         digest = hashlib.sha256(key.encode()).hexdigest()[:24]
         return Path(self.cache_dir) / "flow" / digest[:2] / f"{digest}.npz"
+
+
+def _state_of(media: Any) -> list:
+    """What changes when a clip is unpacked again: where, which frames, and the state of two files.
+
+    The folder's own time alone would not do, as it stays when files are written over.
+    """
+    state = [os.path.abspath(media.location), media.num_frames]
+    if isinstance(media, Frames):
+        for path in (media.folder, media.path(0), media.path(media.num_frames - 1)):
+            try:
+                status = os.stat(path)
+            except OSError:  # reading it will say so
+                continue
+            state += [path, status.st_size, status.st_mtime_ns]
+    return state
 
 
 def field_numbers(positions: np.ndarray, num_fields: int, count: int) -> np.ndarray:

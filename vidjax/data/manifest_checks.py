@@ -1,8 +1,8 @@
-"""Says why the labels of a row do not fit its clip: times, boxes and masks beside the frames.
+"""Compares the labels of a row with the frames of its clip: times, boxes and masks.
 
 Each function returns a part of a sentence for the quarantine, and "" where the labels fit. Of
-masks and frames only the names and the first file are looked at, so that a large set is checked in
-about the time that its listing takes. A damaged mask is told when its turn comes.
+masks and frames only the names and the header of the first file are read. A damaged mask is
+reported when it is read.
 """
 
 from vidjax.core.errors import DataError
@@ -13,7 +13,7 @@ from vidjax.data.records import Segment, Track
 
 
 def segments_cause(segments: tuple[Segment, ...], frames: Frames, *, has_background: bool) -> str:
-    """Segments, sorted by start, label some frame, end with the clip, and do not overlap.
+    """Why segments, sorted by start, do not fit: none is there, one ends late, or two overlap.
 
     Annotators round times: the last segment may be a frame longer than the clip, and segments may
     overlap by less than half a frame.

@@ -148,7 +148,7 @@ def _track(entry: "_Entry") -> Track:
 
 
 class _Entry:
-    """An object of JSON in a manifest; what it should have and has not is told with the line."""
+    """An object of JSON in a manifest. Its errors name the file and the line."""
 
     def __init__(self, where: str, values: Any):
         self.where = where

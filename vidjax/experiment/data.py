@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from vidjax.core.errors import DataError, StorageError, UserError
-from vidjax.core.names import no_such
+from vidjax.core.names import counted, no_such
 from vidjax.data.flow import import_opencv
 from vidjax.data.records import Record
 from vidjax.experiment.assembly import Experiment
@@ -27,8 +27,10 @@ log = logging.getLogger("vidjax")
 SHOWN_CLIPS = 2  # bad clips that a message lists; all of them are in quarantine.json
 
 
-def load_split(experiment: Experiment, split: str, workdir: Path) -> list[Record]:
-    """The records of a split; clips that cannot be used go to `quarantine.json`.
+def load_split(experiment: Experiment, split: str, workdir: Path | None = None) -> list[Record]:
+    """The records of a split; clips that cannot be used go to `quarantine.json` of the work folder.
+
+    Without a folder nothing is written.
 
     Raises UserError for a split that does not exist, DataError where more than `data.max_bad` of
     the clips are bad, or a label is unknown.
@@ -40,14 +42,15 @@ def load_split(experiment: Experiment, split: str, workdir: Path) -> list[Record
         raise UserError(no_such("split", split, source.splits))
     records, bad = source.records(split), source.quarantine(split)
     # Written before anything is refused, so that the refusal can point to the list.
-    write_quarantine(workdir, split, bad)
+    if workdir is not None:
+        write_quarantine(workdir, split, bad)
     total = len(records) + len(bad)
     share = len(bad) / max(total, 1)
     if share > experiment.config.data.max_bad:
         raise DataError(_too_many_are_bad(bad, total, split=split, workdir=workdir))
     if bad:
-        path = workdir / "quarantine.json"
-        log.warning("%d %s clips are left out, see %s", len(bad), split, path)
+        where = "" if workdir is None else f", see {workdir / 'quarantine.json'}"
+        log.warning("left out: %s%s", counted(len(bad), f"{split} clip"), where)
     if not records:
         raise DataError(f"The {split} split has no clips.")
     # Now, and not in the middle of the training, when the clip's turn comes.
@@ -56,15 +59,18 @@ def load_split(experiment: Experiment, split: str, workdir: Path) -> list[Record
     return records
 
 
-def _too_many_are_bad(bad: list[dict], total: int, *, split: str, workdir: Path) -> str:
+def _too_many_are_bad(bad: list[dict], total: int, *, split: str, workdir: Path | None) -> str:
     shown = "; ".join(f"{row['id']}: {row['cause']}" for row in bad[:SHOWN_CLIPS])
     if len(bad) > SHOWN_CLIPS:
         shown += "; ..."
     full_stop = "" if shown.endswith("?") else "."
     enough = -(-100 * len(bad) // total) / 100  # the share, rounded up to a hundredth
+    listed = ""
+    if workdir is not None:
+        listed = f"All are listed in {workdir / 'quarantine.json'}.\n"
     return (
         f"{len(bad)} of {total} {split} clips cannot be used: {shown}{full_stop}\n"
-        f"All are listed in {workdir / 'quarantine.json'}.\n"
+        f"{listed}"
         f"To go on without them: --config.data.max_bad={enough:.2f}"
     )
 

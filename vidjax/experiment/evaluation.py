@@ -18,12 +18,13 @@ from vidjax.core.names import counted
 from vidjax.data import pipeline
 from vidjax.data.clips import choose_positions
 from vidjax.data.records import Record
+from vidjax.experiment import inference
 from vidjax.experiment.assembly import Experiment
 from vidjax.experiment.programs import Programs
 from vidjax.learn import steps
 from vidjax.run import devices
 from vidjax.run.workdir import write_json
-from vidjax.tasks import LOSS, Answers, json_number
+from vidjax.tasks import LOSS, Answers, Task, json_number
 
 ScoresOf = Callable[[pipeline.Batch], np.ndarray]  # batch -> scores [N, ...] on the host
 
@@ -141,6 +142,7 @@ def write(
         "task": experiment.task.name,
         "split": split,
         "step": step,
+        "contract": inference.checksum(inference.contract(experiment)),
         "num_clips": len(answers.ids),
         "classes": list(experiment.task.classes),
         "scalars": scalars,
@@ -173,7 +175,8 @@ def write_strips(
     # Pictures of an earlier evaluation would stand beside the new ones.
     shutil.rmtree(folder / split, ignore_errors=True)
     (folder / split).mkdir(parents=True)
-    batch_size = devices.fitting_batch(len(records))
+    # No more clips at a time than the user has found to fit into memory.
+    batch_size = min(experiment.config.batch_size, devices.fitting_batch(len(records)))
     batches = pipeline.eval_batches(
         list(records.values()),
         experiment.clips,
@@ -181,17 +184,23 @@ def write_strips(
         flow=experiment.flow,
         batch_size=batch_size,
     )
-    batch = next(batches)
-    videos = batch["video"]  # [clips, T, H, W, C]
-    if experiment.task.paint is not None and scores_of is not None:
-        scores = scores_of(batch)
-        pictures = []
-        for video, label, score in zip(videos, batch["label"], scores, strict=True):
-            pictures.append(experiment.task.paint(video, label, score))
-        videos = pictures
-    for path, video in zip(records, videos, strict=False):  # padding has no path
-        frames_in_a_row = np.concatenate(list(video), axis=1)  # [H, T*W, C]
-        Image.fromarray(frames_in_a_row).save(folder / path)
+    paths = iter(records)
+    for batch in batches:
+        videos = batch["video"]  # [clips, T, H, W, C]
+        if experiment.task.paint is not None and scores_of is not None:
+            videos = painted(experiment.task, batch, scores_of(batch))
+        # Padding, at the end of the last batch, has no path.
+        for video, path in zip(videos, paths, strict=False):
+            frames_in_a_row = np.concatenate(list(video), axis=1)  # [H, T*W, C]
+            Image.fromarray(frames_in_a_row).save(folder / path)
+
+
+def painted(task: Task, batch: pipeline.Batch, scores: np.ndarray) -> list[np.ndarray]:
+    """The videos of a batch with truth and answer drawn in."""
+    videos = []
+    for video, label, score in zip(batch["video"], batch["label"], scores, strict=True):
+        videos.append(task.paint(video, label, score))
+    return videos
 
 
 def say(experiment: Experiment, answers: Answers, *, split: str, step: int) -> None:

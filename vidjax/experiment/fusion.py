@@ -15,6 +15,7 @@ import jax.scipy.special
 import numpy as np
 
 from vidjax.core.errors import UserError
+from vidjax.experiment import inference
 from vidjax.learn import fusion, steps
 from vidjax.run.checkpoints import Checkpoints
 from vidjax.tasks import Answers, Task
@@ -47,13 +48,17 @@ class Fused(NamedTuple):
 def stored(run: Path, split: str, *, checkpoint: str) -> RunAnswers | None:
     """The scores in `evaluation/` of a run, if they are those of the wanted checkpoint; else None.
 
+    Scores that an evaluation with other flags wrote, such as another size, are not the run's.
     Raises UserError where the run has no such checkpoint.
     """
     folder = run / "evaluation"
-    step = Checkpoints(run).find(checkpoint)
+    checkpoints = Checkpoints(run)
+    step = checkpoints.find(checkpoint)
     try:
         summary = json.loads((folder / f"{split}.json").read_text())
         if step is None or summary["step"] != step:
+            return None
+        if summary["contract"] != inference.checksum(checkpoints.contract(step)):
             return None
         with np.load(folder / f"{split}.npz") as file:
             arrays = {name: file[name] for name in ("ids", "classes", "label", "scores")}

@@ -3,6 +3,9 @@
 It is saved with every checkpoint, so that the folder of a checkpoint can be carried elsewhere.
 """
 
+import json
+import zlib
+from collections.abc import Mapping
 from typing import Any
 
 from vidjax import models
@@ -12,6 +15,11 @@ from vidjax.experiment.assembly import FLOW_MEAN, FLOW_STD, Experiment
 
 VERSION = 1  # of this contract; a reader refuses a newer one
 DECODER = ("tensorflow-cpu", "tensorflow")  # packages: the CPU build has a name of its own
+
+
+def checksum(contract: Mapping[str, Any]) -> int:
+    """CRC-32 of a contract, whether it is just made or read from its file."""
+    return zlib.crc32(json.dumps(contract, sort_keys=True).encode())
 
 
 def contract(experiment: Experiment) -> dict[str, Any]:

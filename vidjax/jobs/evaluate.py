@@ -2,7 +2,7 @@
 
 With `--runs A B`, the scores of several runs are fused into one evaluation (`experiment.fusion`).
 Each run is evaluated by its own config. Where its folder has the scores of the wanted checkpoint
-already, they are taken from there; of these folders only `quarantine.json` is ever written.
+already, they are taken from there; nothing is written into these folders.
 """
 
 import json
@@ -154,7 +154,11 @@ def evaluate_together(request: Request) -> None:
     answers = answers_of(runs, split, flags.checkpoint)
     training = answers_of(runs, "train", flags.checkpoint) if flags.fit else []
     if training and training[0].classes != answers[0].classes:
-        raise UserError(f"The classes of {runs[0]} are others on the training split.")
+        raise UserError(
+            f"evaluation/train.npz of {runs[0]} was written for other classes than "
+            f"evaluation/{split}.npz.\n"
+            "Remove both, and the same command evaluates the run again."
+        )
     # The task of the first run; require_agreement has seen that all have the same classes.
     config = read_config(runs[0] / "config.json")
     experiment = assemble(config, source=None, classes=answers[0].classes, mirror=None)
@@ -210,7 +214,8 @@ def write_fused(
             request.line, [], task=experiment.task.about(), data=data_of(Path(runs[0][0]))
         )
         workdir.write_json(folder / "env.json", environment)
-        log.info("report: %s", write_report(folder, split=split))
+        if devices.is_first_process():
+            log.info("report: %s", write_report(folder, split=split))
 
 
 def data_of(run: Path) -> dict[str, Any]:
@@ -244,13 +249,13 @@ def task_of(run: Path) -> Task:
 
 
 def evaluate_run(run: Path, split: str, checkpoint: str) -> fusion.RunAnswers:
-    """The scores of a run on a split, by its own config; nothing is written but its quarantine."""
+    """The scores of a run on a split, by its own config; nothing is written into its folder."""
     config = read_config(run / "config.json")
     experiment = experiments.build(config)
     use_compilation_cache(config)
     mesh = devices.make_mesh()
     devices.check_batch(config.batch_size, mesh)
-    records = load_split(experiment, split, run)
+    records = load_split(experiment, split)
     require_labels(records, split)
     settle_data(run, experiment.task.classes)
     programs = Programs(experiment, mesh)

@@ -1,7 +1,7 @@
 """features: what a network gives at an endpoint for every clip, as files for other programs.
 
 The network is that of a run, or published weights: a config with `init_from`. `configs/probe.py`
-trains a head on such files. They are told in `data.feature_files`.
+trains a head on such files. `data/feature_files.py` describes the files.
 """
 
 import logging
@@ -62,6 +62,8 @@ def run(request: Request) -> None:
     refuse_no_weights(request, has_run=has_run)
     experiment = experiments.build(config)
     splits = [split for split in flags.splits.split(",") if split]
+    if not splits:
+        raise UserError("--splits names no split, e.g. --splits train,validation.")
     folder = Path(flags.output) if flags.output else request.workdir / "features"
     with workdir.opened(request.workdir):
         use_compilation_cache(config)
@@ -103,10 +105,12 @@ def run(request: Request) -> None:
             index = {**about, "command": request.line, "splits": written}
             feature_files.write_index(folder, index)
             log.info("written: %s", folder)
-            # Features are stored with the labels of clips, which other tasks do not have.
-            if config.task.name == "classification":
+            # Features are stored with the labels of clips; labels of frames and places are not.
+            if experiment.task.answers == "clip":
                 log.info("a head learns from them with")
-                log.info("  --config configs/probe.py --config.data.root=%s", folder)
+                task = config.task.name
+                words = "" if task == "classification" else f" --config.task.name={task}"
+                log.info("  --config configs/probe.py --config.data.root=%s%s", folder, words)
 
 
 def refuse_no_weights(request: Request, *, has_run: bool) -> None:

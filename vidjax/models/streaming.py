@@ -101,8 +101,9 @@ def init_stream(
         carried, logits = _run(network, variables, frame, carried={}, initial=True)
         return carried, jnp.zeros_like(logits)
 
-    # NumPy's arrays would be copied to the device at every step.
-    variables = jax.tree.map(jnp.asarray, variables)
+    # On the device, or they would be copied to it at every step; and a copy, because a step that
+    # donates the state uses up its arrays, which would be the caller's.
+    variables = jax.tree.map(jnp.array, variables)
     carried, logits = first_values(variables)
     position = jnp.zeros((), jnp.int32)
     return StreamState(variables, carried, position, logits, network)
@@ -161,7 +162,10 @@ def _check(module: Classifier) -> None:
         )
     if not getattr(module.head, "STREAMS", False):
         head = type(module.head).__module__.rpartition(".")[2]
-        raise UserError(f"The head {head} needs the whole clip, so it cannot answer in a stream.")
+        raise UserError(
+            f"The head {head} has no form for streams. Take average, mlp with the mean, framewise "
+            "or recurrent."
+        )
 
 
 def _check_shape(frame_shape: tuple[int, ...], batch: int) -> None:

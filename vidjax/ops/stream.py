@@ -25,6 +25,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from vidjax.core.errors import UserError
+
 COLLECTION = "stream"  # of the variables that hold what is kept of the past
 # Frames of the clip that is traced to count those at each layer. All strides up to 10 divide it,
 # and so do their usual products. Nothing is computed on it.
@@ -45,7 +47,10 @@ class Probe:
             raise ValueError(f"{module.path} is called twice; in a stream both would share a state")
         stride, rest = divmod(PROBE_FRAMES, num_frames)
         if rest:
-            raise ValueError(f"{num_frames} of {PROBE_FRAMES} frames arrive at {module.path}")
+            raise UserError(
+                f"A stream takes strides in time up to 10 and their products; at {module.path[-1]} "
+                f"of this network {num_frames} of {PROBE_FRAMES} frames arrive."
+            )
         self.strides[module.path] = stride
 
 

@@ -68,7 +68,7 @@ def read_masks(
 
 
 def masks_shape(masks: MaskFrames | MaskArray) -> tuple[int, int, int]:
-    """Number, height and width of a clip's masks, from the names of files and the first of them.
+    """Number, height and width of a clip's masks, from names of files and one header.
 
     Raises DataError, as a part of a sentence, where a file is missing or the first is no mask.
     """
@@ -83,8 +83,12 @@ def masks_shape(masks: MaskFrames | MaskArray) -> tuple[int, int, int]:
         name = os.path.basename(masks.path(position))
         if name not in names:
             raise DataError(f"there is no file {name} in {masks.folder}")
-    height, width = _read_png(masks.path(0)).shape
-    return num_frames, height, width
+    path = masks.path(0)
+    try:
+        with Image.open(path, formats=["PNG"]) as image:  # the header alone
+            return num_frames, image.height, image.width
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{os.path.basename(path)} is no readable PNG image") from error
 
 
 def nearest(length: int, size: int) -> np.ndarray:

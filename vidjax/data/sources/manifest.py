@@ -7,13 +7,14 @@ boxes.
 
 import os
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from vidjax.core.errors import DataError, MissingData
 from vidjax.core.names import counted, did_you_mean, nearest, no_such
-from vidjax.data.frame_index import list_frames
+from vidjax.data.frame_index import THREADS, list_frames
 from vidjax.data.lists import leads_outside
 from vidjax.data.manifest_checks import boxes_cause, masks_cause, segments_cause
 from vidjax.data.manifest_rows import KINDS, SPLITS, Row, read_manifest
@@ -218,9 +219,16 @@ class Source:
         frames = list_frames(folder, paths, frames_per_second=self.frames_per_second)
         # A split without any label is for predictions. In any other, a missing label is a fault.
         is_labelled = any(row.names is not None for row in rows)
+        _ = self.classes if is_labelled else ()  # once, and not in each of the threads below
+
+        def cause_of(row: Row) -> str:
+            return self._cause(row, frames.get(row.path), is_labelled=is_labelled)
+
+        # Boxes and masks are compared with files, which a network disk reads many at a time.
+        with ThreadPoolExecutor(THREADS) as pool:
+            causes = list(pool.map(cause_of, rows))
         records, bad, earlier_ids = [], [], set()
-        for row in rows:
-            cause = self._cause(row, frames.get(row.path), is_labelled=is_labelled)
+        for row, cause in zip(rows, causes, strict=True):
             if row.id in earlier_ids:
                 cause = "listed more than once"
             if cause:
