@@ -236,7 +236,7 @@ def test_half_precision():
 
 def test_a_state_is_arrays_that_can_be_saved_and_donated():
     module = build("tiny3d")
-    variables, video = some_variables(module), some_video(4)
+    variables, video = jax.tree.map(jnp.array, some_variables(module)), some_video(4)
     logits, _, _, _ = streamed(module, variables, video)
     donating = jax.jit(stream_step, donate_argnums=0)
     state = init_stream(module, variables, SIZE, batch=2)
