@@ -126,6 +126,8 @@ def test_another_head_has_none_of_the_fields_that_a_config_gives_its_own():
         "optim.reference_batch=-16",
         "optim.ema_decay=1.5",
         "optim.b1=2.0",
+        "task.max_boxes=0",
+        "task.max_boxes=-1",
     ],
 )
 def test_values_out_of_range_are_refused(word):

@@ -184,7 +184,7 @@ WRONG = [
     ("framewise", "head.name=average", UserError, "every frame; the head average answers for the"),
     ("framewise", "data.manifest.labels=boxes", DataError, "has no segments, which the task"),
     ("segmentation", "data.manifest.labels=segments", DataError, "has no masks, which the task"),
-    ("detection", "task.max_boxes=0", DataError, "--config.task.max_boxes=1"),
+    ("detection", "task.max_boxes=0", UserError, "config.task.max_boxes is 0; it is 1 or more"),
 ]
 
 

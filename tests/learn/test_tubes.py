@@ -2,6 +2,7 @@
 
 import itertools
 
+import jax
 import numpy as np
 import pytest
 
@@ -57,6 +58,28 @@ def test_an_empty_map_and_specks_give_no_tube():
     assert tubes.from_map(made_map((0, range(5), 1, 1, 3, 5))) == []  # 8 pixels a frame
     (tube,) = tubes.from_map(made_map((0, [0, 1], 1, 1, 4, 4), (0, [2], 1, 1, 3, 3)))
     assert sorted(boxes_of(tube)) == [0, 1]  # the region of frame 2 is too small for a box
+
+
+def test_the_best_tubes_come_first():
+    boxes = np.zeros((1, 4))
+    some = [Tube(0, 0.2, boxes), Tube(1, 0.9, boxes), Tube(2, 0.2, boxes), Tube(3, 0.5, boxes)]
+    assert [tube.label for tube in tubes.best(some, 3)] == [1, 3, 0]
+    assert [tube.label for tube in tubes.best(some, 9)] == [1, 3, 0, 2]
+
+
+def test_pixels_of_a_box_are_those_whose_middle_is_inside():
+    rng = np.random.default_rng(0)
+    corners = rng.integers(0, 40, (200, 2)) / 4  # with many on a middle or an edge
+    boxes = np.concatenate([corners, corners + rng.integers(0, 20, (200, 2)) / 4], 1)
+    middles = np.arange(16) + 0.5
+    expected = []
+    for top, left, bottom, right in boxes:
+        rows = (middles >= top) & (middles < bottom)
+        columns = (middles >= left) & (middles < right)
+        expected.append(np.outer(rows, columns).sum())
+    assert min(expected) == 0 and max(expected) > 15
+    np.testing.assert_array_equal(tubes.num_pixels(boxes), expected)
+    np.testing.assert_array_equal(jax.jit(tubes.num_pixels)(boxes), expected)
 
 
 def test_the_score_is_the_mean_probability_of_the_region():

@@ -14,7 +14,7 @@ from vidjax import tasks
 from vidjax.core.errors import DataError
 from vidjax.data.records import Track
 from vidjax.learn import tubes
-from vidjax.learn.augment import make_augment
+from vidjax.learn.augment import Moves, make_augment
 from vidjax.tasks import ClipSize, detection
 
 CLASSES = ("left hand", "right hand")
@@ -97,6 +97,29 @@ def test_boxes_come_into_the_pixels_of_the_crop(task):
     label = task.encode(hands, np.array([5, 5, 5]), (0, 0, 16, 24), 24, None)
     assert (label[..., 0] == -1).all()
     assert task.encode(hands).shape == task.label.shape
+
+
+@pytest.mark.parametrize("height, width, is_kept", [(1, 8, 0), (2, 4, 0), (3, 3, 1), (1, 9, 1)])
+def test_a_box_that_no_answer_could_find_is_dropped(task, height, width, is_kept):
+    """An answer needs nine pixels; a crop, or a shift, leaves that many of the box, or fewer."""
+    drawn_map = np.zeros((1, 24, 24), int)
+    drawn_map[0, :height, :width] = 1
+    assert len(tubes.from_map(one_hot(drawn_map))) == is_kept
+
+    hand = record(track("left hand", (0, 4, 4, 10 + height, 10 + width)))
+    label = task.encode(hand, np.zeros(3, int), (10, 10, 24, 24), 24)
+    kept = [0, 0, 0, height, width]
+    assert label[0].tolist() == [kept if is_kept else NONE] * 3
+
+    label = made_label([(0, 4, 4, 10 + height, 10 + width)] * 3)
+    moves = Moves(
+        flipped=jnp.array([False]),
+        degrees=jnp.zeros(1),
+        shift=jnp.full((1, 2), -10.25 / 24),  # the middles of the same pixels are inside
+        scale=jnp.ones(1),
+    )
+    moved = np.asarray(task.move_label(jnp.asarray(label), moves))
+    assert (moved[0, 0, :, 0] == (0 if is_kept else -1)).all()
 
 
 def test_what_is_no_label_is_told(task):
@@ -182,6 +205,25 @@ def test_tubes_are_kept_as_text(some):
     assert detection.tubes_of_json(detection.json_of_tubes([])) == []
 
 
+def test_of_a_noisy_answer_the_best_tubes_are_kept(task):
+    """A grid of 144 squares of nine pixels in 48 x 48, whose probabilities are all different."""
+    rng = np.random.default_rng(2)
+    sure = rng.permutation(np.linspace(0.6, 0.99, 144)).reshape(12, 12).astype(np.float32)
+    scores = np.zeros((2, 3, 48, 48, 3), np.float32)  # of two clips; the second has nothing
+    scores[..., 0] = 1
+    for row in range(12):
+        for column in range(12):
+            place = (0, 1, slice(4 * row, 4 * row + 3), slice(4 * column, 4 * column + 3))
+            scores[place] = (1 - sure[row, column], sure[row, column], 0)
+    assert len(tubes.from_map(scores[0])) == 144
+    rows = task.digest({"scores": scores, "loss": np.zeros(2)})
+    assert set(rows) == {"tubes", "loss"} and rows["tubes"].dtype.kind == "S"
+    kept = detection.tubes_of_json(rows["tubes"][0])
+    expected = np.sort(sure.reshape(-1))[::-1][: detection.MAX_TUBES]
+    np.testing.assert_allclose([tube.score for tube in kept], expected, atol=1e-6)
+    assert detection.tubes_of_json(rows["tubes"][1]) == []
+
+
 def test_clips_without_any_box(task):
     """Nothing is there: no precision; nothing is answered: a precision of 0."""
     nothing = np.zeros((1, 3, 24, 24), int)
@@ -239,7 +281,7 @@ def test_boxes_move_as_their_picture(name):
 def test_what_leaves_the_picture_is_no_object_any_more():
     task = tasks.build("detection", CLASSES, clip=ClipSize(3, 24))
     label = made_label([(1, 2, 1, 9, 6)] * 3, [(0, 2, 15, 9, 20)] * 3)
-    moves = detection.Moves(
+    moves = Moves(
         flipped=jnp.array([False]),
         degrees=jnp.zeros(1),
         shift=jnp.array([[-0.25, 0.5]]),  # six pixels to the left, twelve down
@@ -277,5 +319,8 @@ def test_pictures_and_sections(task, some):
     assert overlay["kind"] == "overlay" and overlay["clips"][0]["strip"] == "validation/0.png"
     assert [row[0] for row in table["rows"]] == list(CLASSES)
     json.dumps([overlay, table, task.about()], allow_nan=False)
+    answers.rows["loss"][worst[0]] = np.nan
+    overlay, _ = task.sections(answers, {worst[0]: "validation/0.png"})
+    assert overlay["clips"][0]["score"] is None  # JSON has no NaN
     for scalar in task.shown:
         assert scalar.title in scalar.text(answers.scalars[scalar.name])

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import base
 from vidjax import tasks
 from vidjax.core.errors import DataError, UserError
 from vidjax.learn import steps
@@ -90,6 +91,16 @@ def test_names_that_do_not_exist():
         tasks.build("multilabel", CLASSES, loss="cross_entropy")
     with pytest.raises(UserError, match="label_smoothing"):
         tasks.build("multilabel", CLASSES, settings={"label_smoothing": 1.0})
+
+
+def test_the_configs_have_the_defaults_of_every_task():
+    """Configs import nothing of vidjax, so they say the defaults again."""
+    expected = {}
+    for name in tasks.names():
+        expected |= tasks.options(name)
+    section = base.defaults().task.to_dict()
+    section.pop("name")
+    assert section == expected
 
 
 def test_a_clip_without_label():

@@ -7,7 +7,8 @@
 
 A row has a `path`; everything else is optional, and keys that nobody asks for are ignored. Times
 are seconds from the start of the clip. Boxes are (top, left, bottom, right) in pixels of the frame,
-one for each of `frames`, which count from 0.
+one for each of `frames`, which count from 0. A frame that is not listed has no such object:
+interpolate boxes that were marked every few frames first.
 """
 
 import json

@@ -25,6 +25,7 @@ LEAST = {
     "data.decode_threads": 0,
     "optim.learning_rate": 0,
     "optim.reference_batch": 0,
+    "task.max_boxes": 1,
 }
 # How many numbers each key has.
 LENGTHS = {

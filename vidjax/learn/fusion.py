@@ -16,8 +16,8 @@ import numpy as np
 PENALTY = 1.0  # C of the SVM, liblinear's default
 GAP = 1e-6  # the SVM is done when its duality gap is at most this share of its objective
 MAX_STEPS = 200  # about 30 are usual
-CENTRING = 0.1  # of each step of the SVM: by how much the products of its conditions shrink
-STEP_SHARE = 0.99  # of the way to the nearest bound that a step goes
+CENTRING = 0.1  # sigma: a step aims at complementarity products of this share of their mean
+STEP_SHARE = 0.99  # a step goes this share of the way to the nearest bound
 TINY = 1e-12  # the least probability whose logarithm is taken
 
 

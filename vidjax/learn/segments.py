@@ -49,8 +49,8 @@ def runs(labels: np.ndarray, ignored: Collection[int] = ()) -> list[Segment]:
 def match(predicted: Sequence[Segment], truth: Sequence[Segment], *, overlap: float) -> Counts:
     """Counts of one clip: a segment is right if it overlaps enough with a true one of its label.
 
-    The overlap is intersection over union. Each true segment is found once at most: a second
-    segment upon it is wrong.
+    The overlap is intersection over union. Each true segment can be found once; a second answer
+    that overlaps it is wrong.
     """
     is_found = [False] * len(truth)
     right = 0

@@ -6,14 +6,14 @@ where one of them has no box): the measure of Gkioxari and Malik, Finding Action
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
 from vidjax.learn.metrics import average_precision
 
-MIN_PIXELS = 9  # a region with fewer pixels in a frame has no box there
+MIN_PIXELS = 9  # a region, or a true box, with fewer pixels in a frame has no box there
 
 
 class Tube(NamedTuple):
@@ -58,6 +58,21 @@ def from_map(scores: np.ndarray) -> list[Tube]:
             score = float(scores[place][..., index][inside].mean())
             tubes.append(Tube(index - 1, score, boxes))
     return tubes
+
+
+def best(tubes: Sequence[Tube], limit: int) -> list[Tube]:
+    """The tubes with the highest scores, highest first: at most `limit` of them."""
+    return sorted(tubes, key=lambda tube: -tube.score)[:limit]
+
+
+def num_pixels(boxes: Any) -> Any:
+    """How many pixels of a frame have their middle in each box [..., 4]: float [...].
+
+    The boxes are an array of NumPy or of JAX, and so is the result.
+    """
+    # The first row i with i + 0.5 >= top is ceil(top - 0.5); `bottom` and columns are alike.
+    first = -((0.5 - boxes) // 1)  # -floor(-x) is ceil(x), and both kinds of array have `//`
+    return (first[..., 2] - first[..., 0]) * (first[..., 3] - first[..., 1])
 
 
 def box_of_region(inside: np.ndarray) -> tuple[int, int, int, int] | None:
@@ -115,7 +130,7 @@ def video_average_precision(
         num_classes: K.
         overlap: the least `tube_iou` of a right tube with a true one.
     """
-    return _average_precisions(found, truth, num_classes=num_classes, overlap=overlap, of=tube_iou)
+    return _average_precisions(found, truth, num_classes=num_classes, overlap=overlap)
 
 
 def frame_average_precision(
@@ -135,9 +150,7 @@ def frame_average_precision(
         for t in range(num_frames):
             found_frames.append(_in_frame(tubes, t))
             true_frames.append(_in_frame(true_tubes, t))
-    return _average_precisions(
-        found_frames, true_frames, num_classes=num_classes, overlap=overlap, of=tube_iou
-    )
+    return _average_precisions(found_frames, true_frames, num_classes=num_classes, overlap=overlap)
 
 
 def _in_frame(tubes: Sequence[Tube], t: int) -> list[Tube]:
@@ -149,31 +162,46 @@ def _in_frame(tubes: Sequence[Tube], t: int) -> list[Tube]:
     return cut
 
 
-def _average_precisions(found, truth, *, num_classes, overlap, of):
-    """Matches in falling order of score; each true tube is found once, others are wrong."""
+def _average_precisions(found, truth, *, num_classes, overlap):
+    """The average precision of each class that has a true tube, float64 [K]; else NaN."""
     result = np.full(num_classes, np.nan)
     for label in range(num_classes):
-        true_count = 0
-        candidates = []
-        for clip, (tubes, true_tubes) in enumerate(zip(found, truth, strict=True)):
-            candidates += [(tube.score, clip, tube) for tube in tubes if tube.label == label]
-            true_count += sum(tube.label == label for tube in true_tubes)
-        if true_count == 0:
-            continue
-        candidates.sort(key=lambda candidate: -candidate[0])  # stable
-        is_found = set()
-        right = np.zeros(len(candidates), bool)
-        for place, (_, clip, tube) in enumerate(candidates):
-            best, best_overlap = None, overlap
-            for number, other in enumerate(truth[clip]):
-                if other.label == label and of(tube.boxes, other.boxes) >= best_overlap:
-                    best, best_overlap = number, of(tube.boxes, other.boxes)
-            if best is not None and (clip, best) not in is_found:
-                is_found.add((clip, best))
-                right[place] = True
-        scores = np.array([score for score, _, _ in candidates])
-        result[label] = _with_missed(scores, right, true_count)
+        found_of_class = [_of_class(tubes, label) for tubes in found]
+        true_of_class = [_of_class(tubes, label) for tubes in truth]
+        true_count = sum(len(tubes) for tubes in true_of_class)
+        if true_count > 0:
+            scores, right = _match(found_of_class, true_of_class, overlap)
+            result[label] = _with_missed(scores, right, true_count)
     return result
+
+
+def _of_class(tubes: Sequence[Tube], label: int) -> list[Tube]:
+    return [tube for tube in tubes if tube.label == label]
+
+
+def _match(
+    found: Sequence[Sequence[Tube]], truth: Sequence[Sequence[Tube]], overlap: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which answers of one class are right: scores in falling order [n], and right bool [n].
+
+    An answer is compared with the true tube of its clip that it overlaps most. It is right if they
+    overlap enough, and if no answer with a higher score has found that tube before.
+    """
+    answers = []
+    for clip, tubes in enumerate(found):
+        answers += [(clip, tube) for tube in tubes]
+    answers.sort(key=lambda answer: -answer[1].score)  # stable
+    right = np.zeros(len(answers), bool)
+    matched = set()  # (clip, number) of the true tubes that have been found
+    for place, (clip, tube) in enumerate(answers):
+        overlaps = [tube_iou(tube.boxes, other.boxes) for other in truth[clip]]
+        if not overlaps:
+            continue
+        best = int(np.argmax(overlaps))
+        if overlaps[best] >= overlap and (clip, best) not in matched:
+            matched.add((clip, best))
+            right[place] = True
+    return np.array([tube.score for _, tube in answers]), right
 
 
 def _with_missed(scores: np.ndarray, right: np.ndarray, true_count: int) -> float:

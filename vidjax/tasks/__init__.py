@@ -122,11 +122,8 @@ class Task:
     truth: Callable[[Sequence[Any], np.ndarray], Rows] | None = None
     # (video uint8 [T, H, W, 3], label, scores) -> the video with both drawn in, for pictures
     paint: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None = None
-    # Whether a label says where or when something is, so that crops and frame choices change it.
-    moves_in_space: bool = False
-    moves_in_time: bool = False
-    # (label [N, ...], learn.augment.Moves) -> label, where labels move in space; then `flip_label`
-    # changes what is said of a mirrored clip, and this where it is said
+    # (label [N, ...], learn.augment.Moves) -> label, for labels that say where something is; then
+    # `flip_label` changes what is said of a mirrored clip, and this where it is said
     move_label: Callable[[jax.Array, Moves], jax.Array] | None = None
     curves: tuple[str, ...] = field(default=())  # names in `shown` that are drawn over the steps
 
@@ -191,7 +188,7 @@ def build(
         clip: frames and size of the clips, for labels of frames or places.
         loss: a key of `learn.losses.LOSSES` that fits the task; "" for the first that does.
         settings: keyword arguments of the loss.
-        **own: the task's own settings.
+        **own: the task's own settings; those that are not given are as in its OPTIONS.
 
     Raises UserError for a name that does not exist, and for a loss that does not fit.
     """
@@ -211,7 +208,7 @@ def build(
     def loss_of_clips(logits, label):
         return losses.LOSSES[loss](logits, label, **settings)
 
-    return module.build(tuple(classes), loss_of_clips, clip, **own)
+    return module.build(tuple(classes), loss_of_clips, clip, **{**options(name), **own})
 
 
 def json_number(value: float) -> float | None:

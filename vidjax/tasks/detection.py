@@ -1,9 +1,9 @@
 """Detection: where in each frame is something of K classes, and how does it go on over time?
 
 A label is float32 [B, T, 5] for at most B objects: class, top, left, bottom, right in pixels of the
-crop, with class -1 where an object has no box in a frame. For the loss the boxes are drawn into a
-map with the background as class 0, smaller boxes over larger ones. The answers are tubes, which are
-read off the map that the network gives (`learn.tubes`); maps are not kept.
+crop, with class -1 where an object has no box in a frame (`_boxes.py`). For the loss the boxes are
+drawn into a map with the background as class 0, smaller boxes over larger ones. The answers are
+tubes, which are read off the map that the network gives (`learn.tubes`); maps are not kept.
 """
 
 import json
@@ -14,26 +14,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vidjax.core.errors import DataError
-from vidjax.core.names import did_you_mean
 from vidjax.learn import losses, tubes
-from vidjax.learn.augment import Moves, affine_of_points
 from vidjax.learn.metrics import Metric, Result, Rows, divide
-from vidjax.tasks import PERCENT, Answers, ClipSize, Scalar, Task, positions_of_largest
+from vidjax.tasks import PERCENT, Answers, ClipSize, Scalar, Task, json_number, positions_of_largest
+from vidjax.tasks._boxes import flip_label, make_encode, make_move_label, rasterised
 from vidjax.tasks._overlay import draw_box, palette
 
 LOSSES = ("cross_entropy_of_places",)
 OPTIONS = {"max_boxes": 4}  # B: objects of a clip that a label has room for
 OVERLAP = 0.5  # intersection over union from which on a box or tube is right
-BACKGROUND = 0  # the first class of the map
-NO_BOX = -1.0  # the class of an object in frames without a box
+# So many tubes of a clip are kept, those with the highest scores. An untrained network answers
+# thousands, and NumPy gives the text of every clip as much memory as the longest: 50 kB for
+# 100 tubes of 16 frames. COCO's evaluation keeps as many boxes of a picture.
+MAX_TUBES = 100
 
 
 def build(
     classes: tuple[str, ...],
     loss: Callable[[jax.Array, jax.Array], jax.Array],
     clip: ClipSize,
-    max_boxes: int = 4,
+    *,
+    max_boxes: int,
 ) -> Task:
     """The task over these classes; logits are [N, T, H, W, 1 + K], the background first."""
 
@@ -68,111 +69,8 @@ def build(
         worst=worst,
         sections=make_sections(classes),
         paint=make_paint(len(classes)),
-        moves_in_space=True,
-        moves_in_time=True,
         move_label=make_move_label(clip.size),
     )
-
-
-def make_encode(classes: tuple[str, ...], clip: ClipSize, max_boxes: int) -> Callable:
-    """Builds encode(record, positions, box, size, masks) -> float32 [B, T, 5].
-
-    A clip of a split without labels has no box. Raises DataError for a record of which nobody knows
-    boxes, for an object of no class, and for more objects than a label has room for.
-    """
-    index_of = {name: index for index, name in enumerate(classes)}
-
-    def encode(record, positions=None, box=None, size=None, masks=None):
-        # A clip that shows no object has boxes, too: an empty list of them.
-        if record.boxes is None and record.label != "":
-            raise DataError(
-                f"Clip {record.id} has no boxes, which the task detection needs.\n"
-                "For the built-in set: --config.data.gestures.labels=boxes; for a manifest: "
-                "--config.data.manifest.labels=boxes."
-            )
-        tracks = record.boxes or ()
-        if len(tracks) > max_boxes:
-            raise DataError(
-                f"Clip {record.id} has boxes of {len(tracks)} objects, more than {max_boxes}. Make "
-                f"room for them: --config.task.max_boxes={len(tracks)}."
-            )
-        label = np.zeros((max_boxes, clip.num_frames, 5), np.float32)
-        label[..., 0] = NO_BOX
-        for row, track in enumerate(tracks):
-            if track.label not in index_of:
-                raise DataError(
-                    f"Clip {record.id} has a box of {track.label!r}, which is not among the "
-                    f"{len(classes)} classes.{did_you_mean(str(track.label), classes)}"
-                )
-            if positions is not None:
-                index = index_of[track.label]
-                label[row] = _in_crop(track, positions, crop=box, size=size, index=index)
-        return label
-
-    return encode
-
-
-def _in_crop(
-    track: Any, positions: np.ndarray, *, crop: tuple, size: int, index: int
-) -> np.ndarray:
-    """An object of the class `index` in the pixels of the crop: float32 [T, 5]."""
-    rows = np.zeros((len(positions), 5), np.float32)
-    rows[:, 0] = NO_BOX
-    box_of_frame = dict(zip(np.asarray(track.frames).tolist(), track.boxes, strict=True))
-    top, left, height, width = crop
-    offset = np.array([top, left, top, left])
-    scale = np.array([size / height, size / width] * 2)
-    for t, position in enumerate(np.asarray(positions).tolist()):
-        if position in box_of_frame:
-            corners = np.clip((np.asarray(box_of_frame[position]) - offset) * scale, 0, size)
-            if (corners[2:] - corners[:2]).min() >= 1:  # else the crop has cut it off
-                rows[t] = (index, *corners)
-    return rows
-
-
-def rasterised(label: jax.Array, size: int) -> jax.Array:
-    """Boxes [N, B, T, 5] as a map of classes, int32 [N, T, size, size]; 0 is the background."""
-    middle = jnp.arange(size) + 0.5
-    index, top, left, bottom, right = jnp.moveaxis(label, -1, 0)  # [N, B, T] each
-    area = jnp.where(index >= 0, (bottom - top) * (right - left), jnp.inf)
-    # From the largest to the smallest, so that what lies within a large box is not covered.
-    order = jnp.argsort(-area, axis=1)  # [N, B, T]
-    sorted_label = jnp.take_along_axis(label, order[..., None], axis=1)  # [N, B, T, 5]
-    result = jnp.zeros((label.shape[0], label.shape[2], size, size), jnp.int32)
-    for place in range(label.shape[1]):
-        of_place = jnp.moveaxis(sorted_label[:, place], -1, 0)  # [5, N, T]
-        index, top, left, bottom, right = of_place[..., None]  # [N, T, 1] each
-        rows = (middle >= top) & (middle < bottom)  # [N, T, H]
-        columns = (middle >= left) & (middle < right)  # [N, T, W]
-        inside = rows[..., :, None] & columns[..., None, :] & (index >= 0)[..., None]
-        result = jnp.where(inside, index[..., None].astype(jnp.int32) + 1, result)
-    return result
-
-
-def flip_label(label: jax.Array, flipped: jax.Array, mirror: np.ndarray) -> jax.Array:
-    """What mirrored clips show: label [N, B, T, 5]; `move_label` says where."""
-    index = label[..., 0]
-    mirrored = jnp.asarray(mirror, label.dtype)[jnp.clip(index, 0).astype(jnp.int32)]
-    changes = flipped[:, None, None] & (index >= 0)
-    return label.at[..., 0].set(jnp.where(changes, mirrored, index))
-
-
-def make_move_label(size: int) -> Callable[[jax.Array, Moves], jax.Array]:
-    """Builds move_label(label, moves): the box around where the corners of each box go."""
-
-    def move_label(label, moves):
-        index, top, left, bottom, right = jnp.moveaxis(label, -1, 0)  # [N, B, T] each
-        x = jnp.stack([left, right, left, right], -1)
-        y = jnp.stack([top, top, bottom, bottom], -1)
-        corners = affine_of_points(jnp.stack([x, y], -1), moves, size=size)  # [N, B, T, 4, 2]
-        low = jnp.clip(corners.min(-2), 0, size)
-        high = jnp.clip(corners.max(-2), 0, size)
-        # What was moved out of the picture is no object any more.
-        is_seen = (index >= 0) & ((high - low).min(-1) >= 1)
-        index = jnp.where(is_seen, index, NO_BOX)
-        return jnp.stack([index, low[..., 1], low[..., 0], high[..., 1], high[..., 0]], -1)
-
-    return move_label
 
 
 class VoxelAccuracy(Metric):
@@ -220,29 +118,34 @@ def _mean(values: np.ndarray) -> float:
 
 
 def digest(rows: Rows) -> Rows:
-    """Maps become tubes, a text of JSON a clip: what is kept of a batch."""
+    """Maps become tubes, a text of JSON a clip: what is kept of a batch.
+
+    "tubes" are bytes [N], as NumPy takes four bytes for each letter of a str. Of each clip only the
+    MAX_TUBES with the highest scores are in them; the others hardly change the average precision.
+    """
     texts = []
     for scores in rows["scores"]:
-        texts.append(json_of_tubes(tubes.from_map(np.asarray(scores, np.float32))))
+        found = tubes.from_map(np.asarray(scores, np.float32))
+        texts.append(json_of_tubes(tubes.best(found, MAX_TUBES)).encode())
     kept = {key: value for key, value in rows.items() if key != "scores"}
-    return {**kept, "tubes": np.array(texts, np.str_)}
+    return {**kept, "tubes": np.array(texts, np.bytes_)}
 
 
 def json_of_tubes(found: list[tubes.Tube]) -> str:
-    """[[label, score, [frame, top, left, bottom, right], ...], ...]."""
+    """A list of [label, score, frames of the clip, [[frame, top, left, bottom, right], ...]]."""
     entries = []
     for tube in found:
         boxes = []
         for t in np.flatnonzero(~np.isnan(tube.boxes).any(-1)).tolist():
             boxes.append([t, *(round(float(value), 2) for value in tube.boxes[t])])
         entries.append([tube.label, round(tube.score, 6), len(tube.boxes), boxes])
-    return json.dumps(entries)
+    return json.dumps(entries, separators=(",", ":"))
 
 
-def tubes_of_json(text: str) -> list[tubes.Tube]:
+def tubes_of_json(text: str | bytes) -> list[tubes.Tube]:
     """The inverse of `json_of_tubes`."""
     found = []
-    for label, score, num_frames, entries in json.loads(str(text)):
+    for label, score, num_frames, entries in json.loads(text):
         boxes = np.full((num_frames, 4), np.nan, np.float32)
         for t, *box in entries:
             boxes[t] = box
@@ -289,8 +192,8 @@ def make_sections(classes: tuple[str, ...]) -> Callable:
     def sections(answers: Answers, strips: Mapping[int, str]) -> list[dict[str, Any]]:
         clips = []
         for position, path in strips.items():
-            loss = float(answers.rows["loss"][position])
-            clips.append({"id": answers.ids[position], "strip": path, "score": round(loss, 4)})
+            loss = json_number(answers.rows["loss"][position])
+            clips.append({"id": answers.ids[position], "strip": path, "score": loss})
         rows = []
         for index, name in enumerate(classes):
             row = [name]

@@ -29,7 +29,8 @@ def build(
     classes: tuple[str, ...],
     loss: Callable[[jax.Array, jax.Array], jax.Array],
     clip: ClipSize,
-    background: str = "",
+    *,
+    background: str,
 ) -> Task:
     """The task over these classes, with a loss (logits [N, T, K], label int32 [N, T]) -> [N].
 
@@ -65,7 +66,6 @@ def build(
         worst=worst,
         sections=make_sections(classes),
         truth=make_truth(classes),
-        moves_in_time=True,
     )
 
 

@@ -50,8 +50,6 @@ def build(
         worst=worst,
         sections=make_sections(classes),
         paint=make_paint(len(classes)),
-        moves_in_space=True,
-        moves_in_time=True,
         move_label=move_label,
     )
 
