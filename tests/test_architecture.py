@@ -46,7 +46,7 @@ ARROWS = {
     "report": {"core"},
     "experiment": EVERYTHING_BELOW,
     "jobs": EVERYTHING_BELOW | {"experiment", "report"},
-    "launch": {"jobs"},
+    "launch": {"core", "jobs"},
 }
 TENSORFLOW = {"tensorflow", "tensorflow_datasets", "tensorboard", "clu"}  # clu's writers import it
 # inside functions only
