@@ -8,6 +8,7 @@ is the chain rule of the whole network, without compiling the backbone again for
 import functools
 import json
 import os
+import re
 from pathlib import Path
 
 import jax
@@ -98,6 +99,26 @@ def test_logits_have_the_shape_of_the_answers(family, head):
     places = {"clip": (), "frames": clip[:1], "places": clip}
     assert logits.shape == (2, *places[module.head.answers], NUM_CLASSES)
     assert logits.dtype == jnp.float32
+
+
+def test_conv_average_has_the_parameters_of_average_where_the_page_says():
+    """All but the networks that the page names: these have layers behind their map."""
+    others = set()
+    for family, head in accepted():
+        if head != "conv_average":
+            continue
+        clip, endpoints = abstract_endpoints(family)
+        parameters = []
+        for name in ("average", "conv_average"):
+            init = functools.partial(build(family, name).head.init, clip_shape=clip, train=False)
+            variables = jax.eval_shape(init, jax.random.key(0), endpoints)
+            parameters.append(jax.tree.map(lambda array: array.shape, variables["params"]))
+        if parameters[0] != parameters[1]:
+            others.add(family)
+    text = " ".join(PAGE.read_text().split())
+    named = re.search(r"evaluated with the other\. (.*?) have layers behind their map", text)[1]
+    assert others <= set(re.findall(r"\w+", named)) - {"and"}, others
+    assert {"x3d", "convcolumn"} <= others
 
 
 @functools.cache

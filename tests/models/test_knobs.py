@@ -281,7 +281,7 @@ def test_a_family_without_temporal_fields_has_no_temporal_kernel(name):
         ({"temporal_dilations": (2,)}, "temporal_dilations is \\(2,\\); it has 5 entries here"),
         ({"temporal_kernels": (4, 0, 0, 0, 0)}, "temporal_kernels has the entry 4; each is odd"),
         ({"temporal_kernels": (-3, 0, 0, 0, 0)}, "temporal_kernels is -3; it is 0 or more"),
-        ({"temporal_strides": (0, 0, 2, 0, 0)}, "but stage 2 has no temporal convolution"),
+        ({"temporal_strides": (0, 0, 2, 0, 0)}, "but stage 2 has nothing that steps in time"),
         ({"stochastic_depth": 1.0}, "stochastic_depth is 1.0; it is at least 0 and less than 1"),
         ({"squeeze_excite": 2.0}, "squeeze_excite is 2.0; it is at least 0, at most 1"),
         ({"non_local": (5,)}, "non_local has the entry 5; the stages here are 1 to 4"),

@@ -2,8 +2,10 @@
 
 The fully convolutional form in which SlowFast and its relatives are tested on frames that are
 larger than those of training (Feichtenhofer et al., SlowFast Networks for Video Recognition, ICCV
-2019, section 4). In training the logits are averaged, which is the head `average`; the parameters
-are the same, so weights that were trained with the one can be evaluated with the other.
+2019, section 4). In training the logits are averaged. Where `features` are the map, or its mean,
+that is the head `average`, and weights that were trained with the one can be evaluated with the
+other. X3D, C3D, ConvColumn and fusion over time have layers behind their map, which this head does
+not read.
 """
 
 from collections.abc import Mapping

@@ -33,7 +33,7 @@ class Head(nn.Module):
         num_classes: number of logits.
         cell: "gru" or "lstm".
         width: size of the state.
-        layers: how many recurrent layers lie upon each other.
+        layers: how many recurrent layers stacked.
         bidirectional: a second set of layers reads the clip backwards.
         output: "last" answers from the last state (of both directions), "mean" from the mean of all
             states, "growing" by a weighted mean of an answer at every frame, and "every" answers

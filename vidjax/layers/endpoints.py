@@ -1,8 +1,10 @@
 """What heads read of the endpoints of a backbone: its levels, and features of each frame."""
 
 import re
+import sys
 from collections.abc import Mapping
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -12,6 +14,11 @@ NEEDS = {
     "space": "positions in space",
     "streams": "two streams, as those of two_stream",
 }
+
+
+def map_name(network: nn.Module) -> str:
+    """The last endpoint of a network with time and space, as the file of its family names it."""
+    return sys.modules[type(network).__module__].MAP
 
 
 def levels(endpoints: Mapping[str, jax.Array], map_name: str) -> dict[str, jax.Array]:

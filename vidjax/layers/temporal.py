@@ -99,10 +99,10 @@ def check(
             checks.at_least(field, entry, 0)
             if entry > 1 and not stages[stage]:
                 place = f"stage {stage}" if stage else "the stem"
-                raise UserError(
-                    f"model.{field} is {entries}, but {place} has no temporal convolution in this "
-                    f"network, so its entry is 0."
-                )
+                what = "no temporal convolution in this network, so its entry is 0"
+                if field == "temporal_strides":
+                    what = "nothing that steps in time in this network, so its entry is 0 or 1"
+                raise UserError(f"model.{field} is {entries}, but {place} has {what}.")
     for entry in model.temporal_kernels:
         if entry and entry % 2 == 0 and not even_kernels:
             raise UserError(

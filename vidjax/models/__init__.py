@@ -335,7 +335,8 @@ def _build_head(settings: dict[str, Any], backbone: nn.Module, *, num_classes: i
         lacking["streams"] = f"{name_of_backbone} is a single network"
     name = settings.pop("name")
     heads.refuse(name, lacking)
-    map_name = getattr(module, "JOINED", module.MAP)
+    # A composite may have the map of its part.
+    map_name = getattr(backbone, "map_name", getattr(module, "JOINED", module.MAP))
     return heads.build(
         name, num_classes=num_classes, map_name=map_name, style=backbone.style, **settings
     )

@@ -192,6 +192,10 @@ class Model(nn.Module):
 
         They are [N, T / alpha, H, W, C], or [N, T, H, W, C] with the fast pathway's times. No
         endpoints by themselves, since nothing but a head reads them.
+
+        Slow step j is put at frame alpha * j, as the lateral connections of the published network
+        do. Its own frame, one of T / alpha that are spread over the clip, may be up to alpha - 1
+        frames later.
         """
         maps = {}
         for name in ("stem", *(f"stage{number}" for number in range(1, len(self.depths) + 1))):

@@ -14,6 +14,7 @@ import jax
 
 from vidjax.core.errors import UserError
 from vidjax.layers import checks
+from vidjax.layers.endpoints import map_name
 from vidjax.layers.frames import as_clip
 from vidjax.layers.style import Style
 
@@ -34,13 +35,13 @@ VARIANTS = {
     "pool_r18": _R18,
     "pool_r50": _R50,
 }
-MAP = "features"  # the last endpoint with time and space
+MAP = "features"  # the last endpoint with time and space, of most networks for images
 PARTS = {"network": "backbone"}
 
 _GRU = {"name": "recurrent", "cell": "gru", "width": 256}
 _LSTM = {"name": "recurrent", "cell": "lstm", "width": 256}
 _LSTM5 = {"name": "recurrent", "cell": "lstm", "width": 512, "layers": 5, "output": "growing"}
-_POOL = {"name": "mlp", "pool": "max", "hidden": (4096, 4096), "dropout": 0.5}
+_POOL = {"name": "mlp", "pool": "max", "hidden": (4096, 4096)}
 HEADS = {
     "gru_r18": _GRU,
     "lstm_r18": _LSTM,
@@ -83,6 +84,11 @@ class Model(nn.Module):
     def lacks(self) -> dict[str, str]:
         """What heads can need and its network does not have; see `layers.endpoints.NEEDS`."""
         return self.network.lacks() if hasattr(self.network, "lacks") else {}
+
+    @property
+    def map_name(self) -> str:
+        """The last endpoint of its network with time and space."""
+        return map_name(self.network)
 
     def __call__(self, video: jax.Array, *, train: bool) -> dict[str, jax.Array]:
         endpoints = self.network(video, train=train)

@@ -7,7 +7,6 @@ Recognition?, CVPR 2017: a clip, and the flow between its frames, [N, T, H, W, 2
 `temporal_*` are a stream alone. How answers are fused is the head's: see `heads/streams.py`.
 """
 
-import sys
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -16,6 +15,7 @@ import jax.numpy as jnp
 
 from vidjax.core.errors import UserError
 from vidjax.layers import checks
+from vidjax.layers.endpoints import map_name
 from vidjax.layers.style import Style, refuse_causal
 
 _R18, _R50 = "resnet2d/resnet18", "resnet2d/resnet50"
@@ -113,7 +113,7 @@ class Model(nn.Module):
             for endpoint, value in of_stream.items():
                 endpoints[f"{endpoint}_{name}"] = value
             features.append(of_stream["features"])
-            maps.append(of_stream[_map_name(network)])
+            maps.append(of_stream[map_name(network)])
         endpoints["features"] = _side_by_side(features)
         endpoints["map"] = _side_by_side(maps)
         return endpoints
@@ -127,7 +127,7 @@ class Model(nn.Module):
         if not isinstance(video, tuple | list) or len(video) != 2:
             raise UserError(
                 "two_stream takes a pair (video [N, T, H, W, 3], flow [N, T, H, W, "
-                f"{2 * self.flow_fields}]); it was given one array."
+                f"{2 * self.flow_fields}]); it was given {_in_words(video)}."
             )
         frames, flow = video
         if self.temporal and flow.shape[-1] != 2 * self.flow_fields:
@@ -138,9 +138,10 @@ class Model(nn.Module):
         return frames, flow
 
 
-def _map_name(network: nn.Module) -> str:
-    """The last endpoint of a network with time and space, as the file of its family names it."""
-    return sys.modules[type(network).__module__].MAP
+def _in_words(video: jax.Array | tuple) -> str:
+    if isinstance(video, tuple | list):
+        return f"{len(video)} arrays"
+    return "one array"
 
 
 def _side_by_side(arrays: Sequence[jax.Array]) -> jax.Array:
