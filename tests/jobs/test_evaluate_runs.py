@@ -75,6 +75,7 @@ def test_the_average_with_equal_and_with_given_weights(runs, job, capfd, tmp_pat
     page = (tmp_path / "fused/report.html").read_text()
     assert f"{100 * values['top1']:.1f}" in page and str(runs / "b") in page
     assert "--weights 1 3" in page and "top-1 alone" in page
+    assert "Training curves" not in page and "config.json was not found" not in page
 
 
 def test_fitted_weights_and_the_svm(runs, job, capfd, tmp_path):

@@ -64,6 +64,11 @@ class Run:
         return self.workdir.resolve().name
 
     @property
+    def is_fused(self) -> bool:
+        """Whether the folder is an evaluation of several runs, which has no training of its own."""
+        return (self.workdir / "fusion.json").exists()
+
+    @property
     def data(self) -> dict[str, Any]:
         """What env.json says about the data."""
         return as_dict(self.env.get("data"))

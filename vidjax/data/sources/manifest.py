@@ -177,7 +177,7 @@ class Source:
         row = training[0]
         message += _keys_of(row, key)
         others = [kind for kind in KINDS if kind in row.keys and kind != self.labels]
-        if others:
+        if others and nearest(key, row.keys) is None:
             message += f"\n--config.data.manifest.labels={others[0]} reads {others[0]}."
         if self.labels == "clip":
             message += "\n--config.data.manifest.label_key names another key for the label."
