@@ -155,6 +155,71 @@ def test_width_and_beta_scale_the_pathways():
     assert channels["features"] == 1280
 
 
+# T, slow frames and strides by stage: of 16 frames, 10 (rounded down), 9 (a pair, rounded up) and 3
+JOINED = [
+    (16, (0, 5, 10, 15), ()),
+    (10, (0, 9), ()),
+    (9, (0, 4, 8), ()),
+    (3, (0,), ()),
+    (16, (0, 5, 10, 15), (0, 0, 2, 0, 2)),
+    (32, (0, 4, 8, 13, 17, 22, 26, 31), (2, 0, 0, 2, 0)),
+]
+
+
+def endpoints_of_times(num_frames, slow_frames, strides):
+    """Endpoints whose values are the numbers of frames in the clip: [1, T', 1, 1, 1]."""
+    endpoints, stride = {}, 1
+    for stage, name in enumerate(("stem", "stage1", "stage2", "stage3", "stage4")):
+        stride *= (strides[stage] if strides else 0) or 1
+        for suffix, frames in (("", slow_frames), ("_fast", range(num_frames))):
+            times = np.array(frames[::stride], np.float32)
+            endpoints[f"{name}{suffix}"] = times.reshape(1, -1, 1, 1, 1)
+    return endpoints
+
+
+@pytest.mark.parametrize("num_frames, slow_frames, strides", JOINED)
+@pytest.mark.parametrize("joined_times", ["slow", "fast"])
+def test_pathways_are_joined_by_their_times(joined_times, num_frames, slow_frames, strides):
+    """A run of alpha frames, or each frame, with the slow frame that is nearest to it in time."""
+    module = build(joined_times=joined_times, temporal_strides=strides)
+    endpoints = endpoints_of_times(num_frames, slow_frames, strides)
+    maps = module.backbone.joined(endpoints)
+    assert list(maps) == ["stem_joint", *(f"stage{stage}_joint" for stage in range(1, 5))]
+    for name, joined in maps.items():
+        name = name.removesuffix("_joint")
+        seen = endpoints[name].ravel().tolist()
+        frames = endpoints[f"{name}_fast"].ravel().tolist()
+        length = 4 if joined_times == "slow" else 1
+        expected = []
+        for start in range(0, len(frames), length):
+            run = frames[start : start + length]
+            middle = sum(run) / len(run)
+            expected.append([min(seen, key=lambda time: abs(time - middle)), middle])
+        np.testing.assert_allclose(np.asarray(joined)[0, :, 0, 0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("num_frames", [16, 32, 64])
+@pytest.mark.parametrize("alpha", [1, 3, 4, 8])
+def test_each_run_has_the_slow_frame_within_it(alpha, num_frames):
+    num_frames = num_frames // alpha * alpha
+    seen = slow_frames(num_frames, alpha)
+    endpoints = endpoints_of_times(num_frames, seen, ())
+    joined = build(alpha=alpha).backbone.joined(endpoints)["stage4_joint"]
+    assert joined[0, :, 0, 0, 0].tolist() == seen
+    assert [frame // alpha for frame in seen] == list(range(num_frames // alpha))
+
+
+def test_answers_of_frames_come_from_their_runs():
+    """Of ten frames, in runs at 0, 4 and 8 that the head interpolates between."""
+    head = build(head="framewise").head
+    joined = build().backbone.joined(endpoints_of_times(10, (0, 9), ()))
+    params = {"kernel": np.array([[0.0], [1.0]], np.float32), "bias": np.zeros(1, np.float32)}
+    head = head.clone(num_classes=1)
+    logits = head.apply({"params": {"logits": params}}, joined, clip_shape=(10, 1, 1), train=False)
+    expected = np.interp(np.arange(10), [0, 4, 8], [1.5, 5.5, 8.5])  # the means of runs
+    np.testing.assert_allclose(logits[0, :, 0], expected, rtol=1e-6)
+
+
 def test_variants_differ():
     rows = [sorted(row.items()) for row in VARIANTS.values()]
     assert all(row not in rows[:i] for i, row in enumerate(rows))

@@ -22,7 +22,6 @@ from vidjax.layers.conv_norm import ConvNorm
 from vidjax.layers.non_local import NonLocal
 from vidjax.layers.remat import run_block
 from vidjax.layers.residual import Bottleneck
-from vidjax.layers.resize import resize_axis
 from vidjax.layers.style import Style, refuse_causal
 from vidjax.layers.widths import scaled
 from vidjax.ops.pool import global_avg_pool, max_pool
@@ -60,7 +59,11 @@ def slow_frames(num_frames: int, alpha: int) -> list[int]:
     rounded down. The arithmetic is in whole numbers, because float32 falls just short of some
     frames in clips of 95 frames and more.
     """
-    count = max(1, num_frames // alpha)
+    return _spread(num_frames, max(1, num_frames // alpha))
+
+
+def _spread(num_frames: int, count: int) -> list[int]:
+    """`count` frames, equally spaced from the first of a clip to the last."""
     return [i * (num_frames - 1) // max(1, count - 1) for i in range(count)]
 
 
@@ -107,7 +110,8 @@ class Model(nn.Module):
         fusion_kernel: frames that a lateral convolution covers.
         fusion_ratio: channels that it adds, over those of the fast pathway.
         joined_times: time steps of the maps of both pathways that heads with time or space read:
-            "slow" averages the fast pathway's frames, "fast" repeats the slow pathway's.
+            "slow" averages the fast pathway's frames, "fast" repeats the slow pathway's. See
+            `joined`.
         temporal_kernels, temporal_dilations: as in docs/knobs.md, of the temporal convolutions of
             both pathways; lateral convolutions keep their own.
         temporal_strides: as there; both pathways take them, so that alpha stays what it is.
@@ -190,20 +194,41 @@ class Model(nn.Module):
     def joined(self, endpoints: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
         """Both pathways' maps as one, along the channels, slow first: `stem_joint` and so on.
 
-        They are [N, T / alpha, H, W, C], or [N, T, H, W, C] with the fast pathway's times. No
+        With `joined_times="fast"` they are [N, T, H, W, C]; each frame has the slow step nearest in
+        time. With "slow" they are [N, T / alpha, H, W, C], rounded up: the means of runs
+        of alpha fast frames, each with the slow step that is nearest to the middle of the run.
+
+        Where alpha divides T, that is the slow frame within the run: its first frame at the start
+        of the clip, its last one at the end. Heads that interpolate place a step at the first frame
+        of its run, as they do behind a pooling.
+
+        Slow frames that came in a pair are taken to be evenly spread, too. The maps are no
         endpoints by themselves, since nothing but a head reads them.
 
         Slow step j is put at frame alpha * j, as the lateral connections of the published network
         do. Its own frame, one of T / alpha that are spread over the clip, may be up to alpha - 1
         frames later.
         """
+        stride = temporal.of_stage(self, 0).stride or 1  # from frame to frame of the endpoints
+        # Exact where the stem's stride divides the numbers of frames.
+        num_frames = stride * endpoints["stem_fast"].shape[1]
+        slow_times = np.array(_spread(num_frames, stride * endpoints["stem"].shape[1]))
         maps = {}
-        for name in ("stem", *(f"stage{number}" for number in range(1, len(self.depths) + 1))):
+        for stage in range(len(self.depths) + 1):
+            name = f"stage{stage}" if stage else "stem"
+            if stage:
+                stride *= temporal.of_stage(self, stage).stride or 1
             slow, fast = endpoints[name], endpoints[f"{name}_fast"]
+            times = stride * np.arange(fast.shape[1])
             if self.joined_times == "slow":
-                fast = _averaged_to(fast, slow.shape[1])
-            else:
-                slow = resize_axis(slow, 1, fast.shape[1], kind="hold")
+                means = _means_of_runs(len(times), self.alpha)
+                # HIGHEST, because accelerators would round the values to bfloat16 or TF32.
+                fast = jnp.einsum(
+                    "st,nthwc->nshwc", means.astype(fast.dtype), fast, precision="highest"
+                )
+                times = means @ times
+            distances = np.abs(times[:, None] - slow_times[::stride])
+            slow = jnp.take(slow, distances.argmin(axis=1), axis=1)
             maps[f"{name}_joint"] = jnp.concatenate([slow, fast], axis=-1)
         return maps
 
@@ -259,13 +284,13 @@ class Model(nn.Module):
         return x
 
 
-def _averaged_to(x: jax.Array, num_frames: int) -> jax.Array:
-    """The mean of each of `num_frames` runs of frames, which cover the clip: [N, T, ...]."""
-    size = x.shape[1]
-    # Where the runs are not of equal length, they differ by a frame.
-    ends = [(number + 1) * size // num_frames for number in range(num_frames)]
-    matrix = np.zeros((num_frames, size), np.float32)
-    for number, end in enumerate(ends):
-        start = ends[number - 1] if number else 0
-        matrix[number, start:end] = 1 / (end - start)
-    return jnp.einsum("st,nthwc->nshwc", jnp.asarray(matrix, x.dtype), x, precision="highest")
+def _means_of_runs(size: int, length: int) -> np.ndarray:
+    """Weights of the mean of each run of `length` positions, of which the last may be shorter.
+
+    float32 [runs, size].
+    """
+    matrix = np.zeros((-(-size // length), size), np.float32)
+    for run, start in enumerate(range(0, size, length)):
+        end = min(start + length, size)
+        matrix[run, start:end] = 1 / (end - start)
+    return matrix
