@@ -195,8 +195,8 @@ class Model(nn.Module):
         """Both pathways' maps as one, along the channels, slow first: `stem_joint` and so on.
 
         With `joined_times="fast"` they are [N, T, H, W, C]; each frame has the slow step nearest in
-        time. With "slow" they are [N, T / alpha, H, W, C], rounded up: the means of runs
-        of alpha fast frames, each with the slow step that is nearest to the middle of the run.
+        time. With "slow" they are [N, T / alpha, H, W, C], rounded up: the means of runs of alpha
+        fast frames, each with the slow step that is nearest to the middle of the run.
 
         Where alpha divides T, that is the slow frame within the run: its first frame at the start
         of the clip, its last one at the end. Heads that interpolate place a step at the first frame
@@ -204,10 +204,6 @@ class Model(nn.Module):
 
         Slow frames that came in a pair are taken to be evenly spread, too. The maps are no
         endpoints by themselves, since nothing but a head reads them.
-
-        Slow step j is put at frame alpha * j, as the lateral connections of the published network
-        do. Its own frame, one of T / alpha that are spread over the clip, may be up to alpha - 1
-        frames later.
         """
         stride = temporal.of_stage(self, 0).stride or 1  # from frame to frame of the endpoints
         # Exact where the stem's stride divides the numbers of frames.
