@@ -174,6 +174,11 @@ def test_evaluate_without_a_run(tiny, door, tmp_path):
     assert_refused(code, stderr, "no run to evaluate")
 
 
+def test_a_misspelt_flag_of_no_config(door):
+    code, stderr = door(["--config", TINY3D, "--wrokdir", "runs/x"])
+    assert_refused(code, stderr, "--wrokdir runs/x", "Did you mean '--workdir'?")
+
+
 def test_train_without_a_config(door, tmp_path):
     code, stderr = door(["--workdir", tmp_path / "run"])
     assert_refused(code, stderr, "train needs a config")

@@ -177,3 +177,16 @@ def test_a_head_that_answers_otherwise_than_it_says_is_refused(add_head, job, ti
     with pytest.raises(UserError, match=r"unfinished says .* 'clip', and gives \[2, 4\]") as caught:
         job([*tiny, "--config.head.name=unfinished", "--workdir", tmp_path / "run"])
     assert "The task classification needs [4]" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "old, new, sentence",
+    [
+        ('"clip"', '"clips"', "wrong `answers`.*Did you mean 'clip'"),
+        ("class Head", "NEEDS = ('times',)\n\n\nclass Head", "Did you mean 'time'"),
+    ],
+)
+def test_misspelt_words_of_a_head_are_told(old, new, sentence, add_head, job, tiny, tmp_path):
+    add_head(OF_FRAMES.replace(old, new))
+    with pytest.raises(UserError, match=sentence):
+        job([*tiny, "--config.head.name=unfinished", "--workdir", tmp_path / "run"])

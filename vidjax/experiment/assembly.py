@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 from vidjax import models, tasks
 from vidjax.core.errors import DataError, MissingData, UserError
 from vidjax.core.machine import cache_folder
+from vidjax.core.names import no_such
 from vidjax.data import labels
 from vidjax.data.clips import ClipSpec
 from vidjax.data.flow import FlowReader
@@ -237,6 +238,9 @@ def check_answers(config: ConfigDict, task: Task, module: models.Classifier) -> 
             )
         return
     words = {"clip": "the whole clip", "frames": "every frame", "places": "every place"}
+    if module.head.answers not in words:
+        sentence = no_such("kind of answers", str(module.head.answers), list(words))
+        raise UserError(f"The head {checks.head_name(config)} has wrong `answers`. {sentence}")
     raise UserError(
         f"The task {task.name} asks for an answer for {words[task.answers]}; the head "
         f"{checks.head_name(config)} answers for {words[module.head.answers]}.\n"

@@ -64,15 +64,16 @@ def _too_many_are_bad(bad: list[dict], total: int, *, split: str, workdir: Path 
     if len(bad) > SHOWN_CLIPS:
         shown += "; ..."
     full_stop = "" if shown.endswith("?") else "."
-    enough = -(-100 * len(bad) // total) / 100  # the share, rounded up to a hundredth
+    advice = ""
+    if len(bad) < total:  # else nothing is left to go on with
+        enough = -(-100 * len(bad) // total) / 100  # the share, rounded up to a hundredth
+        advice = f"To go on without them: --config.data.max_bad={enough:.2f}"
     listed = ""
     if workdir is not None:
         listed = f"All are listed in {workdir / 'quarantine.json'}.\n"
     return (
-        f"{len(bad)} of {total} {split} clips cannot be used: {shown}{full_stop}\n"
-        f"{listed}"
-        f"To go on without them: --config.data.max_bad={enough:.2f}"
-    )
+        f"{len(bad)} of {total} {split} clips cannot be used: {shown}{full_stop}\n{listed}{advice}"
+    ).rstrip()
 
 
 def require_labels(records: Sequence[Record], split: str) -> None:

@@ -95,7 +95,11 @@ def refuse(name: str, lacking: Mapping[str, str]) -> None:
 def needs(name: str) -> tuple[str, ...]:
     """What the head needs of a backbone: keys of `layers.endpoints.NEEDS`."""
     _head(name)
-    return getattr(importlib.import_module(f"{__name__}.{name}"), "NEEDS", ())
+    stated = getattr(importlib.import_module(f"{__name__}.{name}"), "NEEDS", ())
+    for need in stated:
+        if need not in NEEDS:
+            raise UserError(f"NEEDS of the head {name}: {no_such('need', str(need), list(NEEDS))}")
+    return stated
 
 
 def describe(head: nn.Module) -> dict[str, Any]:

@@ -50,6 +50,8 @@ def build_page(run: Run, curves: Curves | None, sections: Sequence[Drawn]) -> st
 def lead(run: Run) -> str:
     """The network and the data in a sentence each."""
     sentences = []
+    if run.is_fused:
+        sentences.append("The scores of several runs, fused: the table Runs names them.")
     for part in (network(run), str(run.data.get("about") or "")):
         if part:
             sentences.append(part.rstrip(".") + ".")

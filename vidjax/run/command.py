@@ -6,6 +6,7 @@ imported. Which flags there are besides, a job says in its own file.
 """
 
 import argparse
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from types import ModuleType
 from ml_collections import ConfigDict
 
 from vidjax.core.errors import UserError
-from vidjax.core.names import no_such
+from vidjax.core.names import did_you_mean, no_such
 from vidjax.run.config import (
     PREFIX,
     flat,
@@ -133,7 +134,11 @@ def complete(words: Words, job: ModuleType, jobs: Sequence[str]) -> Request:
     flags, other_words = parser.parse_known_args(words.rest)
     if other_words:
         refuse_bare_keys(other_words, words.config)
-        parser.error(f"unrecognized arguments: {' '.join(other_words)}")
+        flags_of_job = re.findall(r"--[a-z-]+", parser.format_help())
+        hint = did_you_mean(other_words[0].partition("=")[0], flags_of_job, cutoff=0.7)
+        raise UserError(
+            f"Unrecognized arguments: {' '.join(other_words)}.{hint} --help lists the flags."
+        )
     workdir = Path(words.workdir) if words.workdir else _default_workdir(words, job, flags)
     config, open_flags = words.config, words.open_flags
     saved = workdir / "config.json"

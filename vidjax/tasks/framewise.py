@@ -39,7 +39,10 @@ def build(
     ignored = []
     for name in filter(None, (word.strip() for word in background.split(","))):
         if name not in classes:
-            raise UserError(f"config.task.background: {no_such('class', name, classes)}")
+            raise UserError(
+                f"config.task.background: {no_such('class', name, classes)}\n"
+                "--config.data.manifest.labels=segments reads the classes of segments."
+            )
         ignored.append(classes.index(name))
     scores = FrameScores(tuple(ignored))
     f1_scores = [Scalar(f"f1_{share}", f"F1@{share}", PERCENT) for share in OVERLAPS]

@@ -271,7 +271,10 @@ class Source:
 
     def _label_cause(self, row: Row) -> str:
         if row.names is None:
-            return "no label in its row"
+            key = self.label_key if self.labels == "clip" else self.labels
+            misspelt = nearest(key, row.keys)
+            hint = f"; {misspelt!r} may be that, misspelt" if misspelt else ""
+            return f"no label in its row under the key {key!r}{hint}"
         for name in row.names:
             if name not in self.classes:
                 hint = did_you_mean(name, self.classes)
