@@ -194,7 +194,7 @@ def test_tensorboard_events_hold_the_scalars(whole):
 
 def test_best_and_latest_two_are_kept(whole):
     tops = {row["step"]: row["val/top1"] for row in rows(whole) if "val/top1" in row}
-    best = max(tops, key=lambda step: (tops[step], -step))
+    best = max(tops, key=lambda step: (tops[step], step))
     assert set(steps_saved(whole)) == {39, 40, best}
 
 
